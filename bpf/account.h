@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef GAIT_BPF_ACCOUNT_H
+#define GAIT_BPF_ACCOUNT_H
+
+#include "event.h"
+
+#ifndef __bpf__
+#include <stdbool.h>
+#endif
+
+/*
+ * Microstate accounting, compiled for BPF and for the host (unit tests feed it
+ * any order of events). Every function first moves the time since the last event
+ * into the state that held until now, then changes the state; so no time is lost
+ * and none is counted twice, whatever comes.
+ */
+
+#ifdef __bpf__
+/* clang 14 drops a mask that it can prove needless, and the verifier then misses it */
+#define ACCOUNT_BOUND(i) asm volatile("%0 &= %1" : "+r"(i) : "i"(TS_MAX - 1))
+#define ACCOUNT_INLINE static __always_inline
+#else
+#define ACCOUNT_BOUND(i) ((i) &= TS_MAX - 1)
+#define ACCOUNT_INLINE static inline
+#endif
+
+/* What the thread does now: the outermost interruption wins. */
+ACCOUNT_INLINE __u64 account_state(const struct thread_slot *s)
+{
+	if (s->off_cpu)
+		return s->off_cpu - 1;
+	if (s->hardirq)
+		return s->hardirq - 1;
+	if (s->softirq)
+		return s->softirq - 1;
+	if (s->sys)
+		return s->sys - 1;
+	return TS_USER;
+}
+
+ACCOUNT_INLINE void account_add(struct thread_slot *s, __u64 state, __u64 until)
+{
+	if (until <= s->last_ns)
+		return;
+	ACCOUNT_BOUND(state);
+	s->ns[state] += until - s->last_ns;
+	s->last_ns = until;
+}
+
+ACCOUNT_INLINE void account_charge(struct thread_slot *s, __u64 now)
+{
+	account_add(s, account_state(s), now);
+}
+
+/* A thread is followed from now on; `waiting` when it is off the CPU at this moment. */
+ACCOUNT_INLINE void account_start(struct thread_slot *s, __u64 now, bool waiting)
+{
+	for (int i = 0; i < TS_MAX; i++)
+		s->ns[i] = 0;
+	s->last_ns = now;
+	s->wake_ns = 0;
+	s->off_cpu = waiting ? 1 + TS_WAIT_OTHER : 0;
+	s->sys = s->sys_wait = s->sys_op = 0;
+	s->softirq = s->hardirq = s->hardirq_depth = 0;
+	s->switches = 0;
+	s->rx_arrival_ns = s->rx_counted = s->tx_ns = 0;
+}
+
+ACCOUNT_INLINE void account_sys_enter(struct thread_slot *s, const struct syscall_class *c,
+				      __u64 now)
+{
+	account_charge(s, now);
+	s->sys = 1 + c->cpu;
+	s->sys_wait = c->wait;
+	s->sys_op = c->op;
+	s->enter_ns = now;
+}
+
+ACCOUNT_INLINE void account_sys_exit(struct thread_slot *s, __u64 now)
+{
+	account_charge(s, now);
+	s->sys = 0;
+	s->sys_wait = 0;
+	s->sys_op = SYSCALL_NONE;
+}
+
+/* Why a thread leaves the CPU. */
+struct account_leave {
+	bool runnable;	/* preempted: it would go on */
+	bool throttled; /* its group's quota is used up */
+	bool iowait;
+	bool memstall;
+};
+
+ACCOUNT_INLINE __u8 account_wait_state(const struct thread_slot *s, const struct account_leave *l)
+{
+	if (l->runnable)
+		return l->throttled ? TS_THROTTLED : TS_PREEMPTED;
+	if (l->memstall)
+		return TS_WAIT_MEM;
+	if (l->iowait)
+		return TS_WAIT_BLOCK;
+	return s->sys && s->sys_wait ? s->sys_wait : TS_WAIT_OTHER;
+}
+
+ACCOUNT_INLINE void account_switch_out(struct thread_slot *s, const struct account_leave *l,
+				       __u64 now)
+{
+	account_charge(s, now);
+	s->off_cpu = 1 + account_wait_state(s, l);
+	s->wake_ns = 0; /* a wake-up seen before this was for a wait that never came */
+	s->switches++;
+}
+
+/* May run on another CPU: writes nothing but wake_ns. */
+ACCOUNT_INLINE void account_waking(struct thread_slot *s, __u64 now)
+{
+	__u8 off = s->off_cpu;
+
+	if (off && off != 1 + TS_PREEMPTED && off != 1 + TS_THROTTLED && !s->wake_ns)
+		s->wake_ns = now;
+}
+
+/*
+ * The wait lasted until the wake-up; from there it was the run queue, or, when
+ * nothing else ran on that CPU, the wake-up itself (IPI and idle exit).
+ */
+ACCOUNT_INLINE void account_switch_in(struct thread_slot *s, bool cpu_was_idle, __u64 now)
+{
+	if (s->off_cpu && s->wake_ns) {
+		account_charge(s, s->wake_ns);
+		s->off_cpu = 1 + (cpu_was_idle ? TS_WAKEUP : TS_RUNQUEUE);
+	}
+	account_charge(s, now);
+	s->off_cpu = 0;
+	s->wake_ns = 0;
+	s->softirq = s->hardirq = s->hardirq_depth = 0;
+}
+
+ACCOUNT_INLINE void account_hardirq_enter(struct thread_slot *s, __u8 state, __u64 now)
+{
+	account_charge(s, now);
+	if (!s->hardirq_depth++)
+		s->hardirq = 1 + state;
+}
+
+ACCOUNT_INLINE void account_hardirq_exit(struct thread_slot *s, __u64 now)
+{
+	account_charge(s, now);
+	if (s->hardirq_depth && !--s->hardirq_depth)
+		s->hardirq = 0;
+}
+
+/* Numbers of softirqs: include/linux/interrupt.h, unchanged from 5.15 to 6.18. */
+ACCOUNT_INLINE __u8 account_softirq_state(const struct thread_slot *s, __u32 vector)
+{
+	switch (vector) {
+	case 2: /* NET_TX */
+	case 3: /* NET_RX: inside a network call it is that call's own work (loopback) */
+		return s->sys == 1 + TS_KERNEL_NET ? TS_KERNEL_NET : TS_IRQ_NET;
+	case 4: /* BLOCK */
+	case 5: /* IRQ_POLL */
+		return TS_IRQ_BLOCK;
+	case 1: /* TIMER */
+	case 8: /* HRTIMER */
+		return TS_IRQ_TIMER;
+	default:
+		return TS_IRQ_OTHER;
+	}
+}
+
+ACCOUNT_INLINE void account_softirq_enter(struct thread_slot *s, __u32 vector, __u64 now)
+{
+	account_charge(s, now);
+	s->softirq = 1 + account_softirq_state(s, vector);
+}
+
+ACCOUNT_INLINE void account_softirq_exit(struct thread_slot *s, __u64 now)
+{
+	account_charge(s, now);
+	s->softirq = 0;
+}
+
+/*
+ * The counters as they would be if the thread were charged now, without touching
+ * it: somebody else looks. False when they changed meanwhile.
+ */
+ACCOUNT_INLINE bool account_peek(const struct thread_slot *s, __u64 now, __u64 *ret_ns)
+{
+	__u32 sequence = *(const volatile __u32 *)&s->sequence;
+	__u64 last = s->last_ns;
+	__u64 state = account_state(s);
+
+	for (int i = 0; i < TS_COUNT; i++)
+		ret_ns[i] = s->ns[i];
+	if (now > last) {
+		ACCOUNT_BOUND(state);
+		if (state < TS_COUNT)
+			ret_ns[state] += now - last;
+	}
+	return !(sequence & 1) && sequence == *(const volatile __u32 *)&s->sequence;
+}
+
+#endif

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef GAIT_BPF_GAIT_BPF_H
+#define GAIT_BPF_GAIT_BPF_H
+
+/* Maps, knobs and helpers that the BPF programs share. Linked into one object. */
+#include "vmlinux.h"
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "account.h"
+#include "event.h"
+
+#define AF_INET 2
+#define AF_INET6 10
+#define IPPROTO_TCP_ 6
+
+#define THREADS_MAX 4096
+#define SOCKETS_MAX 65536
+#define TARGETS_MAX 1024
+
+/* What gait keeps of a thread beside its slot. */
+struct thread {
+	__u32 slot;
+	__u32 object;	   /* enum object_kind of the call it is in */
+	struct file *file; /* of that call */
+	struct sock *sk;
+};
+
+struct socket_state {
+	__u64 socket_id;
+	__u64 arrival_ns; /* of the first byte nobody has read; 0: all are read */
+	__u64 latest_ns;
+	__u64 tx_ns;
+	__u32 latest_seq; /* behind the last byte that arrived */
+	__u16 flags;	  /* enum socket_flag */
+	__u16 announced;
+	__u32 reader;	  /* 1 + slot of the thread that last read it */
+	__u32 counted;	  /* `counters` are the reader's at arrival_ns */
+	__u64 counters[TS_COUNT];
+};
+
+struct thread_map {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct thread);
+};
+
+struct slot_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, THREADS_MAX);
+	__type(key, __u32);
+	__type(value, struct thread_slot);
+};
+
+struct free_slot_map {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, THREADS_MAX);
+	__type(value, __u32);
+};
+
+struct target_map {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, TARGETS_MAX);
+	__type(key, __u32);   /* tgid */
+	__type(value, __u32); /* service */
+};
+
+struct socket_map {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, SOCKETS_MAX);
+	__type(key, __u64); /* struct sock * */
+	__type(value, struct socket_state);
+};
+
+struct event_map {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 64 << 20);
+};
+
+extern struct thread_map threads SEC(".maps");
+extern struct slot_map slots SEC(".maps");
+extern struct free_slot_map free_slots SEC(".maps");
+extern struct target_map targets SEC(".maps");
+extern struct socket_map sockets SEC(".maps");
+extern struct event_map events SEC(".maps");
+
+/* Local TCP ports whose connections are followed: the cheapest filter there is. */
+extern __u8 followed_ports[65536];
+extern __u64 losses[LOSS_COUNT];
+extern __u64 sockets_seen;
+extern __u64 threads_seen;
+
+static __always_inline void loss_count(enum loss_kind kind)
+{
+	__sync_fetch_and_add(&losses[kind], 1);
+}
+
+/*
+ * A thread that is not followed has no storage: the lookup is the filter, and
+ * costs a bystander two loads.
+ */
+static __always_inline struct thread *thread_of(struct task_struct *task)
+{
+	return bpf_task_storage_get(&threads, task, 0, 0);
+}
+
+static __always_inline struct thread_slot *slot_of(const struct thread *thread)
+{
+	__u32 index = thread->slot;
+
+	return bpf_map_lookup_elem(&slots, &index);
+}
+
+static __always_inline struct thread_slot *slot_of_task(struct task_struct *task)
+{
+	struct thread *thread = thread_of(task);
+
+	return thread ? slot_of(thread) : NULL;
+}
+
+static __always_inline struct thread_slot *slot_of_current(void)
+{
+	return slot_of_task(bpf_get_current_task_btf());
+}
+
+/*
+ * Consumers look every few ms by themselves; only a ring that fills up wakes them.
+ * A wake-up an event would cost the traced thread more than all the rest.
+ */
+#define RING_WAKE_BYTES (16 << 20)
+
+static __always_inline __u64 ring_flags(void)
+{
+	return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > RING_WAKE_BYTES ?
+		       BPF_RB_FORCE_WAKEUP :
+		       BPF_RB_NO_WAKEUP;
+}
+
+static __always_inline void event_head(struct event_head *head, enum event_kind kind,
+				       const struct thread_slot *slot, __u32 index, __u64 now)
+{
+	head->kind = kind;
+	head->slot = index;
+	head->generation = slot ? slot->generation : 0;
+	head->ns = now;
+}
+
+static __always_inline struct socket_state *socket_find(const struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+
+	return bpf_map_lookup_elem(&sockets, &key);
+}
+
+static __always_inline struct socket_state *socket_create(const struct sock *sk, __u16 flags)
+{
+	struct socket_state fresh = {};
+	__u64 key = (__u64)sk;
+
+	fresh.socket_id = __sync_fetch_and_add(&sockets_seen, 1) + 1;
+	fresh.flags = flags;
+	if (bpf_map_update_elem(&sockets, &key, &fresh, BPF_ANY)) {
+		loss_count(LOSS_SOCKETS_OVER);
+		return NULL;
+	}
+	return bpf_map_lookup_elem(&sockets, &key);
+}
+
+/* Says who is connected to whom; from then on its segments are stamped. */
+static __always_inline void socket_announce(struct socket_state *state, const struct sock *sk,
+					    enum event_kind kind)
+{
+	struct event_socket *e;
+	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	__u16 port = BPF_CORE_READ(sk, __sk_common.skc_num);
+
+	state->announced = 1;
+	followed_ports[port] = 1;
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	if (!e) {
+		loss_count(LOSS_RING_FULL);
+		return;
+	}
+	event_head(&e->head, kind, NULL, 0, bpf_ktime_get_ns());
+	e->socket_id = state->socket_id;
+	e->family = family;
+	e->local_port = port;
+	e->remote_port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	e->flags = state->flags;
+	__builtin_memset(e->local_addr, 0, sizeof(e->local_addr));
+	__builtin_memset(e->remote_addr, 0, sizeof(e->remote_addr));
+	if (family == AF_INET) {
+		BPF_CORE_READ_INTO((__be32 *)e->local_addr, sk, __sk_common.skc_rcv_saddr);
+		BPF_CORE_READ_INTO((__be32 *)e->remote_addr, sk, __sk_common.skc_daddr);
+	} else {
+		BPF_CORE_READ_INTO(&e->local_addr, sk, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr8);
+		BPF_CORE_READ_INTO(&e->remote_addr, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
+	}
+	e->srtt_us = BPF_CORE_READ((struct tcp_sock *)sk, srtt_us) >> 3;
+	e->pad = 0;
+	bpf_ringbuf_submit(e, ring_flags());
+}
+
+#endif

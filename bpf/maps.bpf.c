@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "gait.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+struct thread_map threads SEC(".maps");
+struct slot_map slots SEC(".maps");
+struct free_slot_map free_slots SEC(".maps");
+struct target_map targets SEC(".maps");
+struct socket_map sockets SEC(".maps");
+struct event_map events SEC(".maps");
+
+__u8 followed_ports[65536];
+__u64 losses[LOSS_COUNT];
+__u64 sockets_seen;
+__u64 threads_seen;

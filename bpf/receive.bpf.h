@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef GAIT_BPF_RECEIVE_BPF_H
+#define GAIT_BPF_RECEIVE_BPF_H
+
+#include "gait.bpf.h"
+
+struct receive {
+	__u64 arrival_ns, latest_ns;
+	__u32 copied_seq;
+	bool counted; /* state->counters are this thread's at arrival_ns */
+};
+
+/* A thread has taken bytes from a socket: when had they arrived? */
+static __always_inline void receive_look(const struct socket_state *state, const struct sock *sk,
+					 __u32 slot, struct receive *ret)
+{
+	ret->arrival_ns = state->arrival_ns;
+	ret->latest_ns = state->latest_ns;
+	ret->copied_seq = BPF_CORE_READ((struct tcp_sock *)sk, copied_seq);
+	ret->counted = state->counted && state->arrival_ns && state->reader == slot + 1;
+}
+
+/*
+ * Done with the stamps. What is left unread, or came meanwhile, arrived at the
+ * latest with the last segment. Returns whether there is any.
+ */
+static __always_inline bool receive_done(struct socket_state *state, const struct receive *got,
+					 __u32 slot)
+{
+	bool unread;
+
+	state->counted = 0;
+	state->reader = slot + 1;
+	state->arrival_ns = 0;
+	unread = (__s32)(state->latest_seq - got->copied_seq) > 0 && state->latest_ns;
+	if (unread)
+		state->arrival_ns = state->latest_ns;
+	return unread;
+}
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Microstates of followed threads: on and off the CPU, and what interrupts them. */
+#include "gait.bpf.h"
+
+#define SLOT_CHANGE(slot, change)                                                                  \
+	do {                                                                                       \
+		(slot)->sequence++;                                                                \
+		change;                                                                            \
+		(slot)->sequence++;                                                                \
+	} while (0)
+
+static __always_inline bool throttled(struct task_struct *task)
+{
+	struct task_struct___throttled *flavour = (void *)task;
+
+	if (bpf_core_field_exists(flavour->throttled))
+		return BPF_CORE_READ(flavour, throttled);
+	if (bpf_core_field_exists(struct cfs_rq, throttle_count))
+		return BPF_CORE_READ(task, se.cfs_rq, throttle_count) > 0;
+	return false;
+}
+
+static __always_inline void leave(struct task_struct *task, struct thread_slot *slot,
+				  bool runnable, __u64 now)
+{
+	struct account_leave why = {
+		.runnable = runnable,
+		.throttled = runnable && throttled(task),
+		.iowait = BPF_CORE_READ_BITFIELD_PROBED(task, in_iowait),
+		.memstall = BPF_CORE_READ_BITFIELD_PROBED(task, in_memstall),
+	};
+
+	SLOT_CHANGE(slot, account_switch_out(slot, &why, now));
+}
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_struct *next,
+	     unsigned int prev_state)
+{
+	struct thread_slot *slot = slot_of_task(prev);
+
+	if (slot)
+		leave(prev, slot, preempt || !prev_state, bpf_ktime_get_ns());
+	slot = slot_of_task(next);
+	if (slot)
+		SLOT_CHANGE(slot, account_switch_in(slot, !prev->pid, bpf_ktime_get_ns()));
+	return 0;
+}
+
+SEC("tp_btf/sched_waking")
+int BPF_PROG(on_waking, struct task_struct *task)
+{
+	struct thread_slot *slot = slot_of_task(task);
+
+	if (slot)
+		account_waking(slot, bpf_ktime_get_ns());
+	return 0;
+}
+
+static __always_inline int hardirq_enter(enum thread_state state)
+{
+	struct thread_slot *slot = slot_of_current();
+
+	if (slot)
+		SLOT_CHANGE(slot, account_hardirq_enter(slot, state, bpf_ktime_get_ns()));
+	return 0;
+}
+
+static __always_inline int hardirq_exit(void)
+{
+	struct thread_slot *slot = slot_of_current();
+
+	if (slot)
+		SLOT_CHANGE(slot, account_hardirq_exit(slot, bpf_ktime_get_ns()));
+	return 0;
+}
+
+/* irq_handler_* never fires for the interrupts of the local APIC: they have hooks of their own. */
+#define ON_IRQ(name, state)                                                                        \
+	SEC("?tp_btf/" #name "_entry") int BPF_PROG(on_##name##_entry)                             \
+	{                                                                                          \
+		return hardirq_enter(state);                                                       \
+	}                                                                                          \
+	SEC("?tp_btf/" #name "_exit") int BPF_PROG(on_##name##_exit)                               \
+	{                                                                                          \
+		return hardirq_exit();                                                             \
+	}
+
+ON_IRQ(irq_handler, TS_IRQ_OTHER)
+ON_IRQ(local_timer, TS_IRQ_TIMER)
+ON_IRQ(reschedule, TS_IRQ_OTHER)
+ON_IRQ(call_function, TS_IRQ_OTHER)
+ON_IRQ(call_function_single, TS_IRQ_OTHER)
+ON_IRQ(irq_work, TS_IRQ_OTHER)
+
+SEC("tp_btf/softirq_entry")
+int BPF_PROG(on_softirq_entry, unsigned int vector)
+{
+	struct thread_slot *slot = slot_of_current();
+
+	if (slot)
+		SLOT_CHANGE(slot, account_softirq_enter(slot, vector, bpf_ktime_get_ns()));
+	return 0;
+}
+
+SEC("tp_btf/softirq_exit")
+int BPF_PROG(on_softirq_exit, unsigned int vector)
+{
+	struct thread_slot *slot = slot_of_current();
+
+	if (slot)
+		SLOT_CHANGE(slot, account_softirq_exit(slot, bpf_ktime_get_ns()));
+	return 0;
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Connections: when their bytes arrive in the kernel, when they leave it, and for
+ * our own threads which stamps belong to the call they are in.
+ */
+#include "gait.bpf.h"
+#include "receive.bpf.h"
+
+#define TCP_ESTABLISHED 1
+#define TCP_SYN_SENT 2
+#define TCP_SYN_RECV 3
+#define TCP_CLOSE 7
+#define TCP_LISTEN 10
+
+static __always_inline void socket_open(const struct sock *sk, int old_state)
+{
+	struct socket_state *state = socket_find(sk);
+
+	if (old_state == TCP_SYN_RECV && !state && followed_ports[sk->__sk_common.skc_num])
+		state = socket_create(sk, 0);
+	if (state && !state->announced)
+		socket_announce(state, sk, EVENT_SOCKET);
+}
+
+static __always_inline void socket_close(const struct sock *sk)
+{
+	struct socket_state *state = socket_find(sk);
+	__u64 key = (__u64)sk;
+
+	if (!state)
+		return;
+	if (state->announced)
+		socket_announce(state, sk, EVENT_SOCKET_CLOSE);
+	bpf_map_delete_elem(&sockets, &key);
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(on_socket_state, const struct sock *sk, int old_state, int new_state)
+{
+	if (sk->sk_protocol != IPPROTO_TCP_)
+		return 0;
+	if (new_state == TCP_SYN_SENT && thread_of(bpf_get_current_task_btf()))
+		socket_create(sk, SOCKET_OUTGOING);
+	else if (new_state == TCP_ESTABLISHED)
+		socket_open(sk, old_state);
+	else if (new_state == TCP_LISTEN && thread_of(bpf_get_current_task_btf()))
+		followed_ports[sk->__sk_common.skc_num] = 1;
+	else if (new_state == TCP_CLOSE)
+		socket_close(sk);
+	return 0;
+}
+
+/* The counters that the reading thread had when the first unread byte arrived. */
+static __always_inline void stamp_reader(struct socket_state *state, __u64 now)
+{
+	__u32 index = state->reader - 1;
+	struct thread_slot *slot;
+
+	state->counted = 0;
+	if (!state->reader)
+		return;
+	slot = bpf_map_lookup_elem(&slots, &index);
+	if (slot)
+		state->counted = account_peek(slot, now, state->counters);
+}
+
+/* Fires for each segment that comes in on an established connection, before it is queued. */
+SEC("tp_btf/tcp_probe")
+int BPF_PROG(on_segment, struct sock *sk, struct sk_buff *skb)
+{
+	struct socket_state *state;
+	struct tcp_skb_cb cb;
+
+	if (!followed_ports[sk->__sk_common.skc_num])
+		return 0;
+	state = socket_find(sk);
+	if (!state || bpf_probe_read_kernel(&cb, sizeof(cb), skb->cb) || cb.seq == cb.end_seq)
+		return 0;
+	state->latest_ns = bpf_ktime_get_ns();
+	state->latest_seq = cb.end_seq;
+	if (state->arrival_ns)
+		return 0;
+	state->arrival_ns = state->latest_ns;
+	stamp_reader(state, state->latest_ns);
+	return 0;
+}
+
+SEC("tp_btf/net_dev_queue")
+int BPF_PROG(on_transmit, struct sk_buff *skb)
+{
+	struct sock *sk = skb->sk;
+	struct socket_state *state;
+
+	if (!sk || !followed_ports[sk->__sk_common.skc_num])
+		return 0;
+	state = socket_find(sk);
+	if (state)
+		state->tx_ns = bpf_ktime_get_ns();
+	return 0;
+}
+
+/* Our own threads: a run has no system call hooks, the thread finds the stamps in its slot. */
+SEC("?tp_btf/sock_recv_length")
+int BPF_PROG(on_own_receive, struct sock *sk, int ret)
+{
+	struct thread *thread = thread_of(bpf_get_current_task_btf());
+	struct thread_slot *slot = thread ? slot_of(thread) : NULL;
+	struct socket_state *state;
+	struct receive got;
+
+	if (!slot || ret <= 0)
+		return 0;
+	state = socket_find(sk);
+	if (!state)
+		return 0;
+	receive_look(state, sk, thread->slot, &got);
+	slot->rx_arrival_ns = got.arrival_ns;
+	slot->rx_latest_ns = got.latest_ns;
+	slot->rx_counted = got.counted ? got.arrival_ns : 0;
+	if (got.counted)
+		for (int i = 0; i < TS_COUNT; i++)
+			slot->rx_counters[i] = state->counters[i];
+	slot->rx_sequence++;
+	receive_done(state, &got, thread->slot);
+	return 0;
+}
+
+SEC("?tp_btf/sock_send_length")
+int BPF_PROG(on_own_send, struct sock *sk, int ret)
+{
+	struct thread_slot *slot = slot_of_current();
+	struct socket_state *state;
+
+	if (!slot || ret <= 0)
+		return 0;
+	state = socket_find(sk);
+	if (!state)
+		return 0;
+	slot->tx_ns = state->tx_ns;
+	slot->tx_sequence++;
+	return 0;
+}
