@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "attribution/timeline.h"
+
+#include <stddef.h>
+#include <string.h>
+
+/* Who looks at a thread's segment: the request it works for, or one that waits. */
+enum view {
+	VIEW_OWN,
+	VIEW_BEHIND, /* read, waiting its turn */
+	VIEW_UNREAD, /* arrived, not yet read */
+	VIEW_COUNT
+};
+
+#define NO_ROW (-1) /* a wait nobody can name: unattributed */
+
+/*
+ * The row of a state, by view. Interrupts and the scheduler delay all requests of
+ * a thread alike; the rest delays only its owner by what it is, and the others by
+ * their place in the queue.
+ */
+static const int rows[TS_COUNT][VIEW_COUNT] = {
+	[TS_USER] = { SUB_CPU_USER, SUB_APP_QUEUE, SUB_NET_RXQUEUE },
+	[TS_KERNEL_NET] = { SUB_CPU_KERNEL_NET, SUB_APP_QUEUE, SUB_NET_RXQUEUE },
+	[TS_KERNEL_FS] = { SUB_CPU_KERNEL_FS, SUB_APP_QUEUE, SUB_NET_RXQUEUE },
+	[TS_KERNEL_MM] = { SUB_CPU_KERNEL_MM, SUB_APP_QUEUE, SUB_NET_RXQUEUE },
+	[TS_KERNEL_OTHER] = { SUB_CPU_KERNEL_OTHER, SUB_APP_QUEUE, SUB_NET_RXQUEUE },
+	[TS_IRQ_NET] = { SUB_CPU_IRQ_NET, SUB_CPU_IRQ_NET, SUB_CPU_IRQ_NET },
+	[TS_IRQ_BLOCK] = { SUB_CPU_IRQ_BLOCK, SUB_CPU_IRQ_BLOCK, SUB_CPU_IRQ_BLOCK },
+	[TS_IRQ_TIMER] = { SUB_CPU_IRQ_TIMER, SUB_CPU_IRQ_TIMER, SUB_CPU_IRQ_TIMER },
+	[TS_IRQ_OTHER] = { SUB_CPU_IRQ_OTHER, SUB_CPU_IRQ_OTHER, SUB_CPU_IRQ_OTHER },
+	[TS_WAKEUP] = { SUB_SCHED_WAKEUP, SUB_SCHED_WAKEUP, SUB_SCHED_WAKEUP },
+	[TS_RUNQUEUE] = { SUB_SCHED_RUNQUEUE, SUB_SCHED_RUNQUEUE, SUB_SCHED_RUNQUEUE },
+	[TS_PREEMPTED] = { SUB_SCHED_PREEMPTED, SUB_SCHED_PREEMPTED, SUB_SCHED_PREEMPTED },
+	[TS_THROTTLED] = { SUB_SCHED_THROTTLED, SUB_SCHED_THROTTLED, SUB_SCHED_THROTTLED },
+	[TS_STEAL] = { SUB_SCHED_STEAL, SUB_SCHED_STEAL, SUB_SCHED_STEAL },
+	/* a poll that a request waits in is the loop waiting for something else: its call's reply,
+	 * or room in the socket; the assembler knows which and moves it (account_own) */
+	[TS_WAIT_POLL] = { SUB_NET_RXQUEUE, SUB_APP_QUEUE, SUB_NET_RXQUEUE },
+	[TS_WAIT_NET] = { SUB_NET_SOCKET, SUB_APP_QUEUE, SUB_NET_RXQUEUE },
+	[TS_WAIT_SLEEP] = { SUB_APP_SLEEP, SUB_APP_QUEUE, SUB_NET_RXQUEUE },
+	[TS_WAIT_FUTEX] = { SUB_LOCK_USER, SUB_APP_QUEUE, SUB_NET_RXQUEUE },
+	[TS_WAIT_BLOCK] = { SUB_BLOCK_DEVICE, SUB_APP_QUEUE, SUB_NET_RXQUEUE },
+	[TS_WAIT_JOURNAL] = { SUB_FS_JOURNAL, SUB_APP_QUEUE, SUB_NET_RXQUEUE },
+	[TS_WAIT_MEM] = { SUB_MEM_RECLAIM, SUB_APP_QUEUE, SUB_NET_RXQUEUE },
+	[TS_WAIT_OTHER] = { NO_ROW, SUB_APP_QUEUE, SUB_NET_RXQUEUE },
+};
+
+void counters_delta(const uint64_t *from, const uint64_t *to, int64_t ret_delta[TS_COUNT])
+{
+	for (size_t i = 0; i < TS_COUNT; i++)
+		ret_delta[i] = (int64_t)(to[i] - from[i]);
+}
+
+int64_t counters_sum(const int64_t delta[TS_COUNT])
+{
+	int64_t sum = 0;
+
+	for (size_t i = 0; i < TS_COUNT; i++)
+		sum += delta[i];
+	return sum;
+}
+
+static void add_rows(int64_t into[SUB_COUNT], const int64_t delta[TS_COUNT], enum view view,
+		     int sign)
+{
+	for (size_t i = 0; i < TS_COUNT; i++)
+		if (delta[i] && rows[i][view] != NO_ROW)
+			into[rows[i][view]] += sign * delta[i];
+}
+
+void timeline_add(struct timeline *tl, const int64_t delta[TS_COUNT])
+{
+	add_rows(tl->behind, delta, VIEW_BEHIND, 1);
+}
+
+void account_begin(struct account *a, const struct timeline *tl, const int64_t *unread,
+		   const int64_t *own)
+{
+	memset(a->rows, 0, sizeof(a->rows));
+	memcpy(a->behind, tl->behind, sizeof(a->behind));
+	if (unread)
+		add_rows(a->rows, unread, VIEW_UNREAD, 1);
+	if (own)
+		add_rows(a->rows, own, VIEW_OWN, 1);
+}
+
+void account_own(struct account *a, const int64_t delta[TS_COUNT])
+{
+	add_rows(a->rows, delta, VIEW_OWN, 1);
+	add_rows(a->rows, delta, VIEW_BEHIND, -1);
+}
+
+/* Rows that time after the hand-over to the network can have gone into, likeliest first. */
+static const int after_send[] = { SUB_CPU_KERNEL_NET,  SUB_CPU_IRQ_NET,	  SUB_CPU_IRQ_OTHER,
+				  SUB_CPU_IRQ_TIMER,   SUB_SCHED_PREEMPTED, SUB_CPU_USER,
+				  SUB_SCHED_RUNQUEUE };
+
+void account_end(struct account *a, const struct timeline *tl, int64_t after_ns)
+{
+	for (size_t i = 0; i < SUB_COUNT; i++)
+		a->rows[i] += tl->behind[i] - a->behind[i];
+	for (size_t i = 0; i < sizeof(after_send) / sizeof(after_send[0]) && after_ns > 0; i++) {
+		int64_t *row = &a->rows[after_send[i]];
+		int64_t part = *row < after_ns ? *row : after_ns;
+
+		if (part <= 0)
+			continue;
+		*row -= part;
+		after_ns -= part;
+	}
+}
+
+/* A correction can leave a row below zero by the grain of the clock: its group pays for it. */
+static void settle_negative(struct account *a)
+{
+	for (size_t i = 0; i < SUB_COUNT; i++) {
+		size_t largest = 0;
+
+		if (a->rows[i] >= 0)
+			continue;
+		for (size_t j = 1; j < SUB_COUNT; j++)
+			if (a->rows[j] > a->rows[largest])
+				largest = j;
+		a->rows[largest] += a->rows[i];
+		a->rows[i] = 0;
+	}
+}
+
+int64_t account_close(struct account *a, int64_t total_ns)
+{
+	int64_t rest = total_ns;
+	size_t largest = 0;
+
+	settle_negative(a);
+	for (size_t i = 0; i < SUB_COUNT; i++) {
+		rest -= a->rows[i];
+		if (a->rows[i] > a->rows[largest])
+			largest = i;
+	}
+	if (rest >= 0)
+		return rest;
+	a->rows[largest] += rest;
+	return 0;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GAIT_ATTRIBUTION_TIMELINE_H
+#define GAIT_ATTRIBUTION_TIMELINE_H
+
+#include "bpf/event.h"
+#include "trace/subsystem.h"
+
+#include <stdint.h>
+
+/*
+ * From a thread's microstates to the breakdown of the requests it works for.
+ *
+ * A thread's time is cut into segments at its boundaries (a system call's entry
+ * and return, a change of request). The owner of a segment gets its states as
+ * they are; every other request that the thread has read and not answered waits
+ * behind it (app.queue), and a request that has arrived and is not read waits
+ * too (net.rxqueue). Scheduling and interrupts delay all of them alike and keep
+ * their rows.
+ *
+ * The thread adds each segment once to what a bystander would see (`behind`); a
+ * request takes the difference between its begin and its end, and corrects it for
+ * the segments it owns. So a segment costs the same however many requests wait.
+ * Rows of a request sum to its time exactly if the counters do.
+ */
+struct timeline {
+	int64_t behind[SUB_COUNT];
+};
+
+struct account {
+	int64_t rows[SUB_COUNT];
+	int64_t behind[SUB_COUNT];
+};
+
+/* Difference of two readings of a thread's counters, in ns. */
+void counters_delta(const uint64_t *from, const uint64_t *to, int64_t ret_delta[TS_COUNT]);
+
+/* Sum over all states. */
+int64_t counters_sum(const int64_t delta[TS_COUNT]);
+
+/* A segment of the thread's time, whoever owns it. */
+void timeline_add(struct timeline *tl, const int64_t delta[TS_COUNT]);
+
+/*
+ * A request was read. `unread` is the thread's time from its arrival up to here
+ * spent on others, `own` on waking up for it and on reading it (both may be NULL).
+ */
+void account_begin(struct account *a, const struct timeline *tl, const int64_t *unread,
+		   const int64_t *own);
+
+/* A segment that was also given to timeline_add() was this request's own. */
+void account_own(struct account *a, const int64_t delta[TS_COUNT]);
+
+/*
+ * The request ends now; `after_ns` is how long before "now" its last byte was
+ * handed to the network: that much is taken back from the network rows.
+ */
+void account_end(struct account *a, const struct timeline *tl, int64_t after_ns);
+
+/* total minus all rows; when rows exceed the total the largest gives way (returns 0 then). */
+int64_t account_close(struct account *a, int64_t total_ns);
+
+#endif

@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "probe/probe.h"
+
+#if GAIT_BPF
+
+#include "probe/syscalls.h"
+
+#include "gait.skel.h"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define BTF_PATH "/sys/kernel/btf/vmlinux"
+#define RING_BYTES_DEFAULT (64u << 20)
+
+struct probe {
+	struct gait_bpf *skel;
+	struct ring_buffer *ring;
+	struct thread_slot *slots;
+	probe_event_fn fn; /* of the poll that is going on */
+	void *arg;
+};
+
+/* When a program is loaded, and what it gives. */
+enum program_use {
+	USE_CAPTURE = 1 << 0,
+	USE_RUN = 1 << 1,
+	USE_BOTH = USE_CAPTURE | USE_RUN,
+	USE_OPTIONAL = 1 << 2, /* left out where the kernel has no such tracepoint */
+};
+
+struct program {
+	const char *name;
+	const char *tracepoint;
+	unsigned use;
+	const char *what;
+};
+
+static const struct program programs[] = {
+	{ "follow_targets", NULL, USE_BOTH, "finding the threads of a process (iter/task)" },
+	{ "on_fork", "sched_process_fork", USE_BOTH, "threads and processes started later" },
+	{ "on_exit", "sched_process_exit", USE_BOTH, "threads that end" },
+	{ "on_switch", "sched_switch", USE_BOTH, "sched.*, block.device, fs.journal, waits" },
+	{ "on_waking", "sched_waking", USE_BOTH, "sched.wakeup, sched.runqueue" },
+	{ "on_softirq_entry", "softirq_entry", USE_BOTH, "cpu.irq.net, .block, .timer" },
+	{ "on_softirq_exit", "softirq_exit", USE_BOTH, "cpu.irq.net, .block, .timer" },
+	{ "on_irq_handler_entry", "irq_handler_entry", USE_BOTH | USE_OPTIONAL, "cpu.irq.other" },
+	{ "on_irq_handler_exit", "irq_handler_exit", USE_BOTH | USE_OPTIONAL, "cpu.irq.other" },
+	{ "on_local_timer_entry", "local_timer_entry", USE_BOTH | USE_OPTIONAL, "cpu.irq.timer" },
+	{ "on_local_timer_exit", "local_timer_exit", USE_BOTH | USE_OPTIONAL, "cpu.irq.timer" },
+	{ "on_reschedule_entry", "reschedule_entry", USE_BOTH | USE_OPTIONAL, "cpu.irq.other" },
+	{ "on_reschedule_exit", "reschedule_exit", USE_BOTH | USE_OPTIONAL, "cpu.irq.other" },
+	{ "on_call_function_entry", "call_function_entry", USE_BOTH | USE_OPTIONAL, "cpu.irq.other" },
+	{ "on_call_function_exit", "call_function_exit", USE_BOTH | USE_OPTIONAL, "cpu.irq.other" },
+	{ "on_call_function_single_entry", "call_function_single_entry", USE_BOTH | USE_OPTIONAL,
+	  "cpu.irq.other" },
+	{ "on_call_function_single_exit", "call_function_single_exit", USE_BOTH | USE_OPTIONAL,
+	  "cpu.irq.other" },
+	{ "on_irq_work_entry", "irq_work_entry", USE_BOTH | USE_OPTIONAL, "cpu.irq.other" },
+	{ "on_irq_work_exit", "irq_work_exit", USE_BOTH | USE_OPTIONAL, "cpu.irq.other" },
+	{ "on_socket_state", "inet_sock_set_state", USE_BOTH, "connections" },
+	{ "on_segment", "tcp_probe", USE_BOTH, "arrival stamps, net.rxqueue" },
+	{ "on_transmit", "net_dev_queue", USE_BOTH, "transmit stamps, net.wire" },
+	{ "on_own_receive", "sock_recv_length", USE_RUN, "a node's own arrival stamps" },
+	{ "on_own_send", "sock_send_length", USE_RUN, "a node's own transmit stamps" },
+	{ "on_call_enter", "sys_enter", USE_CAPTURE, "a service's ops" },
+	{ "on_call_exit", "sys_exit", USE_CAPTURE, "a service's ops" },
+};
+#define PROGRAMS_COUNT (sizeof(programs) / sizeof(programs[0]))
+
+/* libbpf says why only through its printer; the last warning is kept for the sentence. */
+static __thread char libbpf_word[160];
+
+static int keep_word(enum libbpf_print_level level, const char *fmt, va_list args)
+{
+	size_t len;
+
+	if (level != LIBBPF_WARN)
+		return 0;
+	vsnprintf(libbpf_word, sizeof(libbpf_word), fmt, args);
+	len = strcspn(libbpf_word, "\n");
+	libbpf_word[len] = 0;
+	return 0;
+}
+
+static bool tracepoint_exists(const struct btf *btf, const char *tracepoint)
+{
+	char name[96];
+
+	snprintf(name, sizeof(name), "btf_trace_%s", tracepoint);
+	return btf__find_by_name_kind(btf, name, BTF_KIND_TYPEDEF) > 0;
+}
+
+/* Only the programs of this mode are loaded, and of the optional ones those that can be. */
+static void choose_programs(struct bpf_object *object, const struct btf *btf, unsigned use)
+{
+	for (size_t i = 0; i < PROGRAMS_COUNT; i++) {
+		const struct program *p = &programs[i];
+		struct bpf_program *program = bpf_object__find_program_by_name(object, p->name);
+		bool there = !p->tracepoint || !(p->use & USE_OPTIONAL) ||
+			     tracepoint_exists(btf, p->tracepoint);
+
+		bpf_program__set_autoload(program, (p->use & use) && there);
+	}
+}
+
+static int check_ground(struct err *err)
+{
+	if (access(BTF_PATH, R_OK))
+		return err_set(err, ENOTSUP,
+			       "this kernel shows no type information (%s is missing): gait needs a "
+			       "kernel built with CONFIG_DEBUG_INFO_BTF=y, as distributions ship it",
+			       BTF_PATH);
+	return 0;
+}
+
+static int refusal(struct err *err, int rc)
+{
+	if (rc == -EPERM || rc == -EACCES)
+		return err_set(err, EPERM,
+			       "cannot load BPF programs: not permitted; run gait as root, or give it "
+			       "CAP_BPF and CAP_PERFMON");
+	return err_set(err, -rc, "cannot load BPF programs: %s (%s); `gait doctor` tries them one by one",
+		       strerror(-rc), libbpf_word[0] ? libbpf_word : "no further word from libbpf");
+}
+
+static int fill_free_slots(struct gait_bpf *skel)
+{
+	int fd = bpf_map__fd(skel->maps.free_slots);
+
+	for (uint32_t i = 0; i < PROBE_THREADS_MAX; i++)
+		if (bpf_map_update_elem(fd, NULL, &i, BPF_ANY))
+			return -errno;
+	return 0;
+}
+
+/* Frozen: from now on user space can only look; the kernel side goes on writing. */
+static int map_slots(struct probe *p)
+{
+	int fd = bpf_map__fd(p->skel->maps.slots);
+	void *at;
+
+	if (bpf_map_freeze(fd))
+		return -errno;
+	at = mmap(NULL, PROBE_THREADS_MAX * sizeof(struct thread_slot), PROT_READ, MAP_SHARED, fd,
+		  0);
+	if (at == MAP_FAILED)
+		return -errno;
+	p->slots = at;
+	return 0;
+}
+
+static int on_ring_event(void *ctx, void *data, size_t size)
+{
+	struct probe *p = ctx;
+
+	return p->fn(p->arg, data, size);
+}
+
+static int load(struct probe *p, const struct probe_opts *opts)
+{
+	unsigned use = opts->mode == PROBE_CAPTURE ? USE_CAPTURE : USE_RUN;
+	struct btf *btf = btf__load_vmlinux_btf();
+	int rc;
+
+	if (!btf)
+		return -errno;
+	p->skel = gait_bpf__open();
+	if (!p->skel) {
+		rc = -errno;
+		goto out;
+	}
+	choose_programs(p->skel->obj, btf, use);
+	syscalls_classify((struct syscall_class *)p->skel->rodata->cfg_syscalls);
+	if (opts->mode == PROBE_RUN)
+		bpf_map__set_max_entries(p->skel->maps.events, 256 << 10);
+	else
+		bpf_map__set_max_entries(p->skel->maps.events,
+					 opts->ring_bytes ? opts->ring_bytes : RING_BYTES_DEFAULT);
+	rc = gait_bpf__load(p->skel);
+out:
+	btf__free(btf);
+	return rc;
+}
+
+static int attach(struct probe *p)
+{
+	int rc;
+
+	bpf_program__set_autoattach(p->skel->progs.follow_targets, false);
+	rc = fill_free_slots(p->skel);
+	if (!rc)
+		rc = map_slots(p);
+	if (!rc)
+		rc = gait_bpf__attach(p->skel);
+	if (rc)
+		return rc;
+	p->ring = ring_buffer__new(bpf_map__fd(p->skel->maps.events), on_ring_event, p, NULL);
+	return p->ring ? 0 : -errno;
+}
+
+int probe_new(const struct probe_opts *opts, struct probe **ret_probe, struct err *err)
+{
+	struct probe *p;
+	int rc = check_ground(err);
+
+	if (rc)
+		return rc;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return err_errno(err, ENOMEM, "cannot load BPF programs");
+	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
+	libbpf_set_print(keep_word);
+	libbpf_word[0] = 0;
+	rc = load(p, opts);
+	if (!rc)
+		rc = attach(p);
+	if (rc) {
+		probe_free(p);
+		return refusal(err, rc);
+	}
+	*ret_probe = p;
+	return 0;
+}
+
+void probe_free(struct probe *p)
+{
+	if (!p)
+		return;
+	ring_buffer__free(p->ring);
+	if (p->slots)
+		munmap(p->slots, PROBE_THREADS_MAX * sizeof(struct thread_slot));
+	gait_bpf__destroy(p->skel);
+	free(p);
+}
+
+/* The iterator visits every task once; those of the targets are followed from then on. */
+static int run_iterator(struct probe *p)
+{
+	struct bpf_link *link = bpf_program__attach_iter(p->skel->progs.follow_targets, NULL);
+	char buf[64];
+	int fd, rc = 0;
+
+	if (!link)
+		return -errno;
+	fd = bpf_iter_create(bpf_link__fd(link));
+	if (fd < 0) {
+		rc = -errno;
+		goto out;
+	}
+	while (read(fd, buf, sizeof(buf)) > 0)
+		;
+	close(fd);
+out:
+	bpf_link__destroy(link);
+	return rc;
+}
+
+int probe_follow(struct probe *p, pid_t pid, unsigned service, struct err *err)
+{
+	uint32_t key = pid, value = service;
+	int rc;
+
+	if (kill(pid, 0) && errno == ESRCH)
+		return err_set(err, ESRCH, "there is no process %d", (int)pid);
+	if (bpf_map_update_elem(bpf_map__fd(p->skel->maps.targets), &key, &value, BPF_ANY))
+		return err_errno(err, errno, "cannot follow process %d", (int)pid);
+	rc = run_iterator(p);
+	if (rc)
+		return err_errno(err, -rc, "cannot look up the threads of process %d", (int)pid);
+	return 0;
+}
+
+int probe_follow_port(struct probe *p, uint16_t port, struct err *err)
+{
+	p->skel->bss->followed_ports[port] = 1;
+	return 0;
+}
+
+int probe_poll(struct probe *p, int timeout_ms, probe_event_fn fn, void *arg)
+{
+	p->fn = fn;
+	p->arg = arg;
+	return ring_buffer__poll(p->ring, timeout_ms);
+}
+
+int probe_drain(struct probe *p, probe_event_fn fn, void *arg)
+{
+	p->fn = fn;
+	p->arg = arg;
+	return ring_buffer__consume(p->ring);
+}
+
+int probe_losses(struct probe *p, struct probe_losses *ret_losses)
+{
+	struct bpf_program *program;
+
+	memset(ret_losses, 0, sizeof(*ret_losses));
+	for (size_t i = 0; i < LOSS_COUNT; i++)
+		ret_losses->count[i] = p->skel->bss->losses[i];
+	bpf_object__for_each_program(program, p->skel->obj) {
+		struct bpf_prog_info info = { 0 };
+		uint32_t len = sizeof(info);
+		int fd = bpf_program__fd(program);
+
+		if (fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &len))
+			ret_losses->misses += info.recursion_misses;
+	}
+	return 0;
+}
+
+const struct thread_slot *probe_slots(const struct probe *p)
+{
+	return p->slots;
+}
+
+int probe_slots_fd(const struct probe *p)
+{
+	return bpf_map__fd(p->skel->maps.slots);
+}
+
+/* Loads one program alone, which is the only honest test of whether it loads. */
+static int try_program(const struct program *wanted)
+{
+	struct gait_bpf *skel = gait_bpf__open();
+	struct bpf_program *program;
+	struct bpf_link *link = NULL;
+	int rc;
+
+	if (!skel)
+		return -errno;
+	bpf_map__set_max_entries(skel->maps.events, 4096);
+	bpf_object__for_each_program(program, skel->obj)
+		bpf_program__set_autoload(program, !strcmp(bpf_program__name(program), wanted->name));
+	rc = gait_bpf__load(skel);
+	if (!rc) {
+		program = bpf_object__find_program_by_name(skel->obj, wanted->name);
+		link = bpf_program__attach(program);
+		if (!link)
+			rc = -errno;
+	}
+	bpf_link__destroy(link);
+	gait_bpf__destroy(skel);
+	return rc;
+}
+
+static const char *program_needed(const struct program *p)
+{
+	if (p->use & USE_OPTIONAL)
+		return "optional";
+	if ((p->use & USE_BOTH) == USE_BOTH)
+		return "capture, replay";
+	return p->use & USE_CAPTURE ? "capture" : "replay";
+}
+
+static void advise(struct probe_check *check)
+{
+	if (check->result == -EPERM || check->result == -EACCES)
+		snprintf(check->text, sizeof(check->text),
+			 "not permitted: run as root, or give CAP_BPF and CAP_PERFMON");
+	else if (check->result == -ESRCH || check->result == -ENOENT)
+		snprintf(check->text, sizeof(check->text), "this kernel has no such tracepoint");
+	else if (check->result)
+		snprintf(check->text, sizeof(check->text), "%s", libbpf_word);
+}
+
+int probe_doctor(struct probe_check ret_checks[PROBE_CHECKS_MAX])
+{
+	struct err err;
+	int count = 0;
+
+	ret_checks[count++] = (struct probe_check){ "btf", "type information of the kernel",
+						    "capture, replay", check_ground(&err), "" };
+	if (ret_checks[0].result) {
+		snprintf(ret_checks[0].text, sizeof(ret_checks[0].text),
+			 "%s is missing: CONFIG_DEBUG_INFO_BTF=y is needed", BTF_PATH);
+		return count;
+	}
+	libbpf_set_print(keep_word);
+	for (size_t i = 0; i < PROGRAMS_COUNT; i++) {
+		const struct program *p = &programs[i];
+
+		libbpf_word[0] = 0;
+		ret_checks[count] = (struct probe_check){
+			.name = p->tracepoint ? p->tracepoint : p->name,
+			.what = p->what,
+			.needed = program_needed(p),
+			.result = try_program(p),
+		};
+		advise(&ret_checks[count++]);
+	}
+	return count;
+}
+
+#endif

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GAIT_PROBE_PROBE_H
+#define GAIT_PROBE_PROBE_H
+
+#include "base/err.h"
+#include "bpf/event.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/*
+ * The only room that touches libbpf: loads the BPF programs, attaches what this
+ * kernel offers, holds the maps.
+ */
+enum probe_mode {
+	PROBE_CAPTURE, /* a foreign process: system calls, events through a ring buffer */
+	PROBE_RUN,     /* our own node or client: counters and stamps in the mapped slots */
+};
+
+struct probe_opts {
+	enum probe_mode mode;
+	size_t ring_bytes; /* power of two; 0: 64 MiB */
+};
+
+#define PROBE_THREADS_MAX 4096
+#define PROBE_SOCKETS_MAX 65536
+
+struct probe;
+
+/*
+ * Loads and attaches. -EPERM without the privilege, -ENOTSUP without BTF or when
+ * a needed program is refused, each with a sentence that says what to do.
+ */
+int probe_new(const struct probe_opts *opts, struct probe **ret_probe, struct err *err);
+void probe_free(struct probe *p);
+
+/* Follows a process, all its threads, and what it forks from now on. -ESRCH when it is gone. */
+int probe_follow(struct probe *p, pid_t pid, unsigned service, struct err *err);
+
+/* Follows connections to this local TCP port from their first byte. */
+int probe_follow_port(struct probe *p, uint16_t port, struct err *err);
+
+/* Events of the ring buffer; the callback returns 0, or < 0 to stop, which is returned. */
+typedef int (*probe_event_fn)(void *arg, const void *event, size_t size);
+int probe_poll(struct probe *p, int timeout_ms, probe_event_fn fn, void *arg);
+
+/* Reads what is in the ring buffer now. */
+int probe_drain(struct probe *p, probe_event_fn fn, void *arg);
+
+struct probe_losses {
+	uint64_t count[LOSS_COUNT];
+	uint64_t misses; /* program runs that the kernel skipped */
+};
+int probe_losses(struct probe *p, struct probe_losses *ret_losses);
+
+/* The mapped slots, read-only, PROBE_THREADS_MAX of them. */
+const struct thread_slot *probe_slots(const struct probe *p);
+int probe_slots_fd(const struct probe *p);
+
+/*
+ * A probe in a process of its own, forked before anything else is done: it holds
+ * the programs and maps, and only a read-only descriptor of the slots comes back.
+ * The process ends when the guard is freed or its parent dies.
+ */
+struct probe_guard;
+
+/* Forks, loads in run mode, follows the calling process. Fails like probe_new(). */
+int probe_guard_new(struct probe_guard **ret_guard, struct err *err);
+void probe_guard_free(struct probe_guard *g);
+int probe_guard_follow_port(struct probe_guard *g, uint16_t port, struct err *err);
+int probe_guard_losses(struct probe_guard *g, struct probe_losses *ret_losses);
+const struct thread_slot *probe_guard_slots(const struct probe_guard *g);
+
+/* The calling thread's own slot, or NULL. Look once a thread: it is a scan. */
+const struct thread_slot *probe_own_slot(const struct thread_slot *slots);
+
+/*
+ * A consistent reading of the calling thread's own slot: its counters up to
+ * *ret_ns, "now" by CLOCK_MONOTONIC; the time since the last event is in TS_USER.
+ */
+void probe_read_own(const struct thread_slot *slot, uint64_t ret_counters[TS_COUNT],
+		    int64_t *ret_ns);
+
+/* What was tried, for `gait doctor`. */
+struct probe_check {
+	const char *name; /* program or feature */
+	const char *what; /* what it gives */
+	const char *needed; /* "capture, replay", "optional" ... */
+	int result; /* 0 or -errno */
+	char text[160]; /* the kernel's own word, and what to do */
+};
+#define PROBE_CHECKS_MAX 48
+
+/* Tries every program and feature by loading it; returns how many rows it filled in. */
+int probe_doctor(struct probe_check ret_checks[PROBE_CHECKS_MAX]);
+
+#endif
