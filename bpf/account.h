@@ -25,7 +25,7 @@
 #endif
 
 /* What the thread does now: the outermost interruption wins. */
-ACCOUNT_INLINE __u64 account_state(const struct thread_slot *s)
+ACCOUNT_INLINE uint64_t account_state(const struct thread_slot *s)
 {
 	if (s->off_cpu)
 		return s->off_cpu - 1;
@@ -38,7 +38,7 @@ ACCOUNT_INLINE __u64 account_state(const struct thread_slot *s)
 	return TS_USER;
 }
 
-ACCOUNT_INLINE void account_add(struct thread_slot *s, __u64 state, __u64 until)
+ACCOUNT_INLINE void account_add(struct thread_slot *s, uint64_t state, uint64_t until)
 {
 	if (until <= s->last_ns)
 		return;
@@ -47,13 +47,13 @@ ACCOUNT_INLINE void account_add(struct thread_slot *s, __u64 state, __u64 until)
 	s->last_ns = until;
 }
 
-ACCOUNT_INLINE void account_charge(struct thread_slot *s, __u64 now)
+ACCOUNT_INLINE void account_charge(struct thread_slot *s, uint64_t now)
 {
 	account_add(s, account_state(s), now);
 }
 
 /* A thread is followed from now on; `waiting` when it is off the CPU at this moment. */
-ACCOUNT_INLINE void account_start(struct thread_slot *s, __u64 now, bool waiting)
+ACCOUNT_INLINE void account_start(struct thread_slot *s, uint64_t now, bool waiting)
 {
 	for (int i = 0; i < TS_MAX; i++)
 		s->ns[i] = 0;
@@ -67,7 +67,7 @@ ACCOUNT_INLINE void account_start(struct thread_slot *s, __u64 now, bool waiting
 }
 
 ACCOUNT_INLINE void account_sys_enter(struct thread_slot *s, const struct syscall_class *c,
-				      __u64 now)
+				      uint64_t now)
 {
 	account_charge(s, now);
 	s->sys = 1 + c->cpu;
@@ -76,7 +76,7 @@ ACCOUNT_INLINE void account_sys_enter(struct thread_slot *s, const struct syscal
 	s->enter_ns = now;
 }
 
-ACCOUNT_INLINE void account_sys_exit(struct thread_slot *s, __u64 now)
+ACCOUNT_INLINE void account_sys_exit(struct thread_slot *s, uint64_t now)
 {
 	account_charge(s, now);
 	s->sys = 0;
@@ -92,7 +92,8 @@ struct account_leave {
 	bool memstall;
 };
 
-ACCOUNT_INLINE __u8 account_wait_state(const struct thread_slot *s, const struct account_leave *l)
+ACCOUNT_INLINE uint8_t account_wait_state(const struct thread_slot *s,
+					  const struct account_leave *l)
 {
 	if (l->runnable)
 		return l->throttled ? TS_THROTTLED : TS_PREEMPTED;
@@ -104,7 +105,7 @@ ACCOUNT_INLINE __u8 account_wait_state(const struct thread_slot *s, const struct
 }
 
 ACCOUNT_INLINE void account_switch_out(struct thread_slot *s, const struct account_leave *l,
-				       __u64 now)
+				       uint64_t now)
 {
 	account_charge(s, now);
 	s->off_cpu = 1 + account_wait_state(s, l);
@@ -113,9 +114,9 @@ ACCOUNT_INLINE void account_switch_out(struct thread_slot *s, const struct accou
 }
 
 /* May run on another CPU: writes nothing but wake_ns. */
-ACCOUNT_INLINE void account_waking(struct thread_slot *s, __u64 now)
+ACCOUNT_INLINE void account_waking(struct thread_slot *s, uint64_t now)
 {
-	__u8 off = s->off_cpu;
+	uint8_t off = s->off_cpu;
 
 	if (off && off != 1 + TS_PREEMPTED && off != 1 + TS_THROTTLED && !s->wake_ns)
 		s->wake_ns = now;
@@ -125,7 +126,7 @@ ACCOUNT_INLINE void account_waking(struct thread_slot *s, __u64 now)
  * The wait lasted until the wake-up; from there it was the run queue, or, when
  * nothing else ran on that CPU, the wake-up itself (IPI and idle exit).
  */
-ACCOUNT_INLINE void account_switch_in(struct thread_slot *s, bool cpu_was_idle, __u64 now)
+ACCOUNT_INLINE void account_switch_in(struct thread_slot *s, bool cpu_was_idle, uint64_t now)
 {
 	if (s->off_cpu && s->wake_ns) {
 		account_charge(s, s->wake_ns);
@@ -137,14 +138,14 @@ ACCOUNT_INLINE void account_switch_in(struct thread_slot *s, bool cpu_was_idle, 
 	s->softirq = s->hardirq = s->hardirq_depth = 0;
 }
 
-ACCOUNT_INLINE void account_hardirq_enter(struct thread_slot *s, __u8 state, __u64 now)
+ACCOUNT_INLINE void account_hardirq_enter(struct thread_slot *s, uint8_t state, uint64_t now)
 {
 	account_charge(s, now);
 	if (!s->hardirq_depth++)
 		s->hardirq = 1 + state;
 }
 
-ACCOUNT_INLINE void account_hardirq_exit(struct thread_slot *s, __u64 now)
+ACCOUNT_INLINE void account_hardirq_exit(struct thread_slot *s, uint64_t now)
 {
 	account_charge(s, now);
 	if (s->hardirq_depth && !--s->hardirq_depth)
@@ -152,7 +153,7 @@ ACCOUNT_INLINE void account_hardirq_exit(struct thread_slot *s, __u64 now)
 }
 
 /* Numbers of softirqs: include/linux/interrupt.h, unchanged from 5.15 to 6.18. */
-ACCOUNT_INLINE __u8 account_softirq_state(const struct thread_slot *s, __u32 vector)
+ACCOUNT_INLINE uint8_t account_softirq_state(const struct thread_slot *s, uint32_t vector)
 {
 	switch (vector) {
 	case 2: /* NET_TX */
@@ -169,13 +170,13 @@ ACCOUNT_INLINE __u8 account_softirq_state(const struct thread_slot *s, __u32 vec
 	}
 }
 
-ACCOUNT_INLINE void account_softirq_enter(struct thread_slot *s, __u32 vector, __u64 now)
+ACCOUNT_INLINE void account_softirq_enter(struct thread_slot *s, uint32_t vector, uint64_t now)
 {
 	account_charge(s, now);
 	s->softirq = 1 + account_softirq_state(s, vector);
 }
 
-ACCOUNT_INLINE void account_softirq_exit(struct thread_slot *s, __u64 now)
+ACCOUNT_INLINE void account_softirq_exit(struct thread_slot *s, uint64_t now)
 {
 	account_charge(s, now);
 	s->softirq = 0;
@@ -185,11 +186,11 @@ ACCOUNT_INLINE void account_softirq_exit(struct thread_slot *s, __u64 now)
  * The counters as they would be if the thread were charged now, without touching
  * it: somebody else looks. False when they changed meanwhile.
  */
-ACCOUNT_INLINE bool account_peek(const struct thread_slot *s, __u64 now, __u64 *ret_ns)
+ACCOUNT_INLINE bool account_peek(const struct thread_slot *s, uint64_t now, uint64_t *ret_ns)
 {
-	__u32 sequence = *(const volatile __u32 *)&s->sequence;
-	__u64 last = s->last_ns;
-	__u64 state = account_state(s);
+	uint32_t sequence = *(const volatile uint32_t *)&s->sequence;
+	uint64_t last = s->last_ns;
+	uint64_t state = account_state(s);
 
 	for (int i = 0; i < TS_COUNT; i++)
 		ret_ns[i] = s->ns[i];
@@ -198,7 +199,7 @@ ACCOUNT_INLINE bool account_peek(const struct thread_slot *s, __u64 now, __u64 *
 		if (state < TS_COUNT)
 			ret_ns[state] += now - last;
 	}
-	return !(sequence & 1) && sequence == *(const volatile __u32 *)&s->sequence;
+	return !(sequence & 1) && sequence == *(const volatile uint32_t *)&s->sequence;
 }
 
 #endif

@@ -2,11 +2,11 @@
 /* Microstates of followed threads: on and off the CPU, and what interrupts them. */
 #include "gait.bpf.h"
 
-#define SLOT_CHANGE(slot, change)                                                                  \
-	do {                                                                                       \
-		(slot)->sequence++;                                                                \
-		change;                                                                            \
-		(slot)->sequence++;                                                                \
+#define SLOT_CHANGE(slot, change)   \
+	do {                        \
+		(slot)->sequence++; \
+		change;             \
+		(slot)->sequence++; \
 	} while (0)
 
 static __always_inline bool throttled(struct task_struct *task)
@@ -20,8 +20,8 @@ static __always_inline bool throttled(struct task_struct *task)
 	return false;
 }
 
-static __always_inline void leave(struct task_struct *task, struct thread_slot *slot,
-				  bool runnable, __u64 now)
+static __always_inline void leave(struct task_struct *task, struct thread_slot *slot, bool runnable,
+				  __u64 now)
 {
 	struct account_leave why = {
 		.runnable = runnable,
@@ -76,14 +76,14 @@ static __always_inline int hardirq_exit(void)
 }
 
 /* irq_handler_* never fires for the interrupts of the local APIC: they have hooks of their own. */
-#define ON_IRQ(name, state)                                                                        \
-	SEC("?tp_btf/" #name "_entry") int BPF_PROG(on_##name##_entry)                             \
-	{                                                                                          \
-		return hardirq_enter(state);                                                       \
-	}                                                                                          \
-	SEC("?tp_btf/" #name "_exit") int BPF_PROG(on_##name##_exit)                               \
-	{                                                                                          \
-		return hardirq_exit();                                                             \
+#define ON_IRQ(name, state)                                            \
+	SEC("?tp_btf/" #name "_entry") int BPF_PROG(on_##name##_entry) \
+	{                                                              \
+		return hardirq_enter(state);                           \
+	}                                                              \
+	SEC("?tp_btf/" #name "_exit") int BPF_PROG(on_##name##_exit)   \
+	{                                                              \
+		return hardirq_exit();                                 \
 	}
 
 ON_IRQ(irq_handler, TS_IRQ_OTHER)

@@ -34,8 +34,7 @@ static const int rows[TS_COUNT][VIEW_COUNT] = {
 	[TS_PREEMPTED] = { SUB_SCHED_PREEMPTED, SUB_SCHED_PREEMPTED, SUB_SCHED_PREEMPTED },
 	[TS_THROTTLED] = { SUB_SCHED_THROTTLED, SUB_SCHED_THROTTLED, SUB_SCHED_THROTTLED },
 	[TS_STEAL] = { SUB_SCHED_STEAL, SUB_SCHED_STEAL, SUB_SCHED_STEAL },
-	/* a poll that a request waits in is the loop waiting for something else: its call's reply,
-	 * or room in the socket; the assembler knows which and moves it (account_own) */
+	/* who waits behind a poll waits for its call or its socket: account_polled() says which */
 	[TS_WAIT_POLL] = { SUB_NET_RXQUEUE, SUB_APP_QUEUE, SUB_NET_RXQUEUE },
 	[TS_WAIT_NET] = { SUB_NET_SOCKET, SUB_APP_QUEUE, SUB_NET_RXQUEUE },
 	[TS_WAIT_SLEEP] = { SUB_APP_SLEEP, SUB_APP_QUEUE, SUB_NET_RXQUEUE },
@@ -72,6 +71,7 @@ static void add_rows(int64_t into[SUB_COUNT], const int64_t delta[TS_COUNT], enu
 void timeline_add(struct timeline *tl, const int64_t delta[TS_COUNT])
 {
 	add_rows(tl->behind, delta, VIEW_BEHIND, 1);
+	tl->polled_ns += delta[TS_WAIT_POLL];
 }
 
 void account_begin(struct account *a, const struct timeline *tl, const int64_t *unread,
@@ -79,6 +79,7 @@ void account_begin(struct account *a, const struct timeline *tl, const int64_t *
 {
 	memset(a->rows, 0, sizeof(a->rows));
 	memcpy(a->behind, tl->behind, sizeof(a->behind));
+	a->polled_ns = tl->polled_ns;
 	if (unread)
 		add_rows(a->rows, unread, VIEW_UNREAD, 1);
 	if (own)
@@ -92,8 +93,8 @@ void account_own(struct account *a, const int64_t delta[TS_COUNT])
 }
 
 /* Rows that time after the hand-over to the network can have gone into, likeliest first. */
-static const int after_send[] = { SUB_CPU_KERNEL_NET,  SUB_CPU_IRQ_NET,	  SUB_CPU_IRQ_OTHER,
-				  SUB_CPU_IRQ_TIMER,   SUB_SCHED_PREEMPTED, SUB_CPU_USER,
+static const int after_send[] = { SUB_CPU_KERNEL_NET, SUB_CPU_IRQ_NET,	   SUB_CPU_IRQ_OTHER,
+				  SUB_CPU_IRQ_TIMER,  SUB_SCHED_PREEMPTED, SUB_CPU_USER,
 				  SUB_SCHED_RUNQUEUE };
 
 void account_end(struct account *a, const struct timeline *tl, int64_t after_ns)
@@ -109,6 +110,14 @@ void account_end(struct account *a, const struct timeline *tl, int64_t after_ns)
 		*row -= part;
 		after_ns -= part;
 	}
+}
+
+void account_polled(struct account *a, const struct timeline *tl, enum subsystem row)
+{
+	int64_t polled = tl->polled_ns - a->polled_ns;
+
+	a->rows[SUB_APP_QUEUE] -= polled;
+	a->rows[row] += polled;
 }
 
 /* A correction can leave a row below zero by the grain of the clock: its group pays for it. */

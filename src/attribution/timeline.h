@@ -24,11 +24,13 @@
  */
 struct timeline {
 	int64_t behind[SUB_COUNT];
+	int64_t polled_ns; /* of it in poll, where nobody is worked for */
 };
 
 struct account {
 	int64_t rows[SUB_COUNT];
-	int64_t behind[SUB_COUNT];
+	int64_t behind[SUB_COUNT]; /* the timeline's at its begin */
+	int64_t polled_ns;
 };
 
 /* Difference of two readings of a thread's counters, in ns. */
@@ -55,6 +57,12 @@ void account_own(struct account *a, const int64_t delta[TS_COUNT]);
  * handed to the network: that much is taken back from the network rows.
  */
 void account_end(struct account *a, const struct timeline *tl, int64_t after_ns);
+
+/*
+ * After account_end(): the time the thread spent in poll while the request was open
+ * was no queue; it waited for what `row` says (its call, room in the socket).
+ */
+void account_polled(struct account *a, const struct timeline *tl, enum subsystem row);
 
 /* total minus all rows; when rows exceed the total the largest gives way (returns 0 then). */
 int64_t account_close(struct account *a, int64_t total_ns);

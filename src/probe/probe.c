@@ -58,7 +58,8 @@ static const struct program programs[] = {
 	{ "on_local_timer_exit", "local_timer_exit", USE_BOTH | USE_OPTIONAL, "cpu.irq.timer" },
 	{ "on_reschedule_entry", "reschedule_entry", USE_BOTH | USE_OPTIONAL, "cpu.irq.other" },
 	{ "on_reschedule_exit", "reschedule_exit", USE_BOTH | USE_OPTIONAL, "cpu.irq.other" },
-	{ "on_call_function_entry", "call_function_entry", USE_BOTH | USE_OPTIONAL, "cpu.irq.other" },
+	{ "on_call_function_entry", "call_function_entry", USE_BOTH | USE_OPTIONAL,
+	  "cpu.irq.other" },
 	{ "on_call_function_exit", "call_function_exit", USE_BOTH | USE_OPTIONAL, "cpu.irq.other" },
 	{ "on_call_function_single_entry", "call_function_single_entry", USE_BOTH | USE_OPTIONAL,
 	  "cpu.irq.other" },
@@ -115,20 +116,23 @@ static void choose_programs(struct bpf_object *object, const struct btf *btf, un
 static int check_ground(struct err *err)
 {
 	if (access(BTF_PATH, R_OK))
-		return err_set(err, ENOTSUP,
-			       "this kernel shows no type information (%s is missing): gait needs a "
-			       "kernel built with CONFIG_DEBUG_INFO_BTF=y, as distributions ship it",
-			       BTF_PATH);
+		return err_set(
+			err, ENOTSUP,
+			"this kernel shows no type information (%s is missing): gait needs a "
+			"kernel built with CONFIG_DEBUG_INFO_BTF=y, as distributions ship it",
+			BTF_PATH);
 	return 0;
 }
 
 static int refusal(struct err *err, int rc)
 {
 	if (rc == -EPERM || rc == -EACCES)
-		return err_set(err, EPERM,
-			       "cannot load BPF programs: not permitted; run gait as root, or give it "
-			       "CAP_BPF and CAP_PERFMON");
-	return err_set(err, -rc, "cannot load BPF programs: %s (%s); `gait doctor` tries them one by one",
+		return err_set(
+			err, EPERM,
+			"cannot load BPF programs: not permitted; run gait as root, or give it "
+			"CAP_BPF and CAP_PERFMON");
+	return err_set(err, -rc,
+		       "cannot load BPF programs: %s (%s); `gait doctor` tries them one by one",
 		       strerror(-rc), libbpf_word[0] ? libbpf_word : "no further word from libbpf");
 }
 
@@ -287,9 +291,18 @@ int probe_follow_port(struct probe *p, uint16_t port, struct err *err)
 
 int probe_poll(struct probe *p, int timeout_ms, probe_event_fn fn, void *arg)
 {
+	int rc;
+
 	p->fn = fn;
 	p->arg = arg;
-	return ring_buffer__poll(p->ring, timeout_ms);
+	rc = ring_buffer__poll(p->ring, timeout_ms);
+	/* most events come without a wake-up */
+	return rc == 0 ? ring_buffer__consume(p->ring) : rc;
+}
+
+void probe_stop(struct probe *p)
+{
+	gait_bpf__detach(p->skel);
 }
 
 int probe_drain(struct probe *p, probe_event_fn fn, void *arg)
@@ -339,7 +352,8 @@ static int try_program(const struct program *wanted)
 		return -errno;
 	bpf_map__set_max_entries(skel->maps.events, 4096);
 	bpf_object__for_each_program(program, skel->obj)
-		bpf_program__set_autoload(program, !strcmp(bpf_program__name(program), wanted->name));
+		bpf_program__set_autoload(program,
+					  !strcmp(bpf_program__name(program), wanted->name));
 	rc = gait_bpf__load(skel);
 	if (!rc) {
 		program = bpf_object__find_program_by_name(skel->obj, wanted->name);

@@ -42,11 +42,17 @@ int probe_follow(struct probe *p, pid_t pid, unsigned service, struct err *err);
 /* Follows connections to this local TCP port from their first byte. */
 int probe_follow_port(struct probe *p, uint16_t port, struct err *err);
 
-/* Events of the ring buffer; the callback returns 0, or < 0 to stop, which is returned. */
+/*
+ * Waits for up to timeout_ms, or until the ring buffer fills up, and hands over its
+ * events. The callback returns 0, or < 0 to stop, which is returned. Else a count.
+ */
 typedef int (*probe_event_fn)(void *arg, const void *event, size_t size);
 int probe_poll(struct probe *p, int timeout_ms, probe_event_fn fn, void *arg);
 
-/* Reads what is in the ring buffer now. */
+/* Detaches all programs: no more events, and the service runs free. Slots stay readable. */
+void probe_stop(struct probe *p);
+
+/* Hands over what is in the ring buffer now. */
 int probe_drain(struct probe *p, probe_event_fn fn, void *arg);
 
 struct probe_losses {
@@ -85,11 +91,11 @@ void probe_read_own(const struct thread_slot *slot, uint64_t ret_counters[TS_COU
 
 /* What was tried, for `gait doctor`. */
 struct probe_check {
-	const char *name; /* program or feature */
-	const char *what; /* what it gives */
+	const char *name;   /* program or feature */
+	const char *what;   /* what it gives */
 	const char *needed; /* "capture, replay", "optional" ... */
-	int result; /* 0 or -errno */
-	char text[160]; /* the kernel's own word, and what to do */
+	int result;	    /* 0 or -errno */
+	char text[160];	    /* the kernel's own word, and what to do */
 };
 #define PROBE_CHECKS_MAX 48
 

@@ -31,6 +31,10 @@ int probe_follow_port(struct probe *p, uint16_t port, struct err *err)
 	return absent(err);
 }
 
+void probe_stop(struct probe *p)
+{
+}
+
 int probe_poll(struct probe *p, int timeout_ms, probe_event_fn fn, void *arg)
 {
 	return -ENOTSUP;
@@ -58,7 +62,8 @@ int probe_slots_fd(const struct probe *p)
 
 int probe_doctor(struct probe_check ret_checks[PROBE_CHECKS_MAX])
 {
-	ret_checks[0] = (struct probe_check){ "bpf", "all probes", "capture, replay", -ENOTSUP, "" };
+	ret_checks[0] =
+		(struct probe_check){ "bpf", "all probes", "capture, replay", -ENOTSUP, "" };
 	strcpy(ret_checks[0].text, "built with GAIT_BPF=OFF; configure with -DGAIT_BPF=ON");
 	return 1;
 }
