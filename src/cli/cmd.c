@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/cmd.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define HELP_MAX (64 * 1024)
+
+/* A sentence may quote a trace or a command line: no control character reaches the terminal. */
+void cmd_complain(const char *fmt, ...)
+{
+	char text[1024];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	for (char *c = text; *c; c++) {
+		if ((unsigned char)*c < ' ' || *c == 127)
+			*c = '?';
+	}
+	fprintf(stderr, "gait: %s\n", text);
+}
+
+int cmd_failed(const struct err *err)
+{
+	cmd_complain("%s", err->text);
+	return EXIT_FAILED;
+}
+
+int cmd_misused(const struct options *options, const struct err *err)
+{
+	cmd_complain("%s", err->text);
+	fprintf(stderr, "try 'gait %s --help'\n", options->command);
+	return EXIT_USAGE;
+}
+
+static int print_help(const struct options *options)
+{
+	struct buf text;
+
+	buf_init(&text, HELP_MAX);
+	options_help(options, &text);
+	fputs(buf_text(&text), stdout);
+	buf_release(&text);
+	return EXIT_FINE;
+}
+
+int cmd_parse(const struct options *options, int argc, char **argv, void *opts,
+	      struct option_args *ret_args)
+{
+	struct err err;
+	int rc = options_parse(options, argc, argv, opts, ret_args, &err);
+
+	if (!rc)
+		return -1;
+	return rc == OPTIONS_HELP ? print_help(options) : cmd_misused(options, &err);
+}
+
+int cmd_print_json(struct json *json, struct err *err)
+{
+	char *text = json ? json_to_text(json) : NULL;
+	int rc = 0;
+
+	if (text)
+		fputs(text, stdout);
+	else
+		rc = err_set(err, ENOMEM, "not enough memory for the JSON text");
+	free(text);
+	json_free(json);
+	return rc;
+}

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "report/summary_json.h"
+
+/* Every function returns 0, or non-zero when memory ran out. */
+typedef int (*put_fn)(struct json *object, const struct summary *s, const struct manifest *m);
+
+static struct json *child(struct json *parent, const char *name)
+{
+	struct json *made = json_new_object();
+
+	return made && !json_put(parent, name, made) ? made : NULL;
+}
+
+static struct json *child_array(struct json *parent, const char *name)
+{
+	struct json *made = json_new_array();
+
+	return made && !json_put(parent, name, made) ? made : NULL;
+}
+
+static struct json *item(struct json *array)
+{
+	struct json *made = json_new_object();
+
+	return made && !json_add(array, made) ? made : NULL;
+}
+
+static int put_trust(struct json *root, const struct summary *s, const struct manifest *m)
+{
+	struct json *edited = child_array(root, "edited_tables");
+	int rc = !edited || json_put_bool(root, "trusted", !summary_is_doubtful(s, m)) ||
+		 json_put_bool(root, "partial", s->partial) ||
+		 json_put_text(root, "verdict", m->verdict);
+
+	for (int t = 0; t < TABLE_COUNT && !rc; t++) {
+		if (s->edited & 1U << t)
+			rc = json_add_text(edited, tables[t].name);
+	}
+	return rc;
+}
+
+static int put_ledger(struct json *root, const struct summary *s, const struct manifest *m)
+{
+	struct json *ledger = child(root, "ledger");
+	int rc = !ledger;
+
+	for (int i = 0; i < LG_COUNT && !rc; i++)
+		rc = json_put_u64(ledger, ledger_infos[i].name, s->ledger.count[i]);
+	return rc;
+}
+
+static int put_origin(struct json *root, const struct summary *s, const struct manifest *m)
+{
+	return json_put_text(root, "source", m->source) || json_put_text(root, "tool", m->tool) ||
+	       json_put_text(root, "filter", m->filter) ||
+	       json_put_text(root, "started_at", m->started_at) ||
+	       json_put_int(root, "duration_ns", s->duration_ns) ||
+	       json_put_int(root, "service_user_ns", m->service_user_ns) ||
+	       json_put_int(root, "service_kernel_ns", m->service_kernel_ns) ||
+	       json_put_int(root, "probe_overhead_ns_per_request",
+			    m->probe_overhead_ns_per_request);
+}
+
+static int put_host(struct json *host, const struct manifest_host *from)
+{
+	return !host || json_put_u64(host, "host_id", from->host_id) ||
+	       json_put_text(host, "name", from->name) ||
+	       json_put_text(host, "kernel", from->kernel) ||
+	       json_put_text(host, "cpu_model", from->cpu_model) ||
+	       json_put_u64(host, "cpus", from->cpus) ||
+	       json_put_u64(host, "memory_bytes", from->memory_bytes) ||
+	       json_put_text(host, "clock_source", from->clock_source) ||
+	       json_put_text(host, "mitigations", from->mitigations) ||
+	       json_put_text(host, "cgroup_cpu_quota", from->cgroup_cpu_quota);
+}
+
+static int put_hosts(struct json *root, const struct summary *s, const struct manifest *m)
+{
+	struct json *hosts = child_array(root, "hosts");
+	int rc = !hosts;
+
+	for (uint32_t i = 0; i < m->hosts_count && !rc; i++)
+		rc = put_host(item(hosts), &m->hosts[i]);
+	return rc;
+}
+
+static int put_hist(struct json *parent, const char *name, const struct hist *hist)
+{
+	struct json *object;
+
+	if (!hist_count(hist))
+		return 0;
+	object = child(parent, name);
+	return !object || json_put_u64(object, "count", hist_count(hist)) ||
+	       json_put_u64(object, "min", hist_min(hist)) ||
+	       json_put_double(object, "mean", hist_mean(hist)) ||
+	       json_put_u64(object, "p50", hist_value_at_percentile(hist, 50)) ||
+	       json_put_u64(object, "p90", hist_value_at_percentile(hist, 90)) ||
+	       json_put_u64(object, "p99", hist_value_at_percentile(hist, 99)) ||
+	       json_put_u64(object, "p99.9", hist_value_at_percentile(hist, 99.9)) ||
+	       json_put_u64(object, "max", hist_max(hist));
+}
+
+static int put_outcomes(struct json *parent, const struct summary *s)
+{
+	struct json *outcomes = child(parent, "outcomes");
+	int rc = !outcomes;
+
+	for (int i = 0; i < OUTCOME_COUNT && !rc; i++)
+		rc = json_put_u64(outcomes, outcome_names[i], s->outcomes[i]);
+	return rc;
+}
+
+static int put_requests(struct json *root, const struct summary *s, const struct manifest *m)
+{
+	struct json *object = child(root, "requests");
+
+	return !object || json_put_u64(object, "count", s->requests.count) ||
+	       json_put_double(object, "per_second", summary_rate(s, s->requests.count)) ||
+	       json_put_u64(object, "peak_per_second", s->peak_per_second) ||
+	       json_put_double(object, "under_way", summary_in_flight(s)) ||
+	       json_put_u64(object, "spans_unknown", s->spans_unknown) ||
+	       json_put_u64(object, "doubtful", s->doubtful) ||
+	       put_hist(object, "request_bytes", &s->request_sizes) ||
+	       put_hist(object, "response_bytes", &s->response_sizes) ||
+	       put_hist(object, "server_span_ns", &s->requests.span) ||
+	       put_hist(object, "client_span_ns", &s->client_span) ||
+	       put_hist(object, "client_wait_ns", &s->client_wait) ||
+	       put_hist(object, "client_late_ns", &s->client_late) || put_outcomes(object, s);
+}
+
+static int put_sums(struct json *object, const struct summary_requests *sum)
+{
+	return json_put_u64(object, "requests", sum->count) ||
+	       json_put_u64(object, "request_bytes", sum->request_bytes) ||
+	       json_put_u64(object, "response_bytes", sum->response_bytes) ||
+	       json_put_u64(object, "ops", sum->ops) ||
+	       json_put_u64(object, "cpu_ns", sum->cpu_ns) ||
+	       put_hist(object, "server_span_ns", &sum->span);
+}
+
+static int put_service(struct json *object, const struct summary_service *service)
+{
+	return !object || json_put_u64(object, "service_id", service->row.service_id) ||
+	       json_put_text(object, "name", service->row.name) ||
+	       json_put_text(object, "listen", service->row.listen) ||
+	       json_put_u64(object, "threads", service->row.threads) ||
+	       json_put_text(object, "io_model", service->row.io_model) ||
+	       json_put_u64(object, "connections", service->connections) ||
+	       json_put_u64(object, "closed_loop_connections", service->dependent) ||
+	       json_put_u64(object, "outgoing_connections", service->outgoing) ||
+	       put_sums(object, &service->requests);
+}
+
+static int put_services(struct json *root, const struct summary *s, const struct manifest *m)
+{
+	struct json *array = child_array(root, "services");
+	int rc = !array;
+
+	for (size_t i = 1; i < s->services_count && !rc; i++)
+		rc = put_service(item(array), &s->services[i]);
+	return rc;
+}
+
+static int put_class(struct json *object, const struct summary_class *class)
+{
+	return !object || json_put_u64(object, "class_id", class->row.class_id) ||
+	       json_put_u64(object, "service_id", class->row.service_id) ||
+	       json_put_text(object, "name", class->row.name) ||
+	       json_put_text(object, "signature", class->row.signature) ||
+	       put_sums(object, &class->requests);
+}
+
+static int put_classes(struct json *root, const struct summary *s, const struct manifest *m)
+{
+	struct json *array = child_array(root, "classes");
+	int rc = !array;
+
+	for (size_t i = 0; i < s->classes_count && !rc; i++)
+		rc = put_class(item(array), &s->classes[i]);
+	return rc;
+}
+
+static int put_op_kind(struct json *object, const char *name, const struct summary_ops *ops)
+{
+	return !object || json_put_text(object, "kind", name) ||
+	       json_put_u64(object, "count", ops->count) ||
+	       json_put_u64(object, "background", ops->background) ||
+	       json_put_u64(object, "failed", ops->failed) ||
+	       json_put_u64(object, "bytes", ops->bytes) ||
+	       json_put_u64(object, "reply_bytes", ops->reply_bytes) ||
+	       json_put_u64(object, "cpu_ns", ops->cpu_ns) ||
+	       put_hist(object, "elapsed_ns", &ops->elapsed);
+}
+
+static int put_ops(struct json *root, const struct summary *s, const struct manifest *m)
+{
+	struct json *array = child_array(root, "operations");
+	int rc = !array;
+
+	for (int i = 0; i < OP_KIND_COUNT && !rc; i++) {
+		if (s->ops[i].count)
+			rc = put_op_kind(item(array), op_kind_names[i], &s->ops[i]);
+	}
+	return rc;
+}
+
+/* Sums over the band, so that a script can add up services. */
+static int put_band(struct json *object, const char *name, const struct summary_band *band)
+{
+	struct json *rows;
+	int rc = !object || json_put_text(object, "band", name) ||
+		 json_put_u64(object, "requests", band->requests) ||
+		 json_put_int(object, "total_ns", band->total_ns) ||
+		 json_put_int(object, "unattributed_ns", band->unattributed_ns);
+
+	rows = rc ? NULL : child(object, "subsystems_ns");
+	for (int i = 0; i < SUB_COUNT && rows && !rc; i++)
+		rc = json_put_int(rows, subsystems[i].name, band->ns[i]);
+	return !rows || rc;
+}
+
+static int put_bands(struct json *object, const struct summary_service *service)
+{
+	struct json *bands;
+	int rc;
+
+	if (!object || json_put_u64(object, "service_id", service->row.service_id) ||
+	    json_put_text(object, "name", service->row.name))
+		return -1;
+	bands = child_array(object, "bands");
+	rc = !bands;
+	for (int i = 0; i < BAND_COUNT && !rc; i++)
+		rc = put_band(item(bands), summary_band_names[i], &service->bands[i]);
+	return rc;
+}
+
+static int put_breakdown(struct json *root, const struct summary *s, const struct manifest *m)
+{
+	struct json *array = child_array(root, "breakdown");
+	int rc = !array;
+
+	for (size_t i = 0; i < s->services_count && !rc; i++) {
+		if (hist_count(&s->services[i].total))
+			rc = put_bands(item(array), &s->services[i]);
+	}
+	return rc;
+}
+
+/* In the order of the text for people. */
+static const put_fn parts[] = {
+	put_trust,    put_ledger,  put_origin, put_hosts,     put_requests,
+	put_services, put_classes, put_ops,    put_breakdown,
+};
+
+struct json *summary_to_json(const struct summary *s, const struct manifest *m)
+{
+	struct json *root = json_new_object();
+	int rc = !root;
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && !rc; i++)
+		rc = parts[i](root, s, m);
+	if (!rc)
+		return root;
+	json_free(root);
+	return NULL;
+}

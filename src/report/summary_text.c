@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "report/summary_text.h"
+
+#include "base/units.h"
+#include "report/grid.h"
+
+#include <inttypes.h>
+
+static void cell_ns(struct grid *grid, int64_t ns)
+{
+	char text[UNIT_TEXT_SIZE];
+
+	grid_cell(grid, "%s", unit_format_ns(text, sizeof(text), ns));
+}
+
+static void cell_bytes(struct grid *grid, uint64_t bytes)
+{
+	char text[UNIT_TEXT_SIZE];
+
+	grid_cell(grid, "%s", unit_format_bytes(text, sizeof(text), bytes));
+}
+
+static void cell_count(struct grid *grid, uint64_t count)
+{
+	char text[UNIT_TEXT_SIZE];
+
+	grid_cell(grid, "%s", unit_format_count(text, sizeof(text), count));
+}
+
+static void cell_rate(struct grid *grid, double per_second)
+{
+	char text[UNIT_TEXT_SIZE];
+
+	grid_cell(grid, "%s", unit_format_rate(text, sizeof(text), per_second));
+}
+
+static void cell_share(struct grid *grid, double part, double whole)
+{
+	char text[UNIT_TEXT_SIZE];
+
+	grid_cell(grid, "%s", unit_format_percent(text, sizeof(text), part, whole));
+}
+
+static void cells(struct grid *grid, const char *const *texts, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		grid_cell(grid, "%s", texts[i]);
+}
+
+#define CELLS(grid, ...)                                                                           \
+	cells(grid, (const char *const[]){ __VA_ARGS__ },                                          \
+	      sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *))
+
+/* A heading and the table under it. */
+static void put_section(struct grid *grid, const char *title, struct buf *out)
+{
+	buf_printf(out, "\n%s\n", title);
+	grid_put(grid, 2, out);
+	grid_release(grid);
+}
+
+static uint64_t per(uint64_t sum, uint64_t count)
+{
+	return count ? sum / count : 0;
+}
+
+static int64_t mean_ns(int64_t sum, uint64_t count)
+{
+	return count ? sum / (int64_t)count : 0;
+}
+
+/* How each severity is headed, the worst first. */
+static const struct {
+	enum ledger_severity severity;
+	const char *name;
+} severities[] = {
+	{ LEDGER_LOST, "LOST" },	 { LEDGER_REFUSED, "failed" },
+	{ LEDGER_DOUBTFUL, "doubtful" }, { LEDGER_UNPAIRED, "unpaired" },
+	{ LEDGER_TRUNCATED, "cut" },	 { LEDGER_SEEN, "seen" },
+};
+
+static void put_severity(const struct ledger *ledger, enum ledger_severity severity,
+			 const char *name, struct grid *grid)
+{
+	for (int i = 0; i < LG_COUNT; i++) {
+		if (ledger_infos[i].severity != severity || !ledger->count[i])
+			continue;
+		grid_cell(grid, "%s", name);
+		cell_count(grid, ledger->count[i]);
+		grid_cell(grid, "%s", ledger_infos[i].text);
+	}
+}
+
+static void put_warnings(const struct summary *s, const struct manifest *m, struct buf *out)
+{
+	if (ledger_has_loss(&s->ledger))
+		buf_puts(out, "LOSSES: the numbers below are not to be trusted\n");
+	if (s->partial)
+		buf_puts(out, "CUT SHORT: no manifest; what is whole of each table is shown\n");
+	for (int t = 0; t < TABLE_COUNT; t++) {
+		if (s->edited & 1U << t)
+			buf_printf(out, "EDITED: %s.csv is not what was written\n", tables[t].name);
+	}
+	if (m->verdict[0])
+		grid_put_line(out, "%s", m->verdict);
+}
+
+void summary_put_ledger(const struct summary *s, const struct manifest *m, struct buf *out)
+{
+	struct grid grid;
+
+	put_warnings(s, m, out);
+	grid_init(&grid, "lrl");
+	for (size_t i = 0; i < sizeof(severities) / sizeof(severities[0]); i++)
+		put_severity(&s->ledger, severities[i].severity, severities[i].name, &grid);
+	if (!ledger_has_loss(&s->ledger) && !s->partial)
+		buf_puts(out, "ledger (nothing lost)\n");
+	else
+		buf_puts(out, "ledger\n");
+	grid_put(&grid, 2, out);
+	grid_release(&grid);
+}
+
+static void put_origin(const struct summary *s, const struct manifest *m, struct grid *grid)
+{
+	char duration[UNIT_TEXT_SIZE];
+
+	unit_format_ns(duration, sizeof(duration), s->duration_ns);
+	if (m->source[0]) {
+		CELLS(grid, "source");
+		grid_cell(grid, "%s, written by %s", m->source, m->tool);
+	}
+	if (m->filter[0])
+		CELLS(grid, "filter", m->filter);
+	CELLS(grid, "duration");
+	if (m->started_at[0])
+		grid_cell(grid, "%s from %s", duration, m->started_at);
+	else
+		grid_cell(grid, "%s", duration);
+	if (m->origin[0]) {
+		CELLS(grid, "replay of");
+		grid_cell(grid, "%s, batching %s", m->origin, m->batching);
+	}
+}
+
+static void put_host(const struct manifest_host *host, struct grid *grid)
+{
+	char memory[UNIT_TEXT_SIZE];
+
+	unit_format_bytes(memory, sizeof(memory), host->memory_bytes);
+	grid_cell(grid, "host %" PRIu64, host->host_id);
+	grid_cell(grid, "%s: %" PRIu64 " CPUs (%s), %s, Linux %s, clock %s, CPU quota %s",
+		  host->name, host->cpus, host->cpu_model, memory, host->kernel,
+		  host->clock_source, host->cgroup_cpu_quota);
+	if (host->mitigations[0])
+		CELLS(grid, "", host->mitigations);
+}
+
+static void put_instrument(const struct manifest *m, struct grid *grid)
+{
+	char text[UNIT_TEXT_SIZE];
+
+	if (!m->attribution[0])
+		return;
+	CELLS(grid, "probes");
+	if (m->probe_overhead_ns_per_request == TRACE_NONE)
+		grid_cell(grid, "%s, overhead not measured", m->attribution);
+	else
+		grid_cell(grid, "%s, %s of CPU per request", m->attribution,
+			  unit_format_ns(text, sizeof(text), m->probe_overhead_ns_per_request));
+}
+
+static void put_service_cpu(const struct summary *s, const struct manifest *m, struct grid *grid)
+{
+	char user[UNIT_TEXT_SIZE], kernel[UNIT_TEXT_SIZE], share[UNIT_TEXT_SIZE];
+	double sum;
+
+	if (m->service_user_ns == TRACE_NONE || m->service_kernel_ns == TRACE_NONE)
+		return;
+	sum = (double)m->service_user_ns + (double)m->service_kernel_ns;
+	CELLS(grid, "CPU");
+	grid_cell(grid, "%s of one CPU: user %s, kernel %s",
+		  unit_format_percent(share, sizeof(share), sum, (double)s->duration_ns),
+		  unit_format_ns(user, sizeof(user), m->service_user_ns),
+		  unit_format_ns(kernel, sizeof(kernel), m->service_kernel_ns));
+}
+
+static void put_about(const struct summary *s, const struct manifest *m, struct buf *out)
+{
+	struct grid grid;
+
+	grid_init(&grid, "ll");
+	put_origin(s, m, &grid);
+	for (uint32_t i = 0; i < m->hosts_count; i++)
+		put_host(&m->hosts[i], &grid);
+	put_service_cpu(s, m, &grid);
+	put_instrument(m, &grid);
+	put_section(&grid, "trace", out);
+}
+
+static void put_requests_line(const struct summary *s, struct grid *grid)
+{
+	char rate[UNIT_TEXT_SIZE], peak[UNIT_TEXT_SIZE], count[UNIT_TEXT_SIZE];
+
+	CELLS(grid, "requests");
+	grid_cell(grid, "%s: %s, peak %s, %.2f under way on average",
+		  unit_format_count(count, sizeof(count), s->requests.count),
+		  unit_format_rate(rate, sizeof(rate), summary_rate(s, s->requests.count)),
+		  unit_format_rate(peak, sizeof(peak), (double)s->peak_per_second),
+		  summary_in_flight(s));
+}
+
+static void put_bytes_line(const struct summary *s, struct grid *grid)
+{
+	double in = summary_rate(s, s->requests.request_bytes);
+	double out = summary_rate(s, s->requests.response_bytes);
+	char in_text[UNIT_TEXT_SIZE], out_text[UNIT_TEXT_SIZE];
+
+	CELLS(grid, "bytes");
+	grid_cell(grid, "%s/s in, %s/s out",
+		  unit_format_bytes(in_text, sizeof(in_text), (uint64_t)in),
+		  unit_format_bytes(out_text, sizeof(out_text), (uint64_t)out));
+}
+
+static void put_doubts(const struct summary *s, struct grid *grid)
+{
+	char text[UNIT_TEXT_SIZE];
+
+	if (s->spans_unknown) {
+		CELLS(grid, "unknown");
+		grid_cell(grid, "span of %s requests",
+			  unit_format_count(text, sizeof(text), s->spans_unknown));
+	}
+	if (s->doubtful) {
+		CELLS(grid, "doubtful");
+		grid_cell(grid, "%s requests with a confidence below 50%%",
+			  unit_format_count(text, sizeof(text), s->doubtful));
+	}
+}
+
+static void put_files(const struct summary *s, struct grid *grid)
+{
+	const struct summary_targets *files = &s->targets[TARGET_FILE];
+	char count[UNIT_TEXT_SIZE], bytes[UNIT_TEXT_SIZE];
+
+	if (!files->count)
+		return;
+	CELLS(grid, "files");
+	grid_cell(grid, "%s, %s together", unit_format_count(count, sizeof(count), files->count),
+		  unit_format_bytes(bytes, sizeof(bytes), files->bytes));
+}
+
+static void put_load(const struct summary *s, struct buf *out)
+{
+	struct grid grid;
+
+	grid_init(&grid, "ll");
+	put_requests_line(s, &grid);
+	put_bytes_line(s, &grid);
+	put_files(s, &grid);
+	put_doubts(s, &grid);
+	put_section(&grid, "load", out);
+}
+
+static void put_outcomes(const struct summary *s, struct buf *out)
+{
+	struct grid grid;
+	uint64_t all = 0;
+
+	for (int i = 0; i < OUTCOME_COUNT; i++)
+		all += s->outcomes[i];
+	if (!all)
+		return;
+	grid_init(&grid, "lrr");
+	for (int i = 0; i < OUTCOME_COUNT; i++) {
+		if (!s->outcomes[i])
+			continue;
+		CELLS(&grid, outcome_names[i]);
+		cell_count(&grid, s->outcomes[i]);
+		cell_share(&grid, (double)s->outcomes[i], (double)all);
+	}
+	put_section(&grid, "outcomes", out);
+}
+
+static void put_services(const struct summary *s, struct buf *out)
+{
+	struct grid grid;
+
+	grid_init(&grid, "llrlrrrrrr");
+	CELLS(&grid, "name", "listens on", "threads", "io model", "conns", "closed loop",
+	      "requests", "rate", "p50", "p99");
+	for (size_t i = 0; i < s->services_count; i++) {
+		const struct summary_service *service = &s->services[i];
+
+		if (!i && !service->requests.count)
+			continue;
+		CELLS(&grid, service->row.name, service->row.listen);
+		cell_count(&grid, service->row.threads);
+		CELLS(&grid, service->row.io_model);
+		cell_count(&grid, service->connections);
+		cell_count(&grid, service->dependent);
+		cell_count(&grid, service->requests.count);
+		cell_rate(&grid, summary_rate(s, service->requests.count));
+		cell_ns(&grid, (int64_t)hist_value_at_percentile(&service->requests.span, 50));
+		cell_ns(&grid, (int64_t)hist_value_at_percentile(&service->requests.span, 99));
+	}
+	put_section(&grid, "services", out);
+}
+
+static void put_class(const struct summary *s, const struct summary_class *class,
+		      struct grid *grid)
+{
+	const struct summary_requests *sum = &class->requests;
+
+	if (class->row.name[0])
+		CELLS(grid, class->row.name);
+	else
+		grid_cell(grid, "class %" PRIu64, class->row.class_id);
+	cell_count(grid, sum->count);
+	cell_share(grid, (double)sum->count, (double)s->requests.count);
+	cell_bytes(grid, per(sum->request_bytes, sum->count));
+	cell_bytes(grid, per(sum->response_bytes, sum->count));
+	cell_ns(grid, (int64_t)per(sum->cpu_ns, sum->count));
+	cell_share(grid, (double)sum->cpu_ns, (double)s->requests.cpu_ns);
+	cell_ns(grid, (int64_t)hist_value_at_percentile(&sum->span, 50));
+	cell_ns(grid, (int64_t)hist_value_at_percentile(&sum->span, 99));
+	CELLS(grid, class->row.signature);
+}
+
+static void put_classes(const struct summary *s, struct buf *out)
+{
+	struct grid grid;
+
+	grid_init(&grid, "lrrrrrrrrl");
+	CELLS(&grid, "name", "requests", "share", "in", "out", "CPU", "share", "p50", "p99",
+	      "signature");
+	for (size_t i = 0; i < s->classes_count; i++) {
+		if (s->classes[i].requests.count)
+			put_class(s, &s->classes[i], &grid);
+	}
+	put_section(&grid, "classes (bytes and CPU per request)", out);
+}
+
+static void put_op_kind(const struct summary *s, int kind, struct grid *grid)
+{
+	const struct summary_ops *ops = &s->ops[kind];
+	double owned = (double)(ops->count - ops->background);
+	uint64_t all_cpu = 0;
+
+	for (int i = 0; i < OP_KIND_COUNT; i++)
+		all_cpu += s->ops[i].cpu_ns;
+	CELLS(grid, op_kind_names[kind]);
+	cell_count(grid, ops->count);
+	grid_cell(grid, "%.2f", s->requests.count ? owned / (double)s->requests.count : 0);
+	cell_count(grid, ops->background);
+	cell_count(grid, ops->failed);
+	cell_bytes(grid, ops->bytes + ops->reply_bytes);
+	cell_bytes(grid, per(ops->bytes + ops->reply_bytes, ops->count));
+	cell_ns(grid, (int64_t)ops->cpu_ns);
+	cell_share(grid, (double)ops->cpu_ns, (double)all_cpu);
+	cell_ns(grid, (int64_t)hist_value_at_percentile(&ops->elapsed, 50));
+	cell_ns(grid, (int64_t)hist_value_at_percentile(&ops->elapsed, 99));
+}
+
+static void put_ops(const struct summary *s, struct buf *out)
+{
+	struct grid grid;
+
+	if (!s->rows[TABLE_OPS])
+		return;
+	grid_init(&grid, "lrrrrrrrrrr");
+	CELLS(&grid, "kind", "count", "/request", "background", "failed", "bytes", "mean size",
+	      "CPU", "share", "p50", "p99");
+	for (int kind = 0; kind < OP_KIND_COUNT; kind++) {
+		if (s->ops[kind].count)
+			put_op_kind(s, kind, &grid);
+	}
+	put_section(&grid, "operations (percentiles of the time elapsed)", out);
+}
+
+static const double percentiles[] = { 50, 90, 99, 99.9, 100 };
+
+static void put_distribution(const struct hist *hist, const char *name,
+			     void (*cell)(struct grid *grid, uint64_t value), struct grid *grid)
+{
+	if (!hist_count(hist))
+		return;
+	CELLS(grid, name);
+	cell(grid, hist_min(hist));
+	cell(grid, (uint64_t)hist_mean(hist));
+	for (size_t i = 0; i < sizeof(percentiles) / sizeof(percentiles[0]); i++)
+		cell(grid, hist_value_at_percentile(hist, percentiles[i]));
+}
+
+static void cell_latency(struct grid *grid, uint64_t ns)
+{
+	cell_ns(grid, ns > INT64_MAX ? INT64_MAX : (int64_t)ns);
+}
+
+static void put_distributions(const struct summary *s, struct buf *out)
+{
+	struct grid grid;
+
+	grid_init(&grid, "lrrrrrrr");
+	CELLS(&grid, "", "min", "mean", "p50", "p90", "p99", "p99.9", "max");
+	put_distribution(&s->request_sizes, "request size", cell_bytes, &grid);
+	put_distribution(&s->response_sizes, "response size", cell_bytes, &grid);
+	put_distribution(&s->requests.span, "server span", cell_latency, &grid);
+	put_distribution(&s->client_span, "client span (from due)", cell_latency, &grid);
+	put_distribution(&s->client_wait, "client wait (from sent)", cell_latency, &grid);
+	put_distribution(&s->client_late, "client late (due to sent)", cell_latency, &grid);
+	put_section(&grid, "distributions", out);
+}
+
+/* A subsystem that took no time in any band is noise. */
+static bool is_silent(const struct summary_service *service, int subsystem)
+{
+	for (int band = 0; band < BAND_COUNT; band++) {
+		if (service->bands[band].ns[subsystem])
+			return false;
+	}
+	return true;
+}
+
+static void cell_band(struct grid *grid, const struct summary_band *band, int64_t ns)
+{
+	cell_ns(grid, mean_ns(ns, band->requests));
+	cell_share(grid, (double)ns, (double)band->total_ns);
+}
+
+static void put_bands_of(const struct summary_service *service, struct grid *grid)
+{
+	for (int i = 0; i < SUB_COUNT; i++) {
+		if (is_silent(service, i))
+			continue;
+		CELLS(grid, subsystems[i].name);
+		for (int band = 0; band < BAND_COUNT; band++)
+			cell_band(grid, &service->bands[band], service->bands[band].ns[i]);
+		CELLS(grid, subsystems[i].text);
+	}
+}
+
+void summary_put_breakdown(const struct summary_service *service, struct buf *out)
+{
+	const struct summary_band *bands = service->bands;
+	struct grid grid;
+
+	grid_init(&grid, "lrrrrrrl");
+	CELLS(&grid, "mean per request");
+	for (int band = 0; band < BAND_COUNT; band++)
+		CELLS(&grid, summary_band_names[band], "share");
+	grid_end_row(&grid);
+	put_bands_of(service, &grid);
+	CELLS(&grid, "unattributed");
+	for (int band = 0; band < BAND_COUNT; band++)
+		cell_band(&grid, &bands[band], bands[band].unattributed_ns);
+	CELLS(&grid, "no subsystem claims it", "total");
+	for (int band = 0; band < BAND_COUNT; band++)
+		cell_band(&grid, &bands[band], bands[band].total_ns);
+	grid_end_row(&grid);
+	CELLS(&grid, "requests");
+	for (int band = 0; band < BAND_COUNT; band++) {
+		cell_count(&grid, bands[band].requests);
+		CELLS(&grid, "");
+	}
+	grid_end_row(&grid);
+	buf_putc(out, '\n');
+	grid_put_line(out, "breakdown of %s", service->row.name);
+	grid_put(&grid, 2, out);
+	grid_release(&grid);
+}
+
+void summary_put_text(const struct summary *s, const struct manifest *m, struct buf *out)
+{
+	summary_put_ledger(s, m, out);
+	put_about(s, m, out);
+	put_load(s, out);
+	put_outcomes(s, out);
+	put_services(s, out);
+	put_classes(s, out);
+	put_ops(s, out);
+	put_distributions(s, out);
+	for (size_t i = 0; i < s->services_count; i++) {
+		if (hist_count(&s->services[i].total))
+			summary_put_breakdown(&s->services[i], out);
+	}
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GAIT_REPORT_SUMMARY_TEXT_H
+#define GAIT_REPORT_SUMMARY_TEXT_H
+
+#include "base/buf.h"
+#include "report/summary.h"
+
+/* What went wrong comes first, then what it is, then the numbers. */
+void summary_put_text(const struct summary *s, const struct manifest *m, struct buf *out);
+
+/* Parts of it, for `gait report`. */
+void summary_put_ledger(const struct summary *s, const struct manifest *m, struct buf *out);
+void summary_put_breakdown(const struct summary_service *service, struct buf *out);
+
+#endif

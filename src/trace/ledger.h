@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GAIT_TRACE_LEDGER_H
+#define GAIT_TRACE_LEDGER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * What was seen, lost, dropped, truncated, unpaired, doubtful, refused: counts
+ * in every manifest and the first lines of every summary.
+ * X(symbol, name, severity, text)
+ */
+#define LEDGER_LIST(X)                                                                             \
+	X(EVENTS, "events", SEEN, "kernel events read")                                            \
+	X(REQUESTS, "requests", SEEN, "requests written")                                          \
+	X(OPS, "ops", SEEN, "operations written")                                                  \
+	X(CONNECTIONS, "connections", SEEN, "connections seen")                                    \
+	X(THREADS, "threads", SEEN, "threads followed")                                            \
+	X(BACKGROUND_OPS, "background_ops", SEEN, "operations no request owns")                    \
+	X(OPEN_AT_START, "open_at_start", TRUNCATED, "replies to requests that came before the start") \
+	X(OPEN_AT_END, "open_at_end", TRUNCATED, "requests not answered when it ended")            \
+	X(EVENTS_LOST, "events_lost", LOST, "events lost to a full ring buffer")                   \
+	X(THREADS_OVER, "threads_over_limit", LOST, "threads beyond the limit")                    \
+	X(SOCKETS_OVER, "sockets_over_limit", LOST, "sockets beyond the limit")                    \
+	X(PROBE_MISSES, "probe_misses", LOST, "probe runs skipped by the kernel (recursion)")      \
+	X(REPLIES_UNPAIRED, "replies_unpaired", UNPAIRED, "bytes sent before anything was read")   \
+	X(ARRIVALS_UNKNOWN, "arrivals_unknown", DOUBTFUL, "requests whose arrival stamp was missing") \
+	X(OPS_UNSEEN, "ops_unseen", DOUBTFUL, "operations on kinds of descriptors not followed yet") \
+	X(CALLS_UNOWNED, "calls_unowned", DOUBTFUL, "calls to other services without a known request") \
+	X(MULTIPLEXED, "pipelined", DOUBTFUL, "requests that came before the reply to the one before") \
+	X(TABLE_EDITED, "tables_edited", DOUBTFUL, "tables that differ from the manifest")         \
+	X(ROWS_CUT, "rows_cut", TRUNCATED, "rows cut short at the end of a table")                 \
+	X(SENT, "sent", SEEN, "requests sent")                                                     \
+	X(ANSWERED, "answered", SEEN, "requests answered in full")                                 \
+	X(TIMEOUTS, "timeouts", REFUSED, "requests without a reply in time")                       \
+	X(ERRORS, "errors", REFUSED, "requests that failed")                                       \
+	X(UNSENT, "unsent", TRUNCATED, "requests never sent (interrupted, or behind a failure)")   \
+	X(PLAN_OVERTAKEN, "plan_overtaken", LOST, "messages that came before their plan")          \
+	X(OWN_COST_EXCESS_NS, "own_cost_excess_ns", DOUBTFUL, "ns of the node's own CPU that no recorded work covered") \
+	X(SLOTS_UNREAD, "stamps_missing", DOUBTFUL, "requests without kernel stamps")              \
+	X(CALLS_STUBBED, "calls_stubbed", DOUBTFUL, "calls to services outside the trace, answered at once") \
+	X(OPS_SKIPPED, "ops_skipped", DOUBTFUL, "operations this version does not replay")
+
+enum ledger_severity {
+	LEDGER_SEEN,      /* a plain count */
+	LEDGER_TRUNCATED, /* cut at the edges; expected */
+	LEDGER_UNPAIRED,
+	LEDGER_DOUBTFUL,
+	LEDGER_REFUSED,
+	LEDGER_LOST, /* makes the result not to be trusted (exit 3) */
+};
+
+enum ledger_entry {
+#define X(symbol, name, severity, text) LG_##symbol,
+	LEDGER_LIST(X)
+#undef X
+	LG_COUNT
+};
+
+struct ledger_info {
+	const char *name;
+	enum ledger_severity severity;
+	const char *text;
+};
+
+struct ledger {
+	uint64_t count[LG_COUNT];
+};
+
+extern const struct ledger_info ledger_infos[LG_COUNT];
+
+/* True when an entry of severity LEDGER_LOST is not 0. */
+bool ledger_has_loss(const struct ledger *ledger);
+
+void ledger_merge(struct ledger *into, const struct ledger *from);
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GAIT_TRACE_MANIFEST_H
+#define GAIT_TRACE_MANIFEST_H
+
+#include "base/err.h"
+#include "trace/ledger.h"
+#include "trace/schema.h"
+
+#define MANIFEST_HOSTS_MAX 16
+
+struct manifest_host {
+	uint64_t host_id;
+	char name[64];
+	char boot_id[40]; /* equal on both sides: one clock, stamps compare */
+	char kernel[96];
+	char cpu_model[96];
+	uint64_t cpus;
+	uint64_t memory_bytes;
+	char clock_source[32];
+	char mitigations[256];
+	char cgroup_cpu_quota[32]; /* "max" or "quota period" in us */
+	int64_t realtime_offset_start_ns; /* CLOCK_REALTIME - CLOCK_MONOTONIC */
+	int64_t realtime_offset_end_ns;
+};
+
+struct manifest_table {
+	uint64_t rows;
+	char sha256[65];
+};
+
+struct manifest {
+	uint32_t schema_major, schema_minor;
+	char tool[48];   /* "gait 0.1.0" */
+	char source[32]; /* ebpf, pcap, preload, import:KIND, replay, walk */
+	char filter[256];
+	char started_at[32]; /* RFC 3339, UTC */
+	int64_t start_monotonic_ns; /* 0 of every *_ns of host 1 */
+	int64_t duration_ns;
+	uint32_t hosts_count;
+	struct manifest_host hosts[MANIFEST_HOSTS_MAX];
+	uint64_t work_per_ms;    /* calibration: work units that one ms of this CPU does; 0: unknown */
+	char demand_method[256]; /* how classes.demand_ppm was estimated */
+	char batching[16];       /* of a run: live, recorded */
+	char origin[256];        /* of a run: the trace it replays */
+	char origin_sha256[65];  /* of its requests table */
+	char verdict[256];       /* of a run: empty, or "INVALID because ..." */
+	/* CPU of the service's threads over the window, from the probes (TRACE_NONE: unknown) */
+	int64_t service_user_ns, service_kernel_ns;
+	int64_t probe_overhead_ns_per_request; /* TRACE_NONE: not measured */
+	char attribution[32]; /* "ebpf", "none" */
+	struct ledger ledger;
+	struct manifest_table tables[TABLE_COUNT];
+};
+
+/* Empty, of this version's schema, with TRACE_NONE where 0 would be a claim. */
+void manifest_init(struct manifest *m);
+
+/* Fills in the facts of the machine it runs on; unknown ones stay empty. */
+void manifest_host_here(struct manifest_host *host);
+
+/* JSON text of a manifest, malloc'd; NULL when memory ran out. */
+char *manifest_to_json(const struct manifest *m);
+
+/* Parses JSON text; refuses a newer major schema with advice. Unknown members are skipped. */
+int manifest_from_json(const char *text, size_t len, struct manifest *ret_manifest, struct err *err);
+
+#endif
