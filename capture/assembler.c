@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Events in, rows out. A system call's return closes two stretches of its thread's
+ * time: what came before the call and the call itself; the handlers below say whose
+ * each of them was.
+ */
+#include "capture/assembly.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void assembly_write(struct assembler *a, enum trace_table table, const void *row)
+{
+	int rc;
+
+	if (a->failed)
+		return;
+	rc = a->opts.sink.write(a->opts.sink.arg, table, row);
+	if (rc < 0)
+		a->failed = rc;
+}
+
+void assembly_write_op(struct assembler *a, struct row_op *op)
+{
+	op->op_id = ++a->ops;
+	op->service_id = SERVICE_ID;
+	a->ledger.count[LG_OPS]++;
+	a->ledger.count[LG_BACKGROUND_OPS] += !op->request_id;
+	assembly_write(a, TABLE_OPS, op);
+}
+
+typedef void (*call_handler)(struct assembler *a, struct athread *t, const struct event_call *e,
+			     const struct segment *seg);
+
+static const call_handler call_handlers[] = {
+	[SYSCALL_OPEN] = op_on_file,	 [SYSCALL_STAT] = op_on_file,
+	[SYSCALL_SLEEP] = op_on_sleep,	 [SYSCALL_POLL] = op_on_poll,
+	[SYSCALL_ACCEPT] = op_on_accept, [SYSCALL_CONNECT] = op_on_connect,
+	[SYSCALL_SYNC] = op_on_file,	 [SYSCALL_DATASYNC] = op_on_file,
+	[SYSCALL_READ] = op_on_file,	 [SYSCALL_READV] = op_on_file,
+	[SYSCALL_PREAD] = op_on_file,	 [SYSCALL_WRITE] = op_on_file,
+	[SYSCALL_WRITEV] = op_on_file,	 [SYSCALL_PWRITE] = op_on_file,
+	[SYSCALL_SENDFILE] = op_on_file,
+};
+
+static void dispatch(struct assembler *a, struct athread *t, const struct event_call *e,
+		     const struct segment *seg)
+{
+	size_t op = e->op;
+
+	if (e->head.kind == EVENT_RECEIVE)
+		turn_receive(a, t, (const struct event_receive *)e, seg);
+	else if (e->socket_id && op != SYSCALL_ACCEPT && op != SYSCALL_CONNECT)
+		turn_send(a, t, e, seg);
+	else if (op < sizeof(call_handlers) / sizeof(call_handlers[0]) && call_handlers[op])
+		call_handlers[op](a, t, e, seg);
+}
+
+static struct athread *thread_new(struct assembler *a, const struct event_head *head)
+{
+	struct athread *t = calloc(1, sizeof(*t));
+
+	if (!t) {
+		a->failed = -ENOMEM;
+		return NULL;
+	}
+	t->slot = head->slot;
+	t->generation = head->generation;
+	t->last_ns = TRACE_TIME(a, head->ns);
+	a->threads[head->slot] = t;
+	a->ledger.count[LG_THREADS]++;
+	return t;
+}
+
+static struct athread *thread_find(struct assembler *a, const struct event_head *head)
+{
+	struct athread *t = head->slot < THREAD_SLOTS ? a->threads[head->slot] : NULL;
+
+	return t && t->generation == head->generation ? t : NULL;
+}
+
+static void thread_finish(struct assembler *a, struct athread *t, const uint64_t ns[TS_COUNT])
+{
+	owner_flush_after(a, t);
+	owner_flush_background(a, t);
+	a->totals.user_ns += ns[TS_USER];
+	a->totals.kernel_ns +=
+		ns[TS_KERNEL_NET] + ns[TS_KERNEL_FS] + ns[TS_KERNEL_MM] + ns[TS_KERNEL_OTHER];
+	a->totals.serving_threads += t->serves;
+	if (t->serves)
+		snprintf(a->totals.io_model, sizeof(a->totals.io_model), "%s",
+			 t->polls ? "event-loop" : "per-connection");
+}
+
+static void on_thread(struct assembler *a, const struct event_thread *e)
+{
+	struct athread *t;
+
+	if (e->head.slot >= THREAD_SLOTS || thread_find(a, &e->head))
+		return;
+	t = thread_new(a, &e->head);
+	if (!t)
+		return;
+	t->tid = e->tid;
+	t->tgid = e->tgid;
+	memcpy(t->comm, e->comm, sizeof(t->comm));
+}
+
+/* Its memory stays: requests that it read may still be open. It is free for the slot's next. */
+static void on_thread_exit(struct assembler *a, const struct event_thread *e)
+{
+	struct athread *t = thread_find(a, &e->head);
+
+	if (!t)
+		return;
+	thread_finish(a, t, e->ns);
+	pass_clear(t);
+	a->threads[e->head.slot] = NULL;
+	t->next_gone = a->gone;
+	a->gone = t;
+}
+
+static void on_call(struct assembler *a, const struct event_call *e)
+{
+	struct athread *t = thread_find(a, &e->head);
+	struct segment seg = {
+		.enter_ns = TRACE_TIME(a, e->enter_ns),
+		.exit_ns = TRACE_TIME(a, e->head.ns),
+	};
+
+	if (!t && e->head.slot < THREAD_SLOTS) { /* the event that announced it was lost */
+		t = thread_new(a, &e->head);
+		if (t)
+			memcpy(t->last, e->enter, sizeof(t->last));
+	}
+	if (!t)
+		return;
+	counters_delta(t->last, e->enter, seg.before);
+	counters_delta(e->enter, e->exit, seg.call);
+	dispatch(a, t, e, &seg);
+	memcpy(t->last, e->exit, sizeof(t->last));
+	t->last_ns = seg.exit_ns;
+}
+
+static size_t event_size(uint16_t kind)
+{
+	static const size_t sizes[] = {
+		[EVENT_THREAD] = sizeof(struct event_thread),
+		[EVENT_THREAD_EXIT] = sizeof(struct event_thread),
+		[EVENT_SOCKET] = sizeof(struct event_socket),
+		[EVENT_SOCKET_CLOSE] = sizeof(struct event_socket),
+		[EVENT_CALL] = sizeof(struct event_call),
+		[EVENT_RECEIVE] = sizeof(struct event_receive),
+	};
+
+	return kind < sizeof(sizes) / sizeof(sizes[0]) ? sizes[kind] : 0;
+}
+
+int assembler_event(struct assembler *a, const void *event, size_t size)
+{
+	const struct event_head *head = event;
+	size_t want = size >= sizeof(*head) ? event_size(head->kind) : 0;
+
+	if (!want || size < want)
+		return a->failed;
+	a->ledger.count[LG_EVENTS]++;
+	if (head->kind == EVENT_THREAD)
+		on_thread(a, event);
+	else if (head->kind == EVENT_THREAD_EXIT)
+		on_thread_exit(a, event);
+	else if (head->kind == EVENT_SOCKET)
+		connection_opened(a, event);
+	else if (head->kind == EVENT_SOCKET_CLOSE)
+		connection_closed(a, event);
+	else
+		on_call(a, event);
+	return a->failed;
+}
+
+void assembler_thread_end(struct assembler *a, unsigned slot, uint32_t generation,
+			  const uint64_t counters[TS_COUNT])
+{
+	struct event_head head = { .slot = slot, .generation = generation };
+	struct athread *t = thread_find(a, &head);
+
+	if (t)
+		thread_finish(a, t, counters);
+}
+
+int assembler_finish(struct assembler *a, int64_t end_ns, struct assembler_totals *ret_totals)
+{
+	for (size_t i = 0; i < CONNECTION_BUCKETS; i++)
+		while (a->connections[i])
+			connection_finish(a, a->connections[i], TRACE_NONE);
+	classes_finish(a);
+	*ret_totals = a->totals;
+	return a->failed;
+}
+
+const struct ledger *assembler_ledger(const struct assembler *a)
+{
+	return &a->ledger;
+}
+
+struct assembler *assembler_new(const struct assembler_opts *opts)
+{
+	struct assembler *a = calloc(1, sizeof(*a));
+
+	if (!a)
+		return NULL;
+	a->opts = *opts;
+	a->files = calloc(TARGETS_MAX * 2, sizeof(*a->files));
+	if (a->files)
+		return a;
+	free(a);
+	return NULL;
+}
+
+static void thread_free(struct athread *t)
+{
+	if (t)
+		free(t->pass);
+	free(t);
+}
+
+void assembler_free(struct assembler *a)
+{
+	struct request *r;
+	struct athread *t;
+
+	if (!a)
+		return;
+	for (size_t i = 0; i < CONNECTION_BUCKETS; i++) {
+		while (a->connections[i]) {
+			struct connection *c = a->connections[i];
+
+			a->connections[i] = c->next;
+			free(c->request);
+			free(c->turns);
+			free(c);
+		}
+	}
+	while ((r = a->free_requests)) {
+		a->free_requests = r->next_free;
+		free(r);
+	}
+	while ((t = a->gone)) {
+		a->gone = t->next_gone;
+		thread_free(t);
+	}
+	for (size_t i = 0; i < THREAD_SLOTS; i++)
+		thread_free(a->threads[i]);
+	free(a->files);
+	free(a);
+}

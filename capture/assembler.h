@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GAIT_CAPTURE_ASSEMBLER_H
+#define GAIT_CAPTURE_ASSEMBLER_H
+
+#include "base/err.h"
+#include "bpf/event.h"
+#include "capture/sink.h"
+#include "trace/ledger.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * From kernel events to the rows of a trace. Pure: events and times come in as
+ * arguments, rows go out through the sink as soon as they are complete, so memory
+ * is bounded by what is open (threads, connections, requests without an answer).
+ *
+ * A request is a turn on a connection: a run of bytes in, then a run of bytes out.
+ * docs/CAPTURE.md says who owns what of a thread's time.
+ */
+struct assembler;
+
+struct assembler_opts {
+	int64_t start_ns;     /* CLOCK_MONOTONIC of the trace's start */
+	uint64_t work_per_ms; /* calibration: turns user CPU time into work units */
+	struct row_sink sink;
+};
+
+/* NULL when memory ran out. */
+struct assembler *assembler_new(const struct assembler_opts *opts);
+void assembler_free(struct assembler *a);
+
+/* An event of the ring buffer. 0, -ENOMEM, or what the sink returned. Unknown kinds are skipped. */
+int assembler_event(struct assembler *a, const void *event, size_t size);
+
+/* Counters of a thread as they are at the end, for those that still run (see finish). */
+void assembler_thread_end(struct assembler *a, unsigned slot, uint32_t generation,
+			  const uint64_t counters[TS_COUNT]);
+
+/* What a trace says of the service as a whole. */
+struct assembler_totals {
+	int64_t user_ns, kernel_ns; /* CPU of its threads */
+	uint64_t serving_threads;   /* that read requests */
+	char io_model[24];
+	char listen[64]; /* local address of the first connection seen */
+};
+
+/* Closes what is open and writes the last rows. No events after that. */
+int assembler_finish(struct assembler *a, int64_t end_ns, struct assembler_totals *ret_totals);
+
+/* Counts so far: what was seen, truncated, unpaired, doubtful. */
+const struct ledger *assembler_ledger(const struct assembler *a);
+
+#endif

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Connections: who talks to whom, turn by turn, and the calls a service makes. */
+#include "capture/assembly.h"
+
+#include "base/clock.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct connection **bucket_of(struct assembler *a, uint64_t socket_id)
+{
+	return &a->connections[socket_id % CONNECTION_BUCKETS];
+}
+
+struct connection *connection_find(struct assembler *a, uint64_t socket_id)
+{
+	struct connection *c = *bucket_of(a, socket_id);
+
+	while (c && c->socket_id != socket_id)
+		c = c->next;
+	return c;
+}
+
+static bool is_mapped_v4(const uint8_t address[16])
+{
+	static const uint8_t prefix[12] = { [10] = 0xff, [11] = 0xff };
+
+	return !memcmp(address, prefix, sizeof(prefix));
+}
+
+/* The four bytes of an IPv4 address, also of one that is mapped into IPv6; NULL for IPv6. */
+static const uint8_t *ipv4_of(const struct event_socket *e, const uint8_t address[16])
+{
+	if (e->family == AF_INET)
+		return address;
+	return is_mapped_v4(address) ? address + 12 : NULL;
+}
+
+/* How far away the peer is; its address stays out of the trace. */
+static const char *peer_class(const struct event_socket *e)
+{
+	const uint8_t *v4 = ipv4_of(e, e->remote_addr);
+
+	if (v4 && v4[0] == 127)
+		return "loopback";
+	if (v4 && (v4[0] == 10 || (v4[0] == 172 && (v4[1] & 0xf0) == 16) ||
+		   (v4[0] == 192 && v4[1] == 168)))
+		return "local";
+	if (!v4 && !memcmp(e->remote_addr, &in6addr_loopback, 16))
+		return "loopback";
+	if (!v4 && ((e->remote_addr[0] & 0xfe) == 0xfc || e->remote_addr[0] == 0xfe))
+		return "local";
+	return "remote";
+}
+
+static void format_address(const struct event_socket *e, const uint8_t address[16], uint16_t port,
+			   char *ret, size_t size)
+{
+	const uint8_t *v4 = ipv4_of(e, address);
+	char text[INET6_ADDRSTRLEN] = "";
+
+	inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? v4 : address, text, sizeof(text));
+	snprintf(ret, size, v4 ? "%s:%u" : "[%s]:%u", text, port);
+}
+
+void connection_opened(struct assembler *a, const struct event_socket *e)
+{
+	struct connection **bucket = bucket_of(a, e->socket_id);
+	struct connection *c = calloc(1, sizeof(*c));
+	char address[sizeof(a->totals.listen)];
+
+	if (!c) {
+		a->failed = -ENOMEM;
+		return;
+	}
+	c->socket_id = e->socket_id;
+	c->row.connection_id = ++a->connections_seen;
+	c->row.service_id = SERVICE_ID;
+	c->row.open_ns = e->flags & SOCKET_BEFORE ? TRACE_NONE : TRACE_TIME(a, e->head.ns);
+	c->row.close_ns = c->row.srtt_ns = TRACE_NONE;
+	c->row.outgoing = !!(e->flags & SOCKET_OUTGOING);
+	snprintf(c->row.peer_class, sizeof(c->row.peer_class), "%s", peer_class(e));
+	c->next = *bucket;
+	*bucket = c;
+	a->ledger.count[LG_CONNECTIONS]++;
+	if (c->row.outgoing) {
+		format_address(e, e->remote_addr, e->remote_port, address, sizeof(address));
+		c->called_target = target_of_service(a, address);
+	} else if (!a->totals.listen[0]) {
+		format_address(e, e->local_addr, e->local_port, a->totals.listen,
+			       sizeof(a->totals.listen));
+	}
+}
+
+/* Another request has arrived: what the sender's habit was between it and the one before. */
+void connection_turn(struct connection *c, int64_t arrival_ns)
+{
+	if (!c->previous || c->turns_count == DEPENDENCE_TURNS_MAX)
+		return;
+	if (!c->turns)
+		c->turns = malloc(DEPENDENCE_TURNS_MAX * sizeof(*c->turns));
+	if (!c->turns)
+		return;
+	c->turns[c->turns_count++] = (struct turn){
+		.service_ns = c->previous_end_ns - c->previous_arrival_ns,
+		.interval_ns = arrival_ns - c->previous_arrival_ns,
+	};
+}
+
+/* Bytes to another service; the first of a turn begins a forward op of request r. */
+void connection_call_send(struct assembler *a, struct connection *c, struct request *r,
+			  const struct event_call *e)
+{
+	if (c->call.open && c->call.op.reply_bytes)
+		connection_call_end(a, c);
+	if (!c->call.open) {
+		memset(&c->call.op, 0, sizeof(c->call.op));
+		c->call.open = true;
+		c->call.op.kind = OP_FORWARD;
+		c->call.op.start_ns = TRACE_TIME(a, e->enter_ns);
+		c->call.op.target_id = c->called_target;
+		c->call.op.offset = TRACE_NONE;
+		c->owner = (struct request_ref){ r, r ? r->row.request_id : 0 };
+		a->ledger.count[LG_CALLS_UNOWNED] += !r;
+	}
+	c->call.op.bytes += e->ret;
+}
+
+void connection_call_receive(struct assembler *a, struct connection *c, const struct event_call *e)
+{
+	if (!c->call.open)
+		return;
+	c->call.op.reply_bytes += e->ret;
+	c->call.op.elapsed_ns = TRACE_TIME(a, e->head.ns) - c->call.op.start_ns;
+}
+
+void connection_call_end(struct assembler *a, struct connection *c)
+{
+	struct request *r = request_get(c->owner);
+
+	if (!c->call.open)
+		return;
+	c->call.open = false;
+	if (r)
+		request_op(a, r, &c->call.op);
+	else
+		assembly_write_op(a, &c->call.op);
+}
+
+static void connection_remove(struct assembler *a, struct connection *c)
+{
+	struct connection **at = bucket_of(a, c->socket_id);
+
+	while (*at != c)
+		at = &(*at)->next;
+	*at = c->next;
+	free(c->turns);
+	free(c);
+}
+
+/* Writes the connection's row, and its last request's. close_ns TRACE_NONE: it goes on. */
+void connection_finish(struct assembler *a, struct connection *c, int64_t close_ns)
+{
+	struct dependence verdict;
+	struct request *r = c->request;
+	bool answered = r && r->row.end_ns != TRACE_NONE;
+
+	connection_call_end(a, c);
+	if (r && !answered && close_ns == TRACE_NONE)
+		a->ledger.count[LG_OPEN_AT_END]++;
+	if (r)
+		request_close(a, r, answered ? "" : close_ns == TRACE_NONE ? "open" : "unanswered");
+	verdict = dependence_judge(c->turns, c->turns_count);
+	c->row.dependent = verdict.dependent;
+	c->row.confidence = verdict.confidence;
+	c->row.close_ns = close_ns;
+	assembly_write(a, TABLE_CONNECTIONS, &c->row);
+	connection_remove(a, c);
+}
+
+void connection_closed(struct assembler *a, const struct event_socket *e)
+{
+	struct connection *c = connection_find(a, e->socket_id);
+
+	if (!c)
+		return;
+	if (e->srtt_us)
+		c->row.srtt_ns = e->srtt_us * NS_PER_US;
+	connection_finish(a, c, TRACE_TIME(a, e->head.ns));
+}

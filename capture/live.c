@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "capture/live.h"
+
+#include "base/clock.h"
+#include "base/work.h"
+#include "capture/assembler.h"
+#include "probe/probe.h"
+#include "trace/trace.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define POLL_MS 5
+#define LOOK_AROUND_NS (100 * NS_PER_MS) /* for the end of the service, and progress */
+
+struct live {
+	const struct live_opts *opts;
+	struct processes processes;
+	struct probe *probe;
+	struct trace_writer *writer;
+	struct assembler *assembler;
+	pid_t command;	  /* child that we started; 0: none, or it has ended */
+	int command_gate; /* it waits for this pipe before it goes on to exec */
+	int64_t start_ns;
+	uint64_t work_per_ms;
+	struct err *err;
+};
+
+static int write_row(void *arg, enum trace_table table, const void *row)
+{
+	struct live *l = arg;
+
+	return trace_write(l->writer, table, row, l->err);
+}
+
+static int on_event(void *arg, const void *event, size_t size)
+{
+	struct live *l = arg;
+
+	return assembler_event(l->assembler, event, size);
+}
+
+static void command_main(char **argv, int gate)
+{
+	char go;
+
+	/* the gate closes without a byte when the capture could not begin */
+	if (read(gate, &go, 1) != 1)
+		_exit(127);
+	close(gate);
+	execvp(argv[0], argv);
+	fprintf(stderr, "gait: cannot start '%s': %s\n", argv[0], strerror(errno));
+	_exit(127);
+}
+
+/* Starts the command, held at a gate, so that it is followed from its first instruction. */
+static int command_start(struct live *l)
+{
+	int gate[2];
+
+	if (!l->opts->command)
+		return 0;
+	if (pipe(gate))
+		return err_errno(l->err, errno, "cannot start '%s'", l->opts->command[0]);
+	l->command = fork();
+	if (!l->command) {
+		close(gate[1]);
+		command_main(l->opts->command, gate[0]);
+	}
+	close(gate[0]);
+	l->command_gate = gate[1];
+	if (l->command < 0)
+		return err_errno(l->err, errno, "cannot start '%s'", l->opts->command[0]);
+	return processes_add(&l->processes, l->command, l->err);
+}
+
+static void command_release(struct live *l)
+{
+	if (l->command <= 0)
+		return;
+	if (write(l->command_gate, "g", 1) != 1)
+		kill(l->command, SIGTERM);
+	close(l->command_gate);
+	l->command_gate = -1;
+}
+
+/* We started it, so we end it; whoever wants it to live on starts it and uses --pid. */
+static void command_end(struct live *l, struct live_result *ret)
+{
+	int status = 0;
+
+	if (l->command_gate >= 0)
+		close(l->command_gate);
+	if (l->command <= 0)
+		return;
+	if (!waitpid(l->command, &status, WNOHANG)) {
+		kill(l->command, SIGTERM);
+		waitpid(l->command, &status, 0);
+	} else if (WIFEXITED(status) && WEXITSTATUS(status)) {
+		ret->command_failed = true;
+	}
+	l->command = 0;
+}
+
+static int follow_ports(struct live *l, const struct ports *ports)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < ports->count && !rc; i++)
+		rc = probe_follow_port(l->probe, ports->ports[i], l->err);
+	return rc;
+}
+
+static int follow_all(struct live *l)
+{
+	struct ports listening;
+	int rc;
+
+	processes_ports(&l->processes, &listening);
+	rc = follow_ports(l, &listening);
+	if (!rc)
+		rc = follow_ports(l, &l->opts->ports);
+	for (size_t i = 0; i < l->processes.count && !rc; i++)
+		rc = probe_follow(l->probe, l->processes.pids[i], 0, l->err);
+	return rc;
+}
+
+static int begin(struct live *l)
+{
+	struct probe_opts probe_opts = { PROBE_CAPTURE, l->opts->ring_bytes };
+	struct assembler_opts assembler_opts = { .sink = { write_row, l } };
+	int rc = processes_add_descendants(&l->processes, l->err);
+
+	if (!rc && !l->opts->command && !processes_alive(&l->processes))
+		rc = err_set(l->err, ESRCH, "there is no process %d", (int)l->processes.pids[0]);
+	if (!rc)
+		rc = probe_new(&probe_opts, &l->probe, l->err);
+	if (!rc)
+		rc = trace_writer_new(l->opts->output, l->opts->replace ? TRACE_WRITER_REPLACE : 0,
+				      &l->writer, l->err);
+	if (!rc)
+		rc = command_start(l);
+	if (rc)
+		return rc;
+	l->start_ns = clock_now_ns();
+	assembler_opts.start_ns = l->start_ns;
+	assembler_opts.work_per_ms = l->work_per_ms;
+	l->assembler = assembler_new(&assembler_opts);
+	if (!l->assembler)
+		return err_errno(l->err, ENOMEM, "cannot capture");
+	rc = follow_all(l);
+	if (!rc)
+		command_release(l);
+	return rc;
+}
+
+static void print_progress(const struct live *l, int64_t now)
+{
+	const struct ledger *ledger = assembler_ledger(l->assembler);
+	struct probe_losses losses;
+
+	probe_losses(l->probe, &losses);
+	fprintf(stderr, "\r%5.1f s  %lu requests  %lu operations  %lu events lost ",
+		(now - l->start_ns) / 1e9, ledger->count[LG_REQUESTS], ledger->count[LG_OPS],
+		losses.count[LOSS_RING_FULL]);
+}
+
+/* Whether something other than the clock ends the capture. */
+static bool look_around(const struct live *l, enum live_end *ret_end)
+{
+	if (!processes_alive(&l->processes)) {
+		*ret_end = LIVE_SERVICE_ENDED;
+		return true;
+	}
+	if (l->opts->max_bytes && trace_writer_bytes(l->writer) >= l->opts->max_bytes) {
+		*ret_end = LIVE_FULL;
+		return true;
+	}
+	return false;
+}
+
+static int run(struct live *l, enum live_end *ret_end)
+{
+	int64_t end = l->opts->duration_ns ? l->start_ns + (int64_t)l->opts->duration_ns :
+					     INT64_MAX;
+	int64_t look_at = 0, progress_at = l->start_ns + NS_PER_SEC;
+
+	*ret_end = LIVE_STOPPED;
+	while (!*l->opts->stop) {
+		int rc = probe_poll(l->probe, POLL_MS, on_event, l);
+		int64_t now = clock_now_ns();
+
+		if (rc < 0 && rc != -EINTR)
+			return rc;
+		if (now >= end) {
+			*ret_end = LIVE_DURATION;
+			break;
+		}
+		if (now >= look_at) {
+			look_at = now + LOOK_AROUND_NS;
+			if (look_around(l, ret_end))
+				break;
+		}
+		if (l->opts->progress && now >= progress_at) {
+			progress_at += NS_PER_SEC;
+			print_progress(l, now);
+		}
+	}
+	return 0;
+}
+
+static void take_thread_ends(struct live *l)
+{
+	const struct thread_slot *slots = probe_slots(l->probe);
+
+	for (unsigned i = 0; i < PROBE_THREADS_MAX; i++)
+		if (slots[i].tid)
+			assembler_thread_end(l->assembler, i, slots[i].generation, slots[i].ns);
+}
+
+static void take_ledger(struct live *l, struct ledger *ledger)
+{
+	struct probe_losses losses;
+
+	*ledger = *assembler_ledger(l->assembler);
+	probe_losses(l->probe, &losses);
+	ledger->count[LG_EVENTS_LOST] = losses.count[LOSS_RING_FULL];
+	ledger->count[LG_THREADS_OVER] = losses.count[LOSS_THREADS_OVER];
+	ledger->count[LG_SOCKETS_OVER] = losses.count[LOSS_SOCKETS_OVER];
+	ledger->count[LG_OPS_UNSEEN] = losses.count[LOSS_OBJECTS_UNSEEN];
+	ledger->count[LG_PROBE_MISSES] = losses.misses;
+}
+
+static int write_service(struct live *l, const struct assembler_totals *totals)
+{
+	struct row_service row = { .service_id = 1, .host_id = 1 };
+
+	process_name(l->processes.pids[0], row.name, sizeof(row.name));
+	if (!row.name[0] && l->opts->command)
+		snprintf(row.name, sizeof(row.name), "%.31s", l->opts->command[0]);
+	snprintf(row.listen, sizeof(row.listen), "%s", totals->listen);
+	row.threads = totals->serving_threads;
+	snprintf(row.io_model, sizeof(row.io_model), "%s", totals->io_model);
+	return trace_write(l->writer, TABLE_SERVICES, &row, l->err);
+}
+
+static void fill_manifest(struct live *l, struct manifest *m, const struct assembler_totals *totals,
+			  int64_t end_ns)
+{
+	time_t seconds = time(NULL) - (end_ns - l->start_ns) / NS_PER_SEC;
+	struct tm utc;
+
+	m->schema_major = TRACE_SCHEMA_MAJOR;
+	m->schema_minor = TRACE_SCHEMA_MINOR;
+	snprintf(m->tool, sizeof(m->tool), "gait " GAIT_VERSION);
+	snprintf(m->source, sizeof(m->source), "ebpf");
+	snprintf(m->filter, sizeof(m->filter), "%s", l->opts->filter ? l->opts->filter : "");
+	gmtime_r(&seconds, &utc);
+	strftime(m->started_at, sizeof(m->started_at), "%Y-%m-%dT%H:%M:%SZ", &utc);
+	m->start_monotonic_ns = l->start_ns;
+	m->duration_ns = end_ns - l->start_ns;
+	m->work_per_ms = l->work_per_ms;
+	snprintf(
+		m->demand_method, sizeof(m->demand_method),
+		"mean user CPU of a class's requests that no interrupt or preemption touched, over "
+		"the mean of all of them");
+	m->service_user_ns = totals->user_ns;
+	m->service_kernel_ns = totals->kernel_ns;
+	m->probe_overhead_ns_per_request = TRACE_NONE;
+	snprintf(m->attribution, sizeof(m->attribution), "ebpf");
+	m->hosts[0].realtime_offset_end_ns = clock_realtime_offset_ns();
+	take_ledger(l, &m->ledger);
+}
+
+static int finish(struct live *l, struct live_result *ret)
+{
+	struct assembler_totals totals = { 0 };
+	int64_t end_ns;
+	int rc;
+
+	probe_stop(l->probe);
+	end_ns = clock_now_ns();
+	rc = probe_drain(l->probe, on_event, l);
+	take_thread_ends(l);
+	if (rc >= 0)
+		rc = assembler_finish(l->assembler, end_ns - l->start_ns, &totals);
+	if (rc >= 0)
+		rc = write_service(l, &totals);
+	fill_manifest(l, &ret->manifest, &totals, end_ns);
+	if (rc >= 0)
+		rc = trace_writer_finish(l->writer, &ret->manifest, l->err);
+	return rc;
+}
+
+int live_capture(const struct live_opts *opts, struct live_result *ret_result, struct err *err)
+{
+	struct live l = {
+		.opts = opts, .processes = opts->processes, .command_gate = -1, .err = err
+	};
+	int rc;
+
+	memset(ret_result, 0, sizeof(*ret_result));
+	ret_result->manifest.hosts_count = 1;
+	manifest_host_here(&ret_result->manifest.hosts[0]);
+	ret_result->manifest.hosts[0].host_id = 1;
+	l.work_per_ms = work_calibrate();
+	rc = begin(&l);
+	if (!rc)
+		rc = run(&l, &ret_result->end);
+	if (rc >= 0 && l.assembler)
+		rc = finish(&l, ret_result);
+	command_end(&l, ret_result);
+	assembler_free(l.assembler);
+	trace_writer_free(l.writer);
+	probe_free(l.probe);
+	return rc < 0 ? rc : 0;
+}

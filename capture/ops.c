@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a thread does between a request and its reply: files, timers, looking for work. */
+#include "capture/assembly.h"
+
+#include <fcntl.h>
+
+#define BACKGROUND_FLUSH_NS 1000000 /* unowned user time is written in pieces of this size */
+
+static int64_t kernel_ns(const int64_t delta[TS_COUNT])
+{
+	return delta[TS_KERNEL_NET] + delta[TS_KERNEL_FS] + delta[TS_KERNEL_MM] +
+	       delta[TS_KERNEL_OTHER];
+}
+
+struct row_op op_begin(const struct athread *t, const struct segment *seg, enum op_kind kind)
+{
+	return (struct row_op){
+		.kind = kind,
+		.thread_id = t->tid,
+		.start_ns = seg->enter_ns,
+		.elapsed_ns = seg->exit_ns - seg->enter_ns,
+		.cpu_ns = kernel_ns(seg->call),
+		.offset = TRACE_NONE,
+	};
+}
+
+/* An op on a file that one request owns, or none, or one that had been answered. */
+static void lone_op(struct assembler *a, struct athread *t, struct row_op *op,
+		    const struct segment *seg)
+{
+	struct request *r = owner_current(t);
+
+	owner_give_call(t, seg, r);
+	if (r) {
+		request_flush_compute(a, r);
+		request_op(a, r, op);
+		return;
+	}
+	if (t->owner == OWNER_AFTER) {
+		op->request_id = t->after_id;
+		op->after_reply = 1;
+	}
+	owner_flush_after(a, t);
+	assembly_write_op(a, op);
+}
+
+/* One op for all requests of the pass that it can be for (moved to the front of t->pass). */
+static void shared_op(struct assembler *a, struct athread *t, size_t owners, struct row_op *op,
+		      const struct segment *seg)
+{
+	timeline_add(&t->timeline, seg->call);
+	op->flags |= OPF_SHARED;
+	for (size_t i = 0; i < owners; i++) {
+		struct request *r = t->pass[i];
+
+		request_flush_compute(a, r);
+		account_own(&r->account, seg->call);
+		if (!i) {
+			request_op(a, r, op);
+		} else {
+			struct row_op_request also = { op->op_id, r->row.request_id };
+
+			assembly_write(a, TABLE_OP_REQUESTS, &also);
+			r->last_op = op->op_id;
+			request_sign(r, op->kind);
+		}
+	}
+	t->shared = true;
+}
+
+static void note_done(struct athread *t, size_t owners, struct request *current,
+		      const struct row_op *op)
+{
+	for (size_t i = 0; i < (owners ? owners : 1); i++) {
+		struct request *r = owners ? t->pass[i] : current;
+
+		if (op->kind == OP_STORE)
+			r->stored_target = op->target_id;
+		else
+			r->synced_target = op->target_id;
+	}
+}
+
+static void write_or_sync(struct assembler *a, struct athread *t, struct row_op *op,
+			  const struct segment *seg)
+{
+	struct request *current = owner_current(t);
+	size_t owners = current ? pass_owners(t, current, op->kind, op->target_id) : 0;
+
+	if (owners > 1)
+		shared_op(a, t, owners, op, seg);
+	else
+		lone_op(a, t, op, seg);
+	if (current)
+		note_done(t, owners, current, op);
+}
+
+static uint32_t flags_of_file(const struct event_call *e)
+{
+	uint32_t flags = 0;
+
+	if (e->file_flags & O_DIRECT)
+		flags |= OPF_DIRECT;
+	if ((e->file_flags & O_SYNC) == O_SYNC)
+		flags |= OPF_SYNC;
+	else if (e->file_flags & O_DSYNC)
+		flags |= OPF_DSYNC;
+	if (e->file_flags & O_APPEND)
+		flags |= OPF_APPEND;
+	return flags;
+}
+
+/* What an op is by its call. `flags` are those of the call; the file's come on top. */
+struct file_op {
+	enum op_kind kind;
+	uint32_t flags;
+};
+
+static const struct file_op file_ops[SYSCALL_OTHER + 1] = {
+	[SYSCALL_READ] = { OP_LOAD, 0 },
+	[SYSCALL_READV] = { OP_LOAD, 0 },
+	[SYSCALL_PREAD] = { OP_LOAD, 0 },
+	[SYSCALL_WRITE] = { OP_STORE, 0 },
+	[SYSCALL_WRITEV] = { OP_STORE, 0 },
+	[SYSCALL_PWRITE] = { OP_STORE, 0 },
+	[SYSCALL_SENDFILE] = { OP_LOAD, OPF_SENDFILE },
+	[SYSCALL_SYNC] = { OP_SYNC, OPF_SYNC },
+	[SYSCALL_DATASYNC] = { OP_SYNC, OPF_DSYNC },
+	[SYSCALL_OPEN] = { OP_KERNEL, OPF_OPEN },
+	[SYSCALL_STAT] = { OP_KERNEL, OPF_STAT },
+};
+
+static void fill_file_op(struct assembler *a, struct row_op *op, const struct event_call *e,
+			 const struct segment *seg)
+{
+	const struct file_op *of = &file_ops[e->op];
+
+	op->flags = of->flags | (e->ret < 0 ? OPF_FAILED : 0);
+	if (target_is_pseudo(e->magic)) {
+		op->kind = OP_KERNEL; /* /proc and its like: kernel work, no storage */
+		op->flags &= OPF_OPEN | OPF_STAT | OPF_FAILED;
+		return;
+	}
+	op->target_id = target_of_file(a, e, op->kind == OP_STORE);
+	if (op->kind != OP_LOAD && op->kind != OP_STORE)
+		return;
+	op->bytes = e->ret > 0 ? e->ret : 0;
+	op->offset = e->offset >= 0 ? e->offset : TRACE_NONE;
+	op->flags |= flags_of_file(e);
+	if (op->kind == OP_LOAD && !seg->call[TS_WAIT_BLOCK])
+		op->flags |= OPF_CACHED;
+}
+
+void op_on_file(struct assembler *a, struct athread *t, const struct event_call *e,
+		const struct segment *seg)
+{
+	struct row_op op = op_begin(t, seg, file_ops[e->op].kind);
+
+	owner_give_before(t, seg, NULL, false);
+	fill_file_op(a, &op, e, seg);
+	if (op.kind == OP_STORE || op.kind == OP_SYNC)
+		write_or_sync(a, t, &op, seg);
+	else
+		lone_op(a, t, &op, seg);
+}
+
+void op_on_sleep(struct assembler *a, struct athread *t, const struct event_call *e,
+		 const struct segment *seg)
+{
+	struct row_op op = op_begin(t, seg, OP_SLEEP);
+
+	owner_give_before(t, seg, NULL, false);
+	lone_op(a, t, &op, seg);
+}
+
+/* The loop looks for work: what it held waits for something else now. */
+void op_on_poll(struct assembler *a, struct athread *t, const struct event_call *e,
+		const struct segment *seg)
+{
+	owner_give_before(t, seg, NULL, false);
+	owner_give_call(t, seg, NULL);
+	t->polls = true;
+	owner_set_none(a, t);
+	pass_clear(t);
+	if (t->background_ns >= BACKGROUND_FLUSH_NS)
+		owner_flush_background(a, t);
+}
+
+void op_on_accept(struct assembler *a, struct athread *t, const struct event_call *e,
+		  const struct segment *seg)
+{
+	owner_give_before(t, seg, NULL, false);
+	owner_give_call(t, seg, NULL);
+	owner_set_none(a, t);
+}
+
+void op_on_connect(struct assembler *a, struct athread *t, const struct event_call *e,
+		   const struct segment *seg)
+{
+	struct connection *c = connection_find(a, e->socket_id);
+	struct request *r = owner_current(t);
+
+	owner_give_before(t, seg, NULL, false);
+	owner_give_call(t, seg, r);
+	if (c && r)
+		c->owner = t->current;
+}

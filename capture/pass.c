@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The requests that a thread has read in this pass of its loop and not begun to
+ * answer. A write or sync that comes then may be for all of them: Redis reads
+ * several connections, writes its log once, syncs once, and answers them all.
+ */
+#include "capture/assembly.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+void pass_add(struct assembler *a, struct athread *t, struct request *r)
+{
+	if (t->pass_count == t->pass_capacity) {
+		size_t capacity = t->pass_capacity ? t->pass_capacity * 2 : 16;
+		struct request **pass = realloc(t->pass, capacity * sizeof(*pass));
+
+		if (!pass) {
+			a->failed = -ENOMEM;
+			return;
+		}
+		t->pass = pass;
+		t->pass_capacity = capacity;
+	}
+	r->in_pass = true;
+	r->pass_index = t->pass_count;
+	t->pass[t->pass_count++] = r;
+}
+
+void pass_remove(struct athread *t, struct request *r)
+{
+	if (!r->in_pass)
+		return;
+	r->in_pass = false;
+	t->pass[r->pass_index] = t->pass[--t->pass_count];
+	t->pass[r->pass_index]->pass_index = r->pass_index;
+}
+
+/* The thread looks for new work: what it left unanswered waits for something else. */
+void pass_clear(struct athread *t)
+{
+	for (size_t i = 0; i < t->pass_count; i++)
+		t->pass[i]->in_pass = false;
+	t->pass_count = 0;
+}
+
+static bool may_own(const struct request *r, enum op_kind kind, uint64_t target, bool stored)
+{
+	if (r->called)
+		return false; /* it waits for a reply */
+	if (kind == OP_STORE)
+		return r->stored_target != target;
+	return r->synced_target != target && (!stored || r->stored_target == target);
+}
+
+static bool anyone_stored(const struct athread *t, uint64_t target)
+{
+	for (size_t i = 0; i < t->pass_count; i++)
+		if (t->pass[i]->stored_target == target)
+			return true;
+	return false;
+}
+
+/*
+ * Moves the owners of a store or sync to the front of t->pass and returns how many
+ * there are. A request owns a file's store once a pass; a sync is for those that
+ * stored. 0 when the op is the current request's alone.
+ */
+size_t pass_owners(struct athread *t, struct request *current, enum op_kind kind, uint64_t target)
+{
+	bool stored = kind == OP_SYNC && anyone_stored(t, target);
+	size_t owners = 0;
+
+	if (!current->in_pass || !may_own(current, kind, target, stored))
+		return 0;
+	for (size_t i = 0; i < t->pass_count; i++) {
+		struct request *r = t->pass[i], *other = t->pass[owners];
+
+		if (!may_own(r, kind, target, stored))
+			continue;
+		t->pass[i] = other;
+		other->pass_index = i;
+		t->pass[owners] = r;
+		r->pass_index = owners++;
+	}
+	return owners;
+}

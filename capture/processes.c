@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "capture/processes.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TCP_LISTEN 10
+#define INODES_MAX 4096
+
+static bool contains(const struct processes *set, pid_t pid)
+{
+	for (size_t i = 0; i < set->count; i++)
+		if (set->pids[i] == pid)
+			return true;
+	return false;
+}
+
+int processes_add(struct processes *set, pid_t pid, struct err *err)
+{
+	if (contains(set, pid))
+		return 0;
+	if (set->count == PROCESSES_MAX)
+		return err_set(err, E2BIG, "more than %d processes match; name fewer with --pid",
+			       PROCESSES_MAX);
+	set->pids[set->count++] = pid;
+	return 0;
+}
+
+/* Calls fn for each process; stops at the first failure, which is returned. */
+static int each_process(int (*fn)(void *arg, pid_t pid, struct err *err), void *arg,
+			struct err *err)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *entry;
+	int rc = 0;
+
+	if (!proc)
+		return err_errno(err, errno, "cannot read /proc");
+	while (!rc && (entry = readdir(proc)))
+		if (isdigit((unsigned char)entry->d_name[0]))
+			rc = fn(arg, atoi(entry->d_name), err);
+	closedir(proc);
+	return rc;
+}
+
+void process_name(pid_t pid, char *ret_name, size_t size)
+{
+	char path[64];
+	FILE *f;
+
+	ret_name[0] = 0;
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	f = fopen(path, "re");
+	if (!f)
+		return;
+	if (fgets(ret_name, size, f))
+		ret_name[strcspn(ret_name, "\n")] = 0;
+	fclose(f);
+}
+
+struct named {
+	struct processes *set;
+	const char *comm;
+	size_t found;
+};
+
+static int add_if_named(void *arg, pid_t pid, struct err *err)
+{
+	struct named *named = arg;
+	char name[32];
+
+	process_name(pid, name, sizeof(name));
+	if (strcmp(name, named->comm))
+		return 0;
+	named->found++;
+	return processes_add(named->set, pid, err);
+}
+
+int processes_add_named(struct processes *set, const char *comm, struct err *err)
+{
+	struct named named = { set, comm, 0 };
+	int rc = each_process(add_if_named, &named, err);
+
+	if (rc)
+		return rc;
+	return named.found ? 0 : err_set(err, ESRCH, "there is no process named '%s'", comm);
+}
+
+/* Field 4 of /proc/PID/stat, and field 3; the name before them may hold anything. */
+static pid_t parent_of(pid_t pid, char *ret_state)
+{
+	char path[64], line[512], *behind;
+	pid_t parent = 0;
+	FILE *f;
+
+	*ret_state = 'X';
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	f = fopen(path, "re");
+	if (!f)
+		return 0;
+	if (fgets(line, sizeof(line), f) && (behind = strrchr(line, ')')))
+		if (sscanf(behind + 1, " %c %d", ret_state, &parent) != 2)
+			parent = 0;
+	fclose(f);
+	return parent;
+}
+
+static int add_if_child(void *arg, pid_t pid, struct err *err)
+{
+	struct processes *set = arg;
+	char state;
+
+	return contains(set, parent_of(pid, &state)) ? processes_add(set, pid, err) : 0;
+}
+
+int processes_add_descendants(struct processes *set, struct err *err)
+{
+	size_t before;
+	int rc;
+
+	do {
+		before = set->count;
+		rc = each_process(add_if_child, set, err);
+	} while (!rc && set->count > before);
+	return rc;
+}
+
+/* Inodes of listening TCP sockets and their ports. */
+struct listeners {
+	struct {
+		uint64_t inode;
+		uint16_t port;
+	} rows[INODES_MAX];
+	size_t count;
+};
+
+static void read_listeners(const char *path, struct listeners *ret)
+{
+	FILE *f = fopen(path, "re");
+	char line[512];
+
+	while (f && fgets(line, sizeof(line), f) && ret->count < INODES_MAX) {
+		unsigned port, state;
+		unsigned long inode;
+
+		if (sscanf(line,
+			   " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*s %*s %*s %*d %*d %lu",
+			   &port, &state, &inode) != 3 ||
+		    state != TCP_LISTEN)
+			continue;
+		ret->rows[ret->count].inode = inode;
+		ret->rows[ret->count++].port = port;
+	}
+	if (f)
+		fclose(f);
+}
+
+/* As the process sees them: it may live in a network namespace of its own. */
+static void listeners_of(pid_t pid, struct listeners *ret)
+{
+	static const char *const tables[] = { "tcp", "tcp6" };
+	char path[64];
+
+	ret->count = 0;
+	for (size_t i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "/proc/%d/net/%s", (int)pid, tables[i]);
+		read_listeners(path, ret);
+	}
+}
+
+static uint16_t port_of_inode(const struct listeners *l, uint64_t inode)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (l->rows[i].inode == inode)
+			return l->rows[i].port;
+	return 0;
+}
+
+static void ports_add(struct ports *ports, uint16_t port)
+{
+	for (size_t i = 0; i < ports->count; i++)
+		if (ports->ports[i] == port)
+			return;
+	if (ports->count < PORTS_MAX)
+		ports->ports[ports->count++] = port;
+}
+
+/* The ports that descriptors of the process stand for. */
+static void ports_of(pid_t pid, const struct listeners *l, struct ports *ret)
+{
+	char path[64], link[64];
+	struct dirent *entry;
+	unsigned long inode;
+	DIR *fds;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	fds = opendir(path);
+	while (fds && (entry = readdir(fds))) {
+		ssize_t len = readlinkat(dirfd(fds), entry->d_name, link, sizeof(link) - 1);
+		uint16_t port;
+
+		if (len <= 0)
+			continue;
+		link[len] = 0;
+		if (sscanf(link, "socket:[%lu]", &inode) != 1)
+			continue;
+		port = port_of_inode(l, inode);
+		if (port)
+			ports_add(ret, port);
+	}
+	if (fds)
+		closedir(fds);
+}
+
+struct listening {
+	struct processes *set;
+	struct listeners *listeners;
+	uint16_t port;
+	size_t found;
+};
+
+static int add_if_listening(void *arg, pid_t pid, struct err *err)
+{
+	struct listening *l = arg;
+	struct ports ports = { .count = 0 };
+
+	ports_of(pid, l->listeners, &ports);
+	for (size_t i = 0; i < ports.count; i++) {
+		if (ports.ports[i] != l->port)
+			continue;
+		l->found++;
+		return processes_add(l->set, pid, err);
+	}
+	return 0;
+}
+
+int processes_add_listening(struct processes *set, uint16_t port, struct err *err)
+{
+	struct listening l = { set, malloc(sizeof(*l.listeners)), port, 0 };
+	int rc;
+
+	if (!l.listeners)
+		return err_errno(err, ENOMEM, "cannot look for port %u", port);
+	listeners_of(getpid(), l.listeners);
+	rc = each_process(add_if_listening, &l, err);
+	free(l.listeners);
+	if (rc)
+		return rc;
+	return l.found ? 0 : err_set(err, ESRCH, "no process listens on TCP port %u", port);
+}
+
+void processes_ports(const struct processes *set, struct ports *ret_ports)
+{
+	struct listeners *l = malloc(sizeof(*l));
+
+	ret_ports->count = 0;
+	for (size_t i = 0; l && i < set->count; i++) {
+		listeners_of(set->pids[i], l);
+		ports_of(set->pids[i], l, ret_ports);
+	}
+	free(l);
+}
+
+size_t processes_alive(const struct processes *set)
+{
+	size_t alive = 0;
+	char state;
+
+	for (size_t i = 0; i < set->count; i++) {
+		parent_of(set->pids[i], &state);
+		alive += state != 'X' && state != 'Z';
+	}
+	return alive;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GAIT_CAPTURE_PROCESSES_H
+#define GAIT_CAPTURE_PROCESSES_H
+
+#include "base/err.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Which processes are meant, found in /proc. */
+#define PROCESSES_MAX 1024
+#define PORTS_MAX 64
+
+struct processes {
+	pid_t pids[PROCESSES_MAX];
+	size_t count;
+};
+
+struct ports {
+	uint16_t ports[PORTS_MAX];
+	size_t count;
+};
+
+/* Adds a pid that is not there yet. -E2BIG beyond PROCESSES_MAX. */
+int processes_add(struct processes *set, pid_t pid, struct err *err);
+
+/* Adds all processes of that name (/proc/PID/comm). -ESRCH when there is none. */
+int processes_add_named(struct processes *set, const char *comm, struct err *err);
+
+/* Adds the processes that listen on a TCP port. -ESRCH when there is none. */
+int processes_add_listening(struct processes *set, uint16_t port, struct err *err);
+
+/* Adds the children, grandchildren, ... of those that are in the set. */
+int processes_add_descendants(struct processes *set, struct err *err);
+
+/* The TCP ports on which processes of the set listen. */
+void processes_ports(const struct processes *set, struct ports *ret_ports);
+
+/* How many of them still run (zombies do not). */
+size_t processes_alive(const struct processes *set);
+
+/* /proc/PID/comm, or "" */
+void process_name(pid_t pid, char *ret_name, size_t size);
+
+#endif

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A request from its first byte to the last of its reply. */
+#include "capture/assembly.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct request *request_get(struct request_ref ref)
+{
+	return ref.request && ref.id && ref.request->row.request_id == ref.id ? ref.request : NULL;
+}
+
+static struct request *request_take(struct assembler *a)
+{
+	struct request *r = a->free_requests;
+
+	if (r)
+		a->free_requests = r->next_free;
+	else
+		r = malloc(sizeof(*r));
+	if (!r) {
+		a->failed = -ENOMEM;
+		return NULL;
+	}
+	memset(r, 0, sizeof(*r));
+	return r;
+}
+
+/* Memory stays with the assembler, so that a stale request_ref can still look at the id. */
+static void request_give(struct assembler *a, struct request *r)
+{
+	r->row.request_id = 0;
+	r->next_free = a->free_requests;
+	a->free_requests = r;
+}
+
+struct request *request_open(struct assembler *a, struct athread *t, struct connection *c)
+{
+	struct request *r = request_take(a);
+
+	if (!r)
+		return NULL;
+	r->thread = t;
+	r->connection = c;
+	r->row.request_id = ++a->requests;
+	r->row.service_id = SERVICE_ID;
+	r->row.connection_id = c->row.connection_id;
+	r->row.thread_id = t->tid;
+	r->row.confidence = 100;
+	r->row.think_ns = TRACE_NONE;
+	r->row.write_ns = r->row.end_ns = TRACE_NONE;
+	c->request = r;
+	pass_add(a, t, r);
+	return r;
+}
+
+/* User code that was interrupted or moved is no measure of what it needs. */
+static bool delta_disturbed(const int64_t delta[TS_COUNT])
+{
+	for (size_t i = TS_IRQ_NET; i <= TS_STEAL; i++)
+		if (delta[i])
+			return true;
+	return false;
+}
+
+void request_add_user(struct request *r, const int64_t delta[TS_COUNT], int64_t start_ns)
+{
+	if (delta[TS_USER] <= 0)
+		return;
+	if (!r->compute_ns)
+		r->compute_start_ns = start_ns;
+	r->compute_ns += delta[TS_USER];
+	r->compute_elapsed_ns += counters_sum(delta);
+	r->user_ns += delta[TS_USER];
+	r->disturbed |= delta_disturbed(delta);
+}
+
+/* The user time since the last op becomes an op itself, before the next one. */
+void request_flush_compute(struct assembler *a, struct request *r)
+{
+	struct row_op op = {
+		.kind = OP_COMPUTE,
+		.start_ns = r->compute_start_ns,
+		.elapsed_ns = r->compute_elapsed_ns,
+		.cpu_ns = r->compute_ns,
+		.work = r->compute_ns * a->opts.work_per_ms / 1000000,
+		.offset = TRACE_NONE,
+	};
+
+	if (r->compute_ns <= 0)
+		return;
+	r->compute_ns = r->compute_elapsed_ns = 0;
+	request_op(a, r, &op);
+}
+
+/* Kinds of ops in their order, repeated ones once. */
+void request_sign(struct request *r, enum op_kind kind)
+{
+	const char *name = op_kind_names[kind];
+	size_t len = strlen(r->signature), add = strlen(name);
+
+	if (len >= add && !strcmp(r->signature + len - add, name))
+		return;
+	if (len + add + 2 > sizeof(r->signature))
+		return;
+	snprintf(r->signature + len, sizeof(r->signature) - len, "%s%s", len ? " " : "", name);
+}
+
+/* Writes an op that this request owns, after the one before. */
+void request_op(struct assembler *a, struct request *r, struct row_op *op)
+{
+	op->request_id = r->row.request_id;
+	op->after = r->last_op;
+	op->thread_id = op->thread_id ? op->thread_id : r->row.thread_id;
+	assembly_write_op(a, op);
+	r->last_op = op->op_id;
+	request_sign(r, op->kind);
+}
+
+/*
+ * A part of the reply has gone out: the breakdown up to here, final unless more
+ * follows. The thread's time is known up to exit_ns, the reply ended at end_ns.
+ */
+void request_answered(struct request *r, int64_t end_ns, int64_t exit_ns)
+{
+	struct account account = r->account;
+
+	r->row.end_ns = end_ns;
+	r->latency.request_id = r->row.request_id;
+	r->latency.service_id = SERVICE_ID;
+	r->latency.total_ns = end_ns - r->row.arrival_ns;
+	account_end(&account, &r->thread->timeline, exit_ns - end_ns);
+	account_polled(&account, &r->thread->timeline, r->called ? SUB_CALL : SUB_NET_SOCKET);
+	r->latency.unattributed_ns = account_close(&account, r->latency.total_ns);
+	memcpy(r->latency.ns, account.rows, sizeof(r->latency.ns));
+	pass_remove(r->thread, r);
+}
+
+/* The turn is over: its rows are written. `status` is "" for one that went its way. */
+void request_close(struct assembler *a, struct request *r, const char *status)
+{
+	struct connection *c = r->connection;
+	bool answered = r->row.end_ns != TRACE_NONE;
+
+	request_flush_compute(a, r);
+	pass_remove(r->thread, r);
+	r->row.class_id = class_of(a, r);
+	if (r->other_thread)
+		r->row.confidence = 50;
+	if (!answered)
+		r->row.end_ns = r->row.read_ns;
+	snprintf(r->row.status, sizeof(r->row.status), "%s", status);
+	c->previous = r->row.request_id;
+	c->previous_arrival_ns = r->row.arrival_ns;
+	c->previous_end_ns = r->row.end_ns;
+	c->row.requests++;
+	c->request = NULL;
+	a->ledger.count[LG_REQUESTS]++;
+	assembly_write(a, TABLE_REQUESTS, &r->row);
+	if (answered)
+		assembly_write(a, TABLE_LATENCY, &r->latency);
+	request_give(a, r);
+}

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
+#include "base/units.h"
+#include "capture/live.h"
+#include "cli/cmd.h"
+#include "trace/ledger.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+struct capture_opts {
+	struct option_list pids, names, ports;
+	uint64_t duration_ns, max_bytes, ring_bytes;
+	const char *output;
+	bool force, quiet, json;
+};
+
+static const struct option_spec specs[] = {
+	{ "pid", 'p', OPTION_LIST, OPTION_AT(capture_opts, pids), .metavar = "PID",
+	  .help = "a process, with its threads and children" },
+	{ "comm", 'c', OPTION_LIST, OPTION_AT(capture_opts, names), .metavar = "NAME",
+	  .help = "all processes of that name" },
+	{ "port", 'P', OPTION_LIST, OPTION_AT(capture_opts, ports), .metavar = "PORT",
+	  .help = "the processes that listen on that TCP port" },
+	{ "duration", 'd', OPTION_DURATION, OPTION_AT(capture_opts, duration_ns), .metavar = "TIME",
+	  .help = "how long; default: until Ctrl-C or the service's end" },
+	{ "output", 'o', OPTION_TEXT, OPTION_AT(capture_opts, output), .metavar = "X.gait",
+	  .help = "where the trace goes; default: NAME.gait of the service" },
+	{ "max-size", 0, OPTION_BYTES, OPTION_AT(capture_opts, max_bytes), .metavar = "BYTES",
+	  .help = "end by itself when the trace is that large" },
+	{ "ring", 0, OPTION_BYTES, OPTION_AT(capture_opts, ring_bytes), .metavar = "BYTES",
+	  .help = "size of the event buffer, a power of two; default 64M" },
+	{ "force", 'f', OPTION_FLAG, OPTION_AT(capture_opts, force),
+	  .help = "replace a trace of that name" },
+	{ "quiet", 'q', OPTION_FLAG, OPTION_AT(capture_opts, quiet), .help = "no progress" },
+	{ "json", 'j', OPTION_FLAG, OPTION_AT(capture_opts, json),
+	  .help = "the summary for scripts" },
+};
+
+static const struct options options = {
+	.command = "capture",
+	.synopsis = "[-- COMMAND [ARG...]]",
+	.about = "Records the requests of a running service with what each of them did and where "
+		 "its time went, by eBPF, into a trace. The service is not stopped or changed. No "
+		 "payload is stored.",
+	.examples = "gait capture --port 6379 -d 60s -o redis.gait\n"
+		    "gait capture --pid 4711 -o api.gait        until Ctrl-C\n"
+		    "gait capture -o mine.gait -- ./server 8080  until it ends\n",
+	.specs = specs,
+	.specs_count = sizeof(specs) / sizeof(specs[0]),
+	.args_max = -1,
+};
+
+static volatile sig_atomic_t stop;
+
+static void on_signal(int signal_number)
+{
+	stop = 1;
+}
+
+static void catch_signals(void)
+{
+	struct sigaction action = { .sa_handler = on_signal };
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
+}
+
+static int add_pids(struct live_opts *live, const struct option_list *pids, struct err *err)
+{
+	uint64_t pid;
+	int rc = 0;
+
+	for (size_t i = 0; i < pids->count && !rc; i++) {
+		rc = unit_parse_u64(pids->items[i], 1, INT32_MAX, &pid, err);
+		if (!rc && kill(pid, 0) && errno == ESRCH)
+			rc = err_set(err, ESRCH, "there is no process %d", (int)pid);
+		if (!rc)
+			rc = processes_add(&live->processes, pid, err);
+	}
+	return rc;
+}
+
+static int add_ports(struct live_opts *live, const struct option_list *ports, struct err *err)
+{
+	uint64_t port;
+	int rc = 0;
+
+	for (size_t i = 0; i < ports->count && !rc; i++) {
+		rc = unit_parse_u64(ports->items[i], 1, UINT16_MAX, &port, err);
+		if (rc || i >= PORTS_MAX)
+			continue;
+		live->ports.ports[live->ports.count++] = port;
+		rc = processes_add_listening(&live->processes, port, err);
+	}
+	return rc;
+}
+
+static int choose(const struct capture_opts *opts, struct live_opts *live, struct err *err)
+{
+	int rc = add_pids(live, &opts->pids, err);
+
+	for (size_t i = 0; i < opts->names.count && !rc; i++)
+		rc = processes_add_named(&live->processes, opts->names.items[i], err);
+	if (!rc)
+		rc = add_ports(live, &opts->ports, err);
+	return rc;
+}
+
+static void join(char *text, size_t size, const char *option, const struct option_list *list)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		size_t len = strlen(text);
+
+		snprintf(text + len, size - len, "%s--%s %s", len ? " " : "", option,
+			 list->items[i]);
+	}
+}
+
+/* What the user asked for, as the manifest keeps it. */
+static void describe(const struct capture_opts *opts, char **command, char *text, size_t size)
+{
+	text[0] = 0;
+	join(text, size, "pid", &opts->pids);
+	join(text, size, "comm", &opts->names);
+	join(text, size, "port", &opts->ports);
+	if (command) {
+		const char *slash = strrchr(command[0], '/');
+		size_t len = strlen(text);
+
+		snprintf(text + len, size - len, "%s-- %s", len ? " " : "",
+			 slash ? slash + 1 : command[0]);
+	}
+}
+
+/* NAME.gait in the current folder, after the first process or the command. */
+static void default_output(const struct live_opts *live, char *path, size_t size)
+{
+	char name[64] = "";
+	const char *base;
+
+	if (live->command) {
+		base = strrchr(live->command[0], '/');
+		snprintf(name, sizeof(name), "%s", base ? base + 1 : live->command[0]);
+	} else {
+		process_name(live->processes.pids[0], name, sizeof(name));
+	}
+	for (char *c = name; *c; c++)
+		if (*c == '/' || *c == ' ')
+			*c = '_';
+	snprintf(path, size, "%s.gait", name[0] ? name : "capture");
+}
+
+static const char *const end_texts[] = {
+	[LIVE_STOPPED] = "stopped",
+	[LIVE_DURATION] = "time was up",
+	[LIVE_SERVICE_ENDED] = "the service has ended",
+	[LIVE_FULL] = "--max-size was reached",
+};
+
+static int print_summary_json(const struct live_result *result, const char *path)
+{
+	struct json *json = json_new_object();
+	struct err err;
+
+	json_put_text(json, "trace", path);
+	json_put_text(json, "end", end_texts[result->end]);
+	json_put_int(json, "duration_ns", result->manifest.duration_ns);
+	for (size_t i = 0; i < LG_COUNT; i++)
+		if (result->manifest.ledger.count[i] || ledger_infos[i].severity == LEDGER_LOST)
+			json_put_u64(json, ledger_infos[i].name, result->manifest.ledger.count[i]);
+	return cmd_print_json(json, &err) ? cmd_failed(&err) : EXIT_FINE;
+}
+
+static void print_summary(const struct live_result *result, const char *path)
+{
+	const struct ledger *ledger = &result->manifest.ledger;
+	char count[32], time_text[32];
+
+	for (size_t i = 0; i < LG_COUNT; i++)
+		if (ledger->count[i] && ledger_infos[i].severity != LEDGER_SEEN)
+			printf("%s: %s %s\n",
+			       ledger_infos[i].severity == LEDGER_LOST ? "LOST" : "note",
+			       unit_format_count(count, sizeof(count), ledger->count[i]),
+			       ledger_infos[i].text);
+	printf("%s requests", unit_format_count(count, sizeof(count), ledger->count[LG_REQUESTS]));
+	printf(" on %s connections",
+	       unit_format_count(count, sizeof(count), ledger->count[LG_CONNECTIONS]));
+	printf(" in %s (%s), %s operations; 'gait show %s' tells more\n",
+	       unit_format_ns(time_text, sizeof(time_text), result->manifest.duration_ns),
+	       end_texts[result->end],
+	       unit_format_count(count, sizeof(count), ledger->count[LG_OPS]), path);
+}
+
+static int report(const struct capture_opts *opts, const struct live_result *result,
+		  const char *path)
+{
+	int rc = EXIT_FINE;
+
+	if (opts->json)
+		rc = print_summary_json(result, path);
+	else
+		print_summary(result, path);
+	if (rc == EXIT_FINE && result->command_failed) {
+		cmd_complain("the command ended with an error");
+		rc = EXIT_FAILED;
+	}
+	if (rc == EXIT_FINE && ledger_has_loss(&result->manifest.ledger))
+		rc = EXIT_DOUBTFUL;
+	return rc;
+}
+
+static int check_use(const struct capture_opts *opts, const struct live_opts *live,
+		     const struct option_args *args, struct err *err)
+{
+	if (args->dashes > 0)
+		return err_set(err, EINVAL, "'%s' is no option; a command stands behind --",
+			       args->values[0]);
+	if (!opts->pids.count && !opts->names.count && !opts->ports.count && !live->command)
+		return err_set(err, EINVAL,
+			       "what to capture? Name it with --port, --pid, --comm or -- COMMAND");
+	if (opts->ring_bytes &&
+	    (opts->ring_bytes & (opts->ring_bytes - 1) || opts->ring_bytes < 4096))
+		return err_set(err, EINVAL, "--ring must be a power of two from 4096 on");
+	return 0;
+}
+
+int cmd_capture(int argc, char **argv)
+{
+	static struct live_opts live;
+	static struct live_result result;
+	struct capture_opts opts;
+	struct option_args args;
+	char filter[256], path[256];
+	struct err err = { "" };
+	int rc = cmd_parse(&options, argc, argv, &opts, &args);
+
+	if (rc >= 0)
+		return rc;
+	live.command = args.count > args.dashes ? args.values + args.dashes : NULL;
+	if (check_use(&opts, &live, &args, &err))
+		return cmd_misused(&options, &err);
+	if (choose(&opts, &live, &err))
+		return cmd_failed(&err);
+	describe(&opts, live.command, filter, sizeof(filter));
+	default_output(&live, path, sizeof(path));
+	live.output = opts.output ? opts.output : path;
+	live.duration_ns = opts.duration_ns;
+	live.max_bytes = opts.max_bytes;
+	live.ring_bytes = opts.ring_bytes;
+	live.replace = opts.force;
+	live.progress = !opts.quiet && isatty(STDERR_FILENO);
+	live.filter = filter;
+	live.stop = &stop;
+	catch_signals();
+	rc = live_capture(&live, &result, &err);
+	if (live.progress)
+		fputc('\n', stderr);
+	if (rc)
+		return cmd_failed(&err);
+	return report(&opts, &result, live.output);
+}
