@@ -24,7 +24,8 @@ void assembly_write(struct assembler *a, enum trace_table table, const void *row
 
 void assembly_write_op(struct assembler *a, struct row_op *op)
 {
-	op->op_id = ++a->ops;
+	if (!op->op_id)
+		op->op_id = ++a->ops;
 	op->service_id = SERVICE_ID;
 	a->ledger.count[LG_OPS]++;
 	a->ledger.count[LG_BACKGROUND_OPS] += !op->request_id;

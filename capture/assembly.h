@@ -170,6 +170,7 @@ struct request *request_get(struct request_ref ref); /* NULL when it is gone */
 struct request *request_open(struct assembler *a, struct athread *t, struct connection *c);
 void request_flush_compute(struct assembler *a, struct request *r);
 void request_add_user(struct request *r, const int64_t delta[TS_COUNT], int64_t start_ns);
+void request_begin_op(struct assembler *a, struct request *r, struct row_op *op);
 void request_op(struct assembler *a, struct request *r, struct row_op *op);
 void request_sign(struct request *r, enum op_kind kind);
 void request_answered(struct request *r, int64_t end_ns, int64_t exit_ns);

@@ -124,6 +124,8 @@ void connection_call_send(struct assembler *a, struct connection *c, struct requ
 		c->call.op.target_id = c->called_target;
 		c->call.op.offset = TRACE_NONE;
 		c->owner = (struct request_ref){ r, r ? r->row.request_id : 0 };
+		if (r)
+			request_begin_op(a, r, &c->call.op);
 		a->ledger.count[LG_CALLS_UNOWNED] += !r;
 	}
 	c->call.op.bytes += e->ret;
@@ -139,15 +141,10 @@ void connection_call_receive(struct assembler *a, struct connection *c, const st
 
 void connection_call_end(struct assembler *a, struct connection *c)
 {
-	struct request *r = request_get(c->owner);
-
 	if (!c->call.open)
 		return;
 	c->call.open = false;
-	if (r)
-		request_op(a, r, &c->call.op);
-	else
-		assembly_write_op(a, &c->call.op);
+	assembly_write_op(a, &c->call.op);
 }
 
 static void connection_remove(struct assembler *a, struct connection *c)

@@ -1,19 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "capture/dependence.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #define TURNS_FEW 8	  /* fewer say little */
 #define PROMPT_NS 2000000 /* a gap this short is an answer to the reply, if nothing else tells */
-#define CONTRAST_NS 2000  /* below this, service times do not differ enough to tell */
 #define STEADIER 0.7	  /* one spread clearly below the other */
-
-static int by_service(const void *a, const void *b)
-{
-	const struct turn *x = a, *y = b;
-
-	return (x->service_ns > y->service_ns) - (x->service_ns < y->service_ns);
-}
+#define SURE_ERRORS 2.5	  /* standard errors between the slope and 0.5 that decide */
 
 static int by_value(const void *a, const void *b)
 {
@@ -54,17 +48,57 @@ static int64_t spread(const struct turn *turns, size_t count, enum quantity q)
 	return quantile(turns, count, q, 75) - quantile(turns, count, q, 25);
 }
 
-static struct dependence judge_by_slope(const struct turn *turns, size_t count, int64_t contrast)
+static double cut(int64_t value, int64_t low, int64_t high)
 {
-	size_t third = count / 3;
-	int64_t moved = quantile(turns + count - third, third, INTERVAL, 50) -
-			quantile(turns, third, INTERVAL, 50);
-	double slope = (double)moved / contrast;
-	double sure = slope > 0.5 ? slope - 0.5 : 0.5 - slope;
+	return value < low ? low : value > high ? high : value;
+}
 
-	if (sure > 0.5)
-		sure = 0.5;
-	return (struct dependence){ slope > 0.5, 50 + (unsigned)(sure * 90) };
+/* Sums of a least-squares line. */
+struct line {
+	double n, x, y, xx, xy, yy;
+};
+
+static struct line fit(const struct turn *turns, size_t count)
+{
+	int64_t service_low = quantile(turns, count, SERVICE, 5);
+	int64_t service_high = quantile(turns, count, SERVICE, 95);
+	int64_t interval_low = quantile(turns, count, INTERVAL, 5);
+	int64_t interval_high = quantile(turns, count, INTERVAL, 95);
+	struct line l = { 0 };
+
+	for (size_t i = 0; i < count; i++) {
+		/* from the low ends, so that the squares keep their digits */
+		double x = cut(turns[i].service_ns, service_low, service_high) - service_low;
+		double y = cut(turns[i].interval_ns, interval_low, interval_high) - interval_low;
+
+		l.n++;
+		l.x += x;
+		l.y += y;
+		l.xx += x * x;
+		l.xy += x * y;
+		l.yy += y * y;
+	}
+	return l;
+}
+
+/* True when the slope decides. */
+static bool judge_by_slope(const struct turn *turns, size_t count, struct dependence *ret)
+{
+	struct line l = fit(turns, count);
+	double xx = l.xx - l.x * l.x / l.n, xy = l.xy - l.x * l.y / l.n;
+	double yy = l.yy - l.y * l.y / l.n;
+	double slope, error, away;
+
+	if (xx <= 0)
+		return false;
+	slope = xy / xx;
+	error = sqrt(fmax(yy - slope * xy, 0) / (l.n - 2) / xx);
+	away = fabs(slope - 0.5);
+	if (away < SURE_ERRORS * error)
+		return false;
+	ret->dependent = slope > 0.5;
+	ret->confidence = 80 + (unsigned)(fmin(away, 0.5) * 38);
+	return true;
 }
 
 static struct dependence judge_by_spread(const struct turn *turns, size_t count)
@@ -78,20 +112,15 @@ static struct dependence judge_by_spread(const struct turn *turns, size_t count)
 	return (struct dependence){ quantile(turns, count, GAP, 50) < PROMPT_NS, 50 };
 }
 
-struct dependence dependence_judge(struct turn *turns, size_t count)
+struct dependence dependence_judge(const struct turn *turns, size_t count)
 {
-	size_t third = count / 3;
-	int64_t contrast;
+	struct dependence verdict;
 
 	if (!count)
 		return (struct dependence){ false, 0 };
 	if (count < TURNS_FEW)
 		return (struct dependence){ quantile(turns, count, GAP, 50) < PROMPT_NS, 30 };
-	qsort(turns, count, sizeof(*turns), by_service);
-	contrast = quantile(turns + count - third, third, SERVICE, 50) -
-		   quantile(turns, third, SERVICE, 50);
-	/* the contrast must stand out of what intervals do by themselves */
-	if (contrast > CONTRAST_NS && contrast * 4 > spread(turns, count, INTERVAL))
-		return judge_by_slope(turns, count, contrast);
+	if (judge_by_slope(turns, count, &verdict))
+		return verdict;
 	return judge_by_spread(turns, count);
 }

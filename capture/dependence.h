@@ -22,11 +22,11 @@ struct dependence {
 /*
  * Whether a connection's sender waits for replies. If it does, a reply that takes
  * 1 ms longer moves the next arrival by 1 ms: the slope of interval over service
- * time is 1, for a sender that goes by the clock it is 0. The slope is taken between
- * the medians of the slowest and the fastest third (a Wald estimator), which
- * outliers do not move. Without contrast in service times, the steadier of gap and
- * interval is what the sender keeps. Sorts `turns`.
+ * time is 1; for a sender that goes by the clock it is 0. Least squares over values
+ * cut to their 5th and 95th percentile, so that outliers do not lead; it decides only
+ * when it is far from 0.5 by its own standard error. Otherwise the steadier of gap
+ * and interval is what the sender keeps.
  */
-struct dependence dependence_judge(struct turn *turns, size_t count);
+struct dependence dependence_judge(const struct turn *turns, size_t count);
 
 #endif

@@ -310,6 +310,8 @@ int live_capture(const struct live_opts *opts, struct live_result *ret_result, s
 	ret_result->manifest.hosts[0].host_id = 1;
 	l.work_per_ms = work_calibrate();
 	rc = begin(&l);
+	if (!rc && opts->on_ready)
+		opts->on_ready();
 	if (!rc)
 		rc = run(&l, &ret_result->end);
 	if (rc >= 0 && l.assembler)

@@ -22,6 +22,7 @@ struct live_opts {
 	bool replace;	    /* an older trace of that name */
 	bool progress;	    /* a line a second on stderr */
 	const char *filter; /* what the user asked for, for the manifest */
+	void (*on_ready)(void); /* called once everything is attached; NULL: nobody asks */
 	const volatile sig_atomic_t *stop;
 };
 

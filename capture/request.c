@@ -108,15 +108,22 @@ void request_sign(struct request *r, enum op_kind kind)
 	snprintf(r->signature + len, sizeof(r->signature) - len, "%s%s", len ? " " : "", name);
 }
 
-/* Writes an op that this request owns, after the one before. */
-void request_op(struct assembler *a, struct request *r, struct row_op *op)
+/* The op is this request's, after the one before; it gets its id now, its row when it is done. */
+void request_begin_op(struct assembler *a, struct request *r, struct row_op *op)
 {
+	op->op_id = ++a->ops;
 	op->request_id = r->row.request_id;
 	op->after = r->last_op;
 	op->thread_id = op->thread_id ? op->thread_id : r->row.thread_id;
-	assembly_write_op(a, op);
 	r->last_op = op->op_id;
 	request_sign(r, op->kind);
+}
+
+/* Writes an op that this request owns, after the one before. */
+void request_op(struct assembler *a, struct request *r, struct row_op *op)
+{
+	request_begin_op(a, r, op);
+	assembly_write_op(a, op);
 }
 
 /*

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The accounting core that BPF runs, fed with orders of events on the host. */
+#include "bpf/account.h"
+
+#include "check.h"
+
+static const struct syscall_class recv_class = { SYSCALL_RECV, TS_KERNEL_NET, TS_WAIT_NET };
+static const struct syscall_class sync_class = { SYSCALL_SYNC, TS_KERNEL_FS, TS_WAIT_JOURNAL };
+static const struct account_leave sleeps = { 0 };
+static const struct account_leave preempted = { .runnable = true };
+
+static uint64_t total(const struct thread_slot *s)
+{
+	uint64_t sum = 0;
+
+	for (int i = 0; i < TS_MAX; i++)
+		sum += s->ns[i];
+	return sum;
+}
+
+static struct thread_slot started(uint64_t now)
+{
+	struct thread_slot s = { 0 };
+
+	account_start(&s, now, false);
+	return s;
+}
+
+static void test_user_and_kernel(void)
+{
+	struct thread_slot s = started(100);
+
+	account_sys_enter(&s, &recv_class, 130);
+	account_sys_exit(&s, 180);
+	account_charge(&s, 200);
+	CHECK_EQ(s.ns[TS_USER], 30 + 20);
+	CHECK_EQ(s.ns[TS_KERNEL_NET], 50);
+	CHECK_EQ(s.enter_ns, 130);
+}
+
+/* Sleep until the wake-up, then the run queue if somebody else had the CPU, else the wake-up. */
+static void test_wakeup_apart_from_runqueue(void)
+{
+	static const struct {
+		bool idle;
+		int state;
+	} cases[] = { { true, TS_WAKEUP }, { false, TS_RUNQUEUE } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct thread_slot s = started(0);
+
+		check_case("cpu idle %d", cases[i].idle);
+		account_sys_enter(&s, &recv_class, 10);
+		account_switch_out(&s, &sleeps, 20);
+		account_waking(&s, 70);
+		account_switch_in(&s, cases[i].idle, 100);
+		CHECK_EQ(s.ns[TS_WAIT_NET], 50);
+		CHECK_EQ(s.ns[cases[i].state], 30);
+		CHECK_EQ(s.ns[TS_KERNEL_NET], 10);
+		CHECK_EQ(total(&s), 100);
+	}
+}
+
+static void test_why_it_left(void)
+{
+	static const struct {
+		struct account_leave why;
+		int state;
+	} cases[] = {
+		{ { .runnable = true }, TS_PREEMPTED },
+		{ { .runnable = true, .throttled = true }, TS_THROTTLED },
+		{ { .iowait = true }, TS_WAIT_BLOCK },
+		{ { .memstall = true, .iowait = true }, TS_WAIT_MEM },
+		{ { 0 }, TS_WAIT_JOURNAL },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct thread_slot s = started(0);
+
+		check_case("case %zu", i);
+		account_sys_enter(&s, &sync_class, 0);
+		account_switch_out(&s, &cases[i].why, 0);
+		account_switch_in(&s, false, 40);
+		CHECK_EQ(s.ns[cases[i].state], 40);
+	}
+}
+
+/* Pitfall: the wake-up is seen before the thread has left the CPU, and is for nothing. */
+static void test_waking_before_switch_out(void)
+{
+	struct thread_slot s = started(0);
+
+	account_waking(&s, 5);
+	CHECK_EQ(s.wake_ns, 0);
+	account_switch_out(&s, &preempted, 10);
+	account_waking(&s, 12); /* a runnable thread is not woken */
+	account_switch_in(&s, true, 30);
+	CHECK_EQ(s.ns[TS_PREEMPTED], 20);
+	CHECK_EQ(s.ns[TS_WAKEUP], 0);
+}
+
+/* Pitfall: a hard interrupt inside a softirq is counted once, as what it is. */
+static void test_nested_interrupts(void)
+{
+	struct thread_slot s = started(0);
+
+	account_softirq_enter(&s, 1, 10);
+	account_hardirq_enter(&s, TS_IRQ_OTHER, 20);
+	account_hardirq_enter(&s, TS_IRQ_TIMER, 25);
+	account_hardirq_exit(&s, 30);
+	account_hardirq_exit(&s, 40);
+	account_softirq_exit(&s, 60);
+	account_charge(&s, 65);
+	CHECK_EQ(s.ns[TS_USER], 15);
+	CHECK_EQ(s.ns[TS_IRQ_TIMER], 10 + 20);
+	CHECK_EQ(s.ns[TS_IRQ_OTHER], 20);
+}
+
+/* Pitfall: on loopback the receive runs inside send(); it is that call's own work. */
+static void test_loopback_receive_inside_send(void)
+{
+	struct thread_slot s = started(0);
+
+	account_sys_enter(&s, &recv_class, 0);
+	account_softirq_enter(&s, 3, 10);
+	account_softirq_exit(&s, 50);
+	account_sys_exit(&s, 60);
+	account_softirq_enter(&s, 3, 70);
+	account_softirq_exit(&s, 90);
+	CHECK_EQ(s.ns[TS_KERNEL_NET], 60);
+	CHECK_EQ(s.ns[TS_IRQ_NET], 20);
+	CHECK_EQ(s.ns[TS_USER], 10);
+}
+
+static void test_peek_leaves_no_trace(void)
+{
+	struct thread_slot s = started(0), before;
+	uint64_t seen[TS_COUNT];
+
+	account_sys_enter(&s, &recv_class, 10);
+	before = s;
+	CHECK(account_peek(&s, 35, seen));
+	CHECK_EQ(seen[TS_KERNEL_NET], 25);
+	CHECK_MEM(&s, &before, sizeof(s));
+	s.sequence = 1;
+	CHECK(!account_peek(&s, 36, seen));
+}
+
+static void random_event(struct thread_slot *s, unsigned *seed, uint64_t now)
+{
+	const struct account_leave why = { rand_r(seed) & 1, rand_r(seed) & 1, rand_r(seed) & 1,
+					   rand_r(seed) & 1 };
+
+	switch (rand_r(seed) % 9) {
+	case 0:
+		account_sys_enter(s, rand_r(seed) & 1 ? &recv_class : &sync_class, now);
+		break;
+	case 1:
+		account_sys_exit(s, now);
+		break;
+	case 2:
+		account_switch_out(s, &why, now);
+		break;
+	case 3:
+		account_switch_in(s, rand_r(seed) & 1, now);
+		break;
+	case 4:
+		account_waking(s, now);
+		break;
+	case 5:
+		account_hardirq_enter(s, TS_IRQ_TIMER, now);
+		break;
+	case 6:
+		account_hardirq_exit(s, now);
+		break;
+	case 7:
+		account_softirq_enter(s, rand_r(seed) % 10, now);
+		break;
+	default:
+		account_softirq_exit(s, now);
+	}
+}
+
+/* Whatever comes in whatever order: no time is lost and none counted twice. */
+static void test_any_order_sums(void)
+{
+	unsigned seed = 1;
+
+	for (int run = 0; run < 2000; run++) {
+		struct thread_slot s = started(1000);
+		uint64_t now = 1000;
+
+		check_case("run %d", run);
+		for (int i = 0; i < 200; i++) {
+			uint64_t sum = total(&s);
+
+			now += rand_r(&seed) % 50;
+			random_event(&s, &seed, now);
+			CHECK(total(&s) >= sum);
+		}
+		account_charge(&s, now);
+		if (!CHECK_EQ(total(&s), now - 1000))
+			return;
+	}
+}
+
+int main(void)
+{
+	RUN(test_user_and_kernel);
+	RUN(test_wakeup_apart_from_runqueue);
+	RUN(test_why_it_left);
+	RUN(test_waking_before_switch_out);
+	RUN(test_nested_interrupts);
+	RUN(test_loopback_receive_inside_send);
+	RUN(test_peek_leaves_no_trace);
+	RUN(test_any_order_sums);
+	return check_done();
+}

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The assembler fed with the events of services of known behaviour: a small fake
+ * kernel keeps one thread's clock and counters and emits what BPF would.
+ */
+#include "capture/assembler.h"
+
+#include "check.h"
+
+#include <arpa/inet.h>
+
+struct rows {
+	struct row_request requests[64];
+	struct row_op ops[256];
+	struct row_op_request shares[64];
+	struct row_latency latency[64];
+	struct row_connection connections[16];
+	struct row_class classes[16];
+	struct row_target targets[16];
+	size_t count[TABLE_COUNT];
+};
+
+#define KEEP(table, array)                                                                         \
+	case table:                                                                                \
+		if (rows->count[table] < ARRAY_SIZE(rows->array))                                  \
+			memcpy(&rows->array[rows->count[table]], row, sizeof(rows->array[0]));     \
+		break
+
+static int keep_row(void *arg, enum trace_table table, const void *row)
+{
+	struct rows *rows = arg;
+
+	switch (table) {
+		KEEP(TABLE_REQUESTS, requests);
+		KEEP(TABLE_OPS, ops);
+		KEEP(TABLE_OP_REQUESTS, shares);
+		KEEP(TABLE_LATENCY, latency);
+		KEEP(TABLE_CONNECTIONS, connections);
+		KEEP(TABLE_CLASSES, classes);
+		KEEP(TABLE_TARGETS, targets);
+	default:
+		break;
+	}
+	rows->count[table]++;
+	return 0;
+}
+
+/* One thread of a service, its clock and its counters. */
+struct fake {
+	struct assembler *assembler;
+	struct rows rows;
+	uint64_t now;
+	uint64_t ns[TS_COUNT];
+	uint64_t file_bytes;
+};
+
+static void fake_begin(struct fake *f)
+{
+	struct event_thread thread = { .head = { EVENT_THREAD, 3, 1, 1000 }, .tid = 77, .tgid = 77 };
+	struct assembler_opts opts = { .start_ns = 1000,
+				       .work_per_ms = 1000000,
+				       .sink = { keep_row, &f->rows } };
+
+	memset(f, 0, sizeof(*f));
+	f->assembler = assembler_new(&opts);
+	f->now = 1000;
+	assembler_event(f->assembler, &thread, sizeof(thread));
+}
+
+static void fake_end(struct fake *f)
+{
+	struct assembler_totals totals;
+
+	assembler_thread_end(f->assembler, 3, 1, f->ns);
+	CHECK_EQ(assembler_finish(f->assembler, f->now - 1000, &totals), 0);
+	assembler_free(f->assembler);
+}
+
+static void spend(struct fake *f, enum thread_state state, uint64_t ns)
+{
+	f->ns[state] += ns;
+	f->now += ns;
+}
+
+static void open_socket(struct fake *f, uint64_t id, uint16_t flags)
+{
+	struct event_socket e = { .head = { EVENT_SOCKET, 0, 0, f->now },
+				  .socket_id = id,
+				  .family = AF_INET,
+				  .local_port = 7000,
+				  .remote_port = 40000,
+				  .flags = flags,
+				  .remote_addr = { 127, 0, 0, 1 } };
+
+	assembler_event(f->assembler, &e, sizeof(e));
+}
+
+static void close_socket(struct fake *f, uint64_t id)
+{
+	struct event_socket e = { .head = { EVENT_SOCKET_CLOSE, 0, 0, f->now }, .socket_id = id };
+
+	assembler_event(f->assembler, &e, sizeof(e));
+}
+
+/* A call that takes `ns` in `state`; fills in the part all events have. */
+static struct event_call call(struct fake *f, enum event_kind kind, uint8_t op,
+			      enum thread_state state, uint64_t ns, int64_t ret)
+{
+	struct event_call e = { .enter_ns = f->now, .op = op, .ret = ret, .offset = -1 };
+
+	memcpy(e.enter, f->ns, sizeof(e.enter));
+	spend(f, state, ns);
+	memcpy(e.exit, f->ns, sizeof(e.exit));
+	e.head = (struct event_head){ kind, 3, 1, f->now };
+	return e;
+}
+
+static void receive(struct fake *f, uint64_t socket, int64_t bytes, uint64_t arrival)
+{
+	struct event_receive e = { .call = call(f, EVENT_RECEIVE, SYSCALL_RECV, TS_KERNEL_NET, 10,
+						bytes) };
+
+	e.call.socket_id = socket;
+	e.arrival_ns = arrival;
+	assembler_event(f->assembler, &e, sizeof(e));
+}
+
+static void reply(struct fake *f, uint64_t socket, int64_t bytes)
+{
+	struct event_call e = call(f, EVENT_CALL, SYSCALL_SEND, TS_KERNEL_NET, 20, bytes);
+
+	e.socket_id = socket;
+	assembler_event(f->assembler, &e, sizeof(e));
+}
+
+static void poll_for(struct fake *f, uint64_t ns)
+{
+	struct event_call e = call(f, EVENT_CALL, SYSCALL_POLL, TS_WAIT_POLL, ns, 1);
+
+	assembler_event(f->assembler, &e, sizeof(e));
+}
+
+static void store(struct fake *f, int64_t bytes)
+{
+	struct event_call e = call(f, EVENT_CALL, SYSCALL_WRITE, TS_KERNEL_FS, 5, bytes);
+
+	e.offset = f->file_bytes;
+	f->file_bytes += bytes;
+	e.file_bytes = f->file_bytes;
+	e.inode = 4242;
+	assembler_event(f->assembler, &e, sizeof(e));
+}
+
+static void sync_file(struct fake *f, uint64_t ns)
+{
+	struct event_call e = call(f, EVENT_CALL, SYSCALL_DATASYNC, TS_WAIT_BLOCK, ns, 0);
+
+	e.inode = 4242;
+	assembler_event(f->assembler, &e, sizeof(e));
+}
+
+static int64_t rows_sum(const struct row_latency *l)
+{
+	int64_t sum = l->unattributed_ns;
+
+	for (int i = 0; i < SUB_COUNT; i++)
+		sum += l->ns[i];
+	return sum;
+}
+
+static const struct row_request *request_on(const struct rows *rows, uint64_t connection)
+{
+	for (size_t i = 0; i < rows->count[TABLE_REQUESTS]; i++)
+		if (rows->requests[i].connection_id == connection)
+			return &rows->requests[i];
+	return NULL;
+}
+
+static const struct row_latency *latency_of(const struct rows *rows, uint64_t request)
+{
+	for (size_t i = 0; i < rows->count[TABLE_LATENCY]; i++)
+		if (rows->latency[i].request_id == request)
+			return &rows->latency[i];
+	return NULL;
+}
+
+/* read, 3 ms of work, reply; twenty-three times. */
+static void test_plain_requests(void)
+{
+	static struct fake f;
+
+	fake_begin(&f);
+	open_socket(&f, 9, 0);
+	for (int i = 0; i < 23; i++) {
+		poll_for(&f, 1000);
+		receive(&f, 9, 7168, f.now - 50);
+		spend(&f, TS_USER, 3000000);
+		reply(&f, 9, 64);
+	}
+	fake_end(&f);
+	CHECK_EQ(f.rows.count[TABLE_REQUESTS], 23);
+	CHECK_EQ(f.rows.count[TABLE_LATENCY], 23);
+	for (int i = 0; i < 23; i++) {
+		const struct row_request *r = &f.rows.requests[i];
+		const struct row_latency *l = &f.rows.latency[i];
+
+		check_case("request %d", i);
+		CHECK_EQ(r->request_bytes, 7168);
+		CHECK_EQ(r->response_bytes, 64);
+		CHECK_EQ(r->end_ns - r->arrival_ns, 50 + 10 + 3000000 + 20);
+		CHECK_EQ(l->ns[SUB_CPU_USER], 3000000);
+		CHECK_EQ(l->ns[SUB_CPU_KERNEL_NET], 30);
+		CHECK_EQ(l->ns[SUB_NET_RXQUEUE], 50);
+		CHECK_EQ(l->unattributed_ns, 0);
+		CHECK_EQ(rows_sum(l), l->total_ns);
+		CHECK_EQ(r->after_request, i ? f.rows.requests[i - 1].request_id : 0);
+	}
+	CHECK_EQ(f.rows.classes[0].requests, 23);
+	CHECK_STR(f.rows.classes[0].signature, "compute reply");
+	CHECK_EQ(f.rows.ops[0].kind, OP_COMPUTE);
+	CHECK_EQ(f.rows.ops[0].cpu_ns, 3000000);
+	CHECK_EQ(f.rows.ops[0].work, 3000000);
+	CHECK_EQ(f.rows.ops[1].kind, OP_REPLY);
+	CHECK_EQ(f.rows.ops[1].after, f.rows.ops[0].op_id);
+}
+
+/* Redis: three connections read in one pass, one write, one sync, three replies. */
+static void test_shared_sync(void)
+{
+	static struct fake f;
+	uint64_t arrival;
+
+	fake_begin(&f);
+	for (uint64_t s = 1; s <= 3; s++)
+		open_socket(&f, s, 0);
+	poll_for(&f, 1000);
+	arrival = f.now;
+	for (uint64_t s = 1; s <= 3; s++) {
+		receive(&f, s, 45, arrival);
+		spend(&f, TS_USER, 100 * s);
+	}
+	store(&f, 123);
+	sync_file(&f, 5000);
+	for (uint64_t s = 1; s <= 3; s++)
+		reply(&f, s, 5);
+	poll_for(&f, 1000);
+	fake_end(&f);
+
+	CHECK_EQ(f.rows.count[TABLE_REQUESTS], 3);
+	CHECK_EQ(f.rows.count[TABLE_OP_REQUESTS], 4); /* two further owners of each of two ops */
+	CHECK_EQ(f.rows.count[TABLE_TARGETS], 1);
+	CHECK_EQ(f.rows.targets[0].file_bytes, 0);
+	for (uint64_t s = 1; s <= 3; s++) {
+		const struct row_request *r = request_on(&f.rows, s);
+		const struct row_latency *l = latency_of(&f.rows, r->request_id);
+
+		check_case("connection %d", (int)s);
+		CHECK_EQ(l->ns[SUB_CPU_USER], 100 * s);
+		CHECK_EQ(l->ns[SUB_BLOCK_DEVICE], 5000);
+		CHECK_EQ(l->ns[SUB_CPU_KERNEL_FS], 5);
+		CHECK_EQ(l->unattributed_ns, 0);
+		CHECK_EQ(rows_sum(l), l->total_ns);
+		CHECK_EQ(l->total_ns, r->end_ns - r->arrival_ns);
+	}
+}
+
+/* A store after the reply (an access log), and a sync nobody asked for. */
+static void test_after_reply_and_background(void)
+{
+	static struct fake f;
+	size_t after = 0, background = 0;
+
+	fake_begin(&f);
+	open_socket(&f, 1, 0);
+	poll_for(&f, 100);
+	receive(&f, 1, 30, f.now);
+	reply(&f, 1, 300);
+	store(&f, 80);
+	poll_for(&f, 100);
+	sync_file(&f, 700);
+	fake_end(&f);
+	for (size_t i = 0; i < f.rows.count[TABLE_OPS]; i++) {
+		after += f.rows.ops[i].after_reply && f.rows.ops[i].kind == OP_STORE &&
+			 f.rows.ops[i].request_id == f.rows.requests[0].request_id;
+		background += !f.rows.ops[i].request_id && f.rows.ops[i].kind == OP_SYNC;
+	}
+	CHECK_EQ(after, 1);
+	CHECK_EQ(background, 1);
+	CHECK_EQ(f.rows.latency[0].ns[SUB_CPU_KERNEL_FS], 0);
+}
+
+/* A proxy: while the other service works, the request waits for its call. */
+static void test_call(void)
+{
+	static struct fake f;
+	const struct row_op *forward = NULL;
+
+	fake_begin(&f);
+	open_socket(&f, 1, 0);
+	poll_for(&f, 100);
+	receive(&f, 1, 30, f.now);
+	open_socket(&f, 2, SOCKET_OUTGOING);
+	reply(&f, 2, 40); /* bytes out on the outgoing one: the call */
+	poll_for(&f, 9000);
+	receive(&f, 2, 50, f.now);
+	reply(&f, 1, 60);
+	fake_end(&f);
+	for (size_t i = 0; i < f.rows.count[TABLE_OPS]; i++)
+		if (f.rows.ops[i].kind == OP_FORWARD)
+			forward = &f.rows.ops[i];
+	if (!CHECK(forward))
+		return;
+	CHECK_EQ(forward->bytes, 40);
+	CHECK_EQ(forward->reply_bytes, 50);
+	CHECK_EQ(forward->request_id, f.rows.requests[0].request_id);
+	CHECK_EQ(f.rows.count[TABLE_REQUESTS], 1);
+	CHECK_EQ(f.rows.latency[0].ns[SUB_CALL], 9000);
+	CHECK_EQ(rows_sum(&f.rows.latency[0]), f.rows.latency[0].total_ns);
+}
+
+static void test_edges(void)
+{
+	static struct fake f;
+
+	fake_begin(&f);
+	open_socket(&f, 1, SOCKET_BEFORE);
+	reply(&f, 1, 10); /* its request came before us */
+	open_socket(&f, 2, 0);
+	reply(&f, 2, 10); /* speaks first */
+	open_socket(&f, 3, 0);
+	receive(&f, 3, 10, f.now);
+	close_socket(&f, 3); /* never answered */
+	open_socket(&f, 4, 0);
+	receive(&f, 4, 10, 0); /* no stamp */
+	CHECK_EQ(assembler_ledger(f.assembler)->count[LG_OPEN_AT_START], 1);
+	CHECK_EQ(assembler_ledger(f.assembler)->count[LG_REPLIES_UNPAIRED], 1);
+	CHECK_EQ(assembler_ledger(f.assembler)->count[LG_ARRIVALS_UNKNOWN], 1);
+	fake_end(&f);
+	CHECK_EQ(f.rows.count[TABLE_REQUESTS], 2);
+	CHECK_STR(f.rows.requests[0].status, "unanswered");
+	CHECK_STR(f.rows.requests[1].status, "open");
+	CHECK_EQ(f.rows.count[TABLE_CONNECTIONS], 4);
+}
+
+/* Whatever is lost or cut: no crash, no invented requests. */
+static void test_lost_and_cut_events(void)
+{
+	static struct fake f;
+	struct event_call stray = { .head = { EVENT_CALL, 3999, 9, 5000 }, .op = SYSCALL_POLL };
+	struct event_receive unknown = { .call.head = { EVENT_RECEIVE, 3, 1, 6000 } };
+
+	fake_begin(&f);
+	CHECK_EQ(assembler_event(f.assembler, &stray, sizeof(stray)), 0);
+	CHECK_EQ(assembler_event(f.assembler, &unknown, sizeof(unknown)), 0);
+	CHECK_EQ(assembler_event(f.assembler, &unknown, sizeof(struct event_call)), 0);
+	CHECK_EQ(assembler_event(f.assembler, &unknown, 3), 0);
+	close_socket(&f, 12345);
+	fake_end(&f);
+	CHECK_EQ(f.rows.count[TABLE_REQUESTS], 0);
+}
+
+int main(void)
+{
+	RUN(test_plain_requests);
+	RUN(test_shared_sync);
+	RUN(test_after_reply_and_background);
+	RUN(test_call);
+	RUN(test_edges);
+	RUN(test_lost_and_cut_events);
+	return check_done();
+}
