@@ -7,7 +7,8 @@
 #define TURNS_FEW 8	  /* fewer say little */
 #define PROMPT_NS 2000000 /* a gap this short is an answer to the reply, if nothing else tells */
 #define STEADIER 0.7	  /* one spread clearly below the other */
-#define SURE_ERRORS 2.5	  /* standard errors between the slope and 0.5 that decide */
+#define ERROR_MAX 0.4	  /* a slope less certain than this says nothing */
+#define SURE_ERRORS 1.5	  /* standard errors between the slope and 0.5 that decide */
 
 static int by_value(const void *a, const void *b)
 {
@@ -94,7 +95,7 @@ static bool judge_by_slope(const struct turn *turns, size_t count, struct depend
 	slope = xy / xx;
 	error = sqrt(fmax(yy - slope * xy, 0) / (l.n - 2) / xx);
 	away = fabs(slope - 0.5);
-	if (away < SURE_ERRORS * error)
+	if (error > ERROR_MAX || away < SURE_ERRORS * error)
 		return false;
 	ret->dependent = slope > 0.5;
 	ret->confidence = 80 + (unsigned)(fmin(away, 0.5) * 38);

@@ -4,20 +4,16 @@
 
 #include "check.h"
 
-static double uniform(unsigned *seed)
-{
-	return rand_r(seed) / (double)RAND_MAX;
-}
-
 /* Service times around `service_ns`; the sender's habit decides when it sends again. */
 static struct dependence judge(bool waits, int64_t service_ns, double service_spread,
 			       int64_t habit_ns, double habit_spread, size_t count, unsigned seed)
 {
+	unsigned short state[3] = { seed, seed * 7, 1 };
 	struct turn turns[DEPENDENCE_TURNS_MAX];
 
 	for (size_t i = 0; i < count; i++) {
-		int64_t service = service_ns * (1 + service_spread * (uniform(&seed) - 0.5));
-		int64_t habit = habit_ns * (1 + habit_spread * (uniform(&seed) - 0.5));
+		int64_t service = service_ns * (1 + service_spread * (erand48(state) - 0.5));
+		int64_t habit = habit_ns * (1 + habit_spread * (erand48(state) - 0.5));
 
 		turns[i] = (struct turn){ service, waits ? service + habit : habit };
 	}
