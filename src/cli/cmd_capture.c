@@ -70,6 +70,12 @@ static void catch_signals(void)
 	sigaction(SIGHUP, &action, NULL);
 }
 
+/* From here on nothing is missed: who drives the load, a person or a test, waits for it. */
+static void say_ready(void)
+{
+	fputs("gait: capturing (Ctrl-C ends it)\n", stderr);
+}
+
 static int add_pids(struct live_opts *live, const struct option_list *pids, struct err *err)
 {
 	uint64_t pid;
@@ -255,6 +261,7 @@ int cmd_capture(int argc, char **argv)
 	live.replace = opts.force;
 	live.progress = !opts.quiet && isatty(STDERR_FILENO);
 	live.filter = filter;
+	live.on_ready = opts.quiet ? NULL : say_ready;
 	live.stop = &stop;
 	catch_signals();
 	rc = live_capture(&live, &result, &err);

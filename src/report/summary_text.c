@@ -6,11 +6,12 @@
 
 #include <inttypes.h>
 
+/* No time at all reads better as a dash. */
 static void cell_ns(struct grid *grid, int64_t ns)
 {
 	char text[UNIT_TEXT_SIZE];
 
-	grid_cell(grid, "%s", unit_format_ns(text, sizeof(text), ns));
+	grid_cell(grid, "%s", ns ? unit_format_ns(text, sizeof(text), ns) : "-");
 }
 
 static void cell_bytes(struct grid *grid, uint64_t bytes)
@@ -38,7 +39,8 @@ static void cell_share(struct grid *grid, double part, double whole)
 {
 	char text[UNIT_TEXT_SIZE];
 
-	grid_cell(grid, "%s", unit_format_percent(text, sizeof(text), part, whole));
+	unit_format_percent(text, sizeof(text), part, whole);
+	grid_cell(grid, "%s", part != 0 ? text : "-");
 }
 
 static void cells(struct grid *grid, const char *const *texts, size_t count)
@@ -228,12 +230,12 @@ static void put_doubts(const struct summary *s, struct grid *grid)
 
 	if (s->spans_unknown) {
 		CELLS(grid, "unknown");
-		grid_cell(grid, "span of %s requests",
+		grid_cell(grid, "the server span of %s",
 			  unit_format_count(text, sizeof(text), s->spans_unknown));
 	}
 	if (s->doubtful) {
 		CELLS(grid, "doubtful");
-		grid_cell(grid, "%s requests with a confidence below 50%%",
+		grid_cell(grid, "%s with a confidence below 50%%",
 			  unit_format_count(text, sizeof(text), s->doubtful));
 	}
 }

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GAIT_REPORT_COMPARE_H
+#define GAIT_REPORT_COMPARE_H
+
+#include "base/buf.h"
+#include "base/json.h"
+#include "report/summary.h"
+
+/*
+ * Two traces of the same load side by side: what was captured and what came of its
+ * replay, measured by the same probes at the server.
+ */
+struct compare_side {
+	const char *title; /* "capture", "replay" */
+	const struct summary *summary;
+	const struct manifest *manifest;
+};
+
+/* What both are judged by; one figure a row of `fidelity` below. */
+struct fidelity_row {
+	const char *name;
+	enum { FIDELITY_RATE, FIDELITY_NS, FIDELITY_BYTES, FIDELITY_COUNT } unit;
+	double original, replay; /* NaN: unknown */
+};
+
+#define FIDELITY_ROWS 10
+
+/* Fills in the rows; returns how many there are. */
+size_t compare_fidelity(const struct compare_side *original, const struct compare_side *replay,
+			struct fidelity_row ret_rows[FIDELITY_ROWS]);
+
+/* Replay over original minus 1, in percent; NaN where one is unknown or the original is 0. */
+double fidelity_percent(const struct fidelity_row *row);
+
+/* Mean time of a request at the server by subsystem, both in columns. */
+void compare_put_breakdown(const struct compare_side *original, const struct compare_side *replay,
+			   struct buf *out);
+
+/* "fidelity: rate 15.0 k/s -> 14.9 k/s (-0.6%), ..." on one line. */
+void compare_put_fidelity(const struct compare_side *original, const struct compare_side *replay,
+			  struct buf *out);
+
+/* Both of them. NULL when memory ran out. */
+struct json *compare_to_json(const struct compare_side *original,
+			     const struct compare_side *replay);
+
+#endif
