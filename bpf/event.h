@@ -101,6 +101,7 @@ enum syscall_op {
 	SYSCALL_CONNECT, /* (fd) */
 	SYSCALL_LISTEN,	 /* (fd) */
 	SYSCALL_SLEEP,
+	SYSCALL_UNSEEN, /* moves bytes in a way that is not followed yet: counted */
 	SYSCALL_OTHER,
 };
 
@@ -127,7 +128,7 @@ enum socket_flag {
 	SOCKET_BEFORE = 2,   /* open before it was followed: its start is unknown */
 };
 
-enum object_kind { OBJECT_NONE, OBJECT_FILE, OBJECT_SOCKET, OBJECT_OTHER };
+enum object_kind { OBJECT_NONE, OBJECT_FILE, OBJECT_SOCKET, OBJECT_UNSEEN, OBJECT_OTHER };
 
 struct event_head {
 	uint16_t kind;

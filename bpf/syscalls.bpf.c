@@ -66,7 +66,7 @@ static __always_inline void object_look(struct thread *thread, __u64 fd)
 		struct sock *sk = BPF_CORE_READ(socket, sk);
 		__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
 
-		thread->object = OBJECT_OTHER;
+		thread->object = OBJECT_UNSEEN; /* UDP, UNIX: not followed yet */
 		if ((family == AF_INET || family == AF_INET6) &&
 		    BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP_) {
 			thread->object = OBJECT_SOCKET;
@@ -286,7 +286,7 @@ static __always_inline void leave_open(const struct call *call)
 	call->thread->object = OBJECT_NONE;
 	if (call->ret >= 0)
 		object_look(call->thread, call->ret);
-	if (call->thread->object != OBJECT_SOCKET && call->thread->object != OBJECT_OTHER)
+	if (call->thread->object == OBJECT_FILE || call->thread->object == OBJECT_NONE)
 		emit_call(call, NULL);
 }
 
@@ -299,12 +299,16 @@ static __always_inline void leave_call(const struct call *call)
 			leave_socket_call(call);
 		else if (call->thread->object == OBJECT_FILE)
 			emit_call(call, NULL);
+		else if (call->thread->object == OBJECT_UNSEEN && call->ret > 0)
+			loss_count(LOSS_OBJECTS_UNSEEN);
 		return;
 	}
 	call->thread->object = OBJECT_NONE;
 	call->thread->file = NULL;
 	if (op == SYSCALL_POLL || op == SYSCALL_STAT || op == SYSCALL_SLEEP)
 		emit_call(call, NULL);
+	else if (op == SYSCALL_UNSEEN && call->ret > 0)
+		loss_count(LOSS_OBJECTS_UNSEEN);
 	else if (op == SYSCALL_OPEN)
 		leave_open(call);
 	else if (op == SYSCALL_ACCEPT)

@@ -25,7 +25,7 @@
 	X(PROBE_MISSES, "probe_misses", LOST, "probe runs skipped by the kernel (recursion)")      \
 	X(REPLIES_UNPAIRED, "replies_unpaired", UNPAIRED, "bytes sent before anything was read")   \
 	X(ARRIVALS_UNKNOWN, "arrivals_unknown", DOUBTFUL, "requests whose arrival stamp was missing") \
-	X(OPS_UNSEEN, "ops_unseen", DOUBTFUL, "operations on kinds of descriptors not followed yet") \
+	X(OPS_UNSEEN, "ops_unseen", DOUBTFUL, "calls that moved bytes in ways not followed yet (UDP, UNIX sockets, io_uring...)") \
 	X(CALLS_UNOWNED, "calls_unowned", DOUBTFUL, "calls to other services without a known request") \
 	X(MULTIPLEXED, "pipelined", DOUBTFUL, "requests that came before the reply to the one before") \
 	X(TABLE_EDITED, "tables_edited", DOUBTFUL, "tables that differ from the manifest")         \
