@@ -153,8 +153,7 @@ struct event_socket {
 	uint16_t local_port, remote_port; /* host order */
 	uint16_t flags;			  /* enum socket_flag */
 	uint8_t local_addr[16], remote_addr[16];
-	uint32_t srtt_us;
-	uint32_t pad;
+	uint32_t srtt_us, min_rtt_us;
 };
 
 struct event_call {
@@ -186,6 +185,7 @@ struct event_receive {
 	uint64_t arrival[TS_COUNT];
 	uint32_t head_bytes; /* of `bytes` that are filled; never stored */
 	uint32_t unread;     /* 1: bytes were left in the socket */
+	uint32_t srtt_us, min_rtt_us;
 	uint8_t bytes[EVENT_HEAD_BYTES];
 };
 

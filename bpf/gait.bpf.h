@@ -171,6 +171,14 @@ static __always_inline struct socket_state *socket_create(const struct sock *sk,
 	return bpf_map_lookup_elem(&sockets, &key);
 }
 
+static __always_inline void round_trips(const struct sock *sk, __u32 *srtt_us, __u32 *min_rtt_us)
+{
+	const struct tcp_sock *tcp = (const struct tcp_sock *)sk;
+
+	*srtt_us = BPF_CORE_READ(tcp, srtt_us) >> 3;
+	*min_rtt_us = BPF_CORE_READ(tcp, rtt_min.s[0].v);
+}
+
 /* Says who is connected to whom; from then on its segments are stamped. */
 static __always_inline void socket_announce(struct socket_state *state, const struct sock *sk,
 					    enum event_kind kind)
@@ -201,8 +209,7 @@ static __always_inline void socket_announce(struct socket_state *state, const st
 		BPF_CORE_READ_INTO(&e->local_addr, sk, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr8);
 		BPF_CORE_READ_INTO(&e->remote_addr, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
 	}
-	e->srtt_us = BPF_CORE_READ((struct tcp_sock *)sk, srtt_us) >> 3;
-	e->pad = 0;
+	round_trips(sk, &e->srtt_us, &e->min_rtt_us);
 	bpf_ringbuf_submit(e, ring_flags());
 }
 

@@ -228,6 +228,7 @@ static __always_inline void emit_receive(const struct call *call, struct socket_
 	e->head_bytes = bytes;
 	if (bpf_probe_read_user(e->bytes, bytes, (void *)receive_buffer(call)))
 		e->head_bytes = 0;
+	round_trips(call->thread->sk, &e->srtt_us, &e->min_rtt_us);
 	e->unread = receive_done(socket, &got, slot);
 	bpf_ringbuf_submit(e, ring_flags());
 }

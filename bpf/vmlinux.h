@@ -105,8 +105,17 @@ struct sock {
 	__u16 sk_protocol;
 };
 
+struct minmax_sample {
+	__u32 v;
+};
+
+struct minmax {
+	struct minmax_sample s[3];
+};
+
 struct tcp_sock {
 	__u32 copied_seq;
+	struct minmax rtt_min; /* in us, over the last five minutes; s[0] is the least */
 	__u32 srtt_us; /* smoothed round trip, in us, shifted left by 3 */
 };
 

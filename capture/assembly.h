@@ -187,6 +187,7 @@ struct connection *connection_find(struct assembler *a, uint64_t socket_id);
 void connection_opened(struct assembler *a, const struct event_socket *e);
 void connection_closed(struct assembler *a, const struct event_socket *e);
 void connection_finish(struct assembler *a, struct connection *c, int64_t close_ns);
+void connection_round_trips(struct connection *c, uint32_t srtt_us, uint32_t min_rtt_us);
 void connection_turn(struct connection *c, int64_t arrival_ns);
 void connection_call_send(struct assembler *a, struct connection *c, struct request *r,
 			  const struct event_call *e);

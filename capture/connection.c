@@ -80,7 +80,7 @@ void connection_opened(struct assembler *a, const struct event_socket *e)
 	c->row.connection_id = ++a->connections_seen;
 	c->row.service_id = SERVICE_ID;
 	c->row.open_ns = e->flags & SOCKET_BEFORE ? TRACE_NONE : TRACE_TIME(a, e->head.ns);
-	c->row.close_ns = c->row.srtt_ns = TRACE_NONE;
+	c->row.close_ns = c->row.srtt_ns = c->row.min_rtt_ns = TRACE_NONE;
 	c->row.outgoing = !!(e->flags & SOCKET_OUTGOING);
 	snprintf(c->row.peer_class, sizeof(c->row.peer_class), "%s", peer_class(e));
 	c->next = *bucket;
@@ -93,6 +93,15 @@ void connection_opened(struct assembler *a, const struct event_socket *e)
 		format_address(e, e->local_addr, e->local_port, a->totals.listen,
 			       sizeof(a->totals.listen));
 	}
+}
+
+/* 0 and ~0 are TCP's "not measured yet". */
+void connection_round_trips(struct connection *c, uint32_t srtt_us, uint32_t min_rtt_us)
+{
+	if (srtt_us)
+		c->row.srtt_ns = srtt_us * NS_PER_US;
+	if (min_rtt_us && min_rtt_us != UINT32_MAX)
+		c->row.min_rtt_ns = min_rtt_us * NS_PER_US;
 }
 
 /* Another request has arrived: what the sender's habit was between it and the one before. */
@@ -184,7 +193,6 @@ void connection_closed(struct assembler *a, const struct event_socket *e)
 
 	if (!c)
 		return;
-	if (e->srtt_us)
-		c->row.srtt_ns = e->srtt_us * NS_PER_US;
+	connection_round_trips(c, e->srtt_us, e->min_rtt_us);
 	connection_finish(a, c, TRACE_TIME(a, e->head.ns));
 }

@@ -142,6 +142,7 @@ void turn_receive(struct assembler *a, struct athread *t, const struct event_rec
 
 	if (!c)
 		return;
+	connection_round_trips(c, e->srtt_us, e->min_rtt_us);
 	if (c->row.outgoing) {
 		receive_reply_of_call(a, t, c, e, seg);
 		return;

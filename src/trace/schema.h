@@ -83,6 +83,7 @@ struct row_connection {
 	int64_t open_ns;      /* TRACE_NONE: before the capture */
 	int64_t close_ns;     /* TRACE_NONE: after it */
 	int64_t srtt_ns;      /* smoothed round trip as TCP knew it; TRACE_NONE: unknown */
+	int64_t min_rtt_ns;   /* the least it saw: the wire, without what the peer did meanwhile */
 	uint64_t tls;
 	uint64_t requests;
 	uint64_t outgoing;    /* 1: opened by the service, to call another */
