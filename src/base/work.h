@@ -11,7 +11,7 @@
  * another machine does as many units in the time they take there.
  */
 
-/* Turns the loop. About 2 ns a unit. */
+/* Turns the loop. One to two ns a unit. */
 void work_do(uint64_t units);
 
 /*
