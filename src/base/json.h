@@ -24,7 +24,7 @@ struct json *json_new_array(void);
 int json_put(struct json *object, const char *key, struct json *child);
 int json_put_text(struct json *object, const char *key, const char *value);
 int json_put_int(struct json *object, const char *key, int64_t value);
-int json_put_u64(struct json *object, const char *key, uint64_t value); /* cut at INT64_MAX */
+int json_put_u64(struct json *object, const char *key, uint64_t value);	 /* cut at INT64_MAX */
 int json_put_double(struct json *object, const char *key, double value); /* NaN: null */
 int json_put_bool(struct json *object, const char *key, bool value);
 int json_add(struct json *array, struct json *child);
@@ -50,7 +50,7 @@ int json_get_int(const struct json *object, const char *key, int64_t fallback, i
 size_t json_length(const struct json *array);
 const struct json *json_at(const struct json *array, size_t i);
 bool json_holds_members(const struct json *json); /* an object */
-bool json_holds_items(const struct json *json);   /* an array */
+bool json_holds_items(const struct json *json);	  /* an array */
 
 /* Takes NULL. */
 void json_free(struct json *json);

@@ -38,7 +38,7 @@ int unit_parse_endpoint(const char *text, char ret_host[UNIT_HOST_SIZE], uint16_
 char *unit_format_ns(char *text, size_t size, int64_t ns);
 char *unit_format_bytes(char *text, size_t size, uint64_t bytes);
 char *unit_format_rate(char *text, size_t size, double per_second);
-char *unit_format_count(char *text, size_t size, uint64_t count); /* "1,234,567" */
+char *unit_format_count(char *text, size_t size, uint64_t count);	       /* "1,234,567" */
 char *unit_format_percent(char *text, size_t size, double part, double whole); /* "12.3%" */
 
 #endif

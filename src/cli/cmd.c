@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define HELP_MAX (64 * 1024)
+#define HELP_MAX (64 << 10)
 
 /* A sentence may quote a trace or a command line: no control character reaches the terminal. */
 void cmd_complain(const char *fmt, ...)

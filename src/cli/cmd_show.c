@@ -29,9 +29,9 @@ static const struct options options = {
 		 "requests by subsystem when the trace was attributed. Exits with 3 when the "
 		 "numbers are not to be trusted: events were lost, tables edited, the trace was "
 		 "cut short, the run is INVALID.",
-	.examples = "  gait show shop.gait\n"
-		    "  gait show shop.gait --json | jq '.requests.server_span_ns.p99'\n"
-		    "  gait show run.gait | sed -n '/^breakdown/,$p'\n",
+	.examples = "gait show shop.gait\n"
+		    "gait show shop.gait --json | jq '.requests.server_span_ns.p99'\n"
+		    "gait show run.gait | sed -n '/^breakdown/,$p'\n",
 	.specs = specs,
 	.specs_count = sizeof(specs) / sizeof(specs[0]),
 	.args_min = 1,

@@ -16,6 +16,8 @@ struct command {
 static const struct command cmds[] = {
 	{ "doctor", cmd_doctor, "what works on this machine: probes are tried by loading them" },
 	{ "capture", cmd_capture, "records a running service into a trace" },
+	{ "node", cmd_node, "plays services for gait replay" },
+	{ "replay", cmd_replay, "plays a trace on a node and writes what came of it into a run" },
 	{ "report", cmd_report, "what came of a replay, beside what was captured" },
 	{ "show", cmd_show, "ledger, rates, sizes, classes, operations, breakdown of a trace" },
 };

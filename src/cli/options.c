@@ -307,30 +307,32 @@ int options_parse(const struct options *options, int argc, char **argv, void *op
 	}
 	if (args.dashes < 0)
 		args.dashes = args.count;
+	args.values[args.count] = NULL;
 	rc = check_args(options, &args, err);
 	if (!rc)
 		*ret_args = args;
 	return rc;
 }
 
-/* Words from `column` on, broken at HELP_WIDTH and indented; ends the line. */
-static void put_wrapped(struct buf *out, const char *text, size_t column, size_t indent)
+/* Words, the first of them at column `indent`, broken at HELP_WIDTH; ends the line. */
+static void put_wrapped(struct buf *out, const char *text, size_t indent)
 {
+	size_t column = indent;
+
 	while (*text) {
 		size_t len = strcspn(text, " ");
 
-		if (column + len > HELP_WIDTH && column > indent) {
+		if (column + 1 + len > HELP_WIDTH) {
 			buf_printf(out, "\n%*s", (int)indent, "");
 			column = indent;
-		}
-		buf_append(out, text, len);
-		text += len;
-		column += len;
-		if (*text) {
+		} else if (column > indent) {
 			buf_putc(out, ' ');
-			text++;
 			column++;
 		}
+		buf_append(out, text, len);
+		column += len;
+		text += len;
+		text += strspn(text, " ");
 	}
 	buf_putc(out, '\n');
 }
@@ -385,8 +387,19 @@ static void put_option(const struct option_spec *spec, struct buf *out)
 		buf_printf(out, "%*s", (int)(HELP_INDENT - width), "");
 	buf_init(&explanation, 4096);
 	put_explanation(spec, &explanation);
-	put_wrapped(out, buf_text(&explanation), HELP_INDENT, HELP_INDENT);
+	put_wrapped(out, buf_text(&explanation), HELP_INDENT);
 	buf_release(&explanation);
+}
+
+static void put_examples(const char *lines, struct buf *out)
+{
+	buf_puts(out, "\nexamples:\n");
+	while (*(lines += strspn(lines, " \n"))) {
+		size_t len = strcspn(lines, "\n");
+
+		buf_printf(out, "  %.*s\n", (int)len, lines);
+		lines += len;
+	}
 }
 
 void options_help(const struct options *options, struct buf *out)
@@ -395,11 +408,11 @@ void options_help(const struct options *options, struct buf *out)
 						 .help = "show this text" };
 
 	buf_printf(out, "usage: gait %s [options] %s\n\n", options->command, options->synopsis);
-	put_wrapped(out, options->about, 0, 0);
+	put_wrapped(out, options->about, 0);
 	buf_puts(out, "\noptions:\n");
 	for (size_t i = 0; i < options->specs_count; i++)
 		put_option(&options->specs[i], out);
 	put_option(&help, out);
 	if (options->examples)
-		buf_printf(out, "\nexamples:\n%s", options->examples);
+		put_examples(options->examples, out);
 }

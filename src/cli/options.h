@@ -31,7 +31,7 @@ enum option_type {
 	OPTION_U64,	 /* uint64_t, as all the following */
 	OPTION_DURATION, /* ns */
 	OPTION_BYTES,
-	OPTION_RATE, /* per second */
+	OPTION_RATE,   /* per second */
 	OPTION_CHOICE, /* uint32_t: index into choices */
 };
 
@@ -69,8 +69,8 @@ struct options {
 /* What is left when the options are taken. */
 struct option_args {
 	int count;
-	char **values;
-	int dashes; /* values from here on stood behind "--"; count: none did */
+	char **values; /* a NULL behind the last, as execvp() wants a command */
+	int dashes;    /* values from here on stood behind "--"; count: none did */
 };
 
 #define OPTIONS_HELP 1 /* --help or -h was given */

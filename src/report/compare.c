@@ -21,9 +21,13 @@ static double per_request(const struct summary *s, double sum)
 	return s->requests.count ? sum / s->requests.count : NAN;
 }
 
+/* Over the time in which requests came: a capture may begin and end with silence. */
 static double rate(const struct compare_side *side)
 {
-	return summary_rate(side->summary, side->summary->requests.count);
+	const struct summary *s = side->summary;
+	double active_ns = s->first_ns == TRACE_NONE ? 0 : s->last_ns - s->first_ns;
+
+	return active_ns > 0 ? s->requests.count / active_ns * 1e9 : NAN;
 }
 
 static double span_p50(const struct compare_side *side)

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PEAK_SECONDS_MAX (24 * 3600)
+#define PEAK_SECONDS_MAX 86400
 
 const char *const summary_band_names[BAND_COUNT] = {
 	[BAND_ALL] = "all",
@@ -36,8 +36,7 @@ typedef int (*row_fn)(struct build *b, const void *row);
 
 static int out_of_memory(struct build *b)
 {
-	return err_set(b->err, ENOMEM, "not enough memory to summarise '%s'",
-		       trace_path(b->trace));
+	return err_set(b->err, ENOMEM, "not enough memory to summarise '%s'", trace_path(b->trace));
 }
 
 static int read_rows(struct build *b, struct trace_reader *r, row_fn fn, uint64_t *ret_count)
@@ -384,9 +383,9 @@ static const struct {
 	enum trace_table table;
 	row_fn fn;
 } readers[] = {
-	{ TABLE_SERVICES, on_service },	  { TABLE_CLASSES, on_class },
+	{ TABLE_SERVICES, on_service },	      { TABLE_CLASSES, on_class },
 	{ TABLE_CONNECTIONS, on_connection }, { TABLE_TARGETS, on_target },
-	{ TABLE_REQUESTS, on_request },	  { TABLE_OPS, on_op },
+	{ TABLE_REQUESTS, on_request },	      { TABLE_OPS, on_op },
 };
 
 static int read_tables(struct build *b)

@@ -66,9 +66,9 @@ struct summary_targets {
 };
 
 struct summary {
-	bool partial;		/* cut short: the manifest is missing */
-	unsigned edited;	/* bits of 1 << enum trace_table */
-	struct ledger ledger;	/* the manifest's, and what reading added */
+	bool partial;		    /* cut short: the manifest is missing */
+	unsigned edited;	    /* bits of 1 << enum trace_table */
+	struct ledger ledger;	    /* the manifest's, and what reading added */
 	uint64_t rows[TABLE_COUNT]; /* read */
 
 	int64_t first_ns, last_ns; /* of arrivals and ends; TRACE_NONE: no request */

@@ -5,6 +5,8 @@
 #include "report/grid.h"
 
 #include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 /* No time at all reads better as a dash. */
 static void cell_ns(struct grid *grid, int64_t ns)
@@ -284,6 +286,32 @@ static void put_outcomes(const struct summary *s, struct buf *out)
 	put_section(&grid, "outcomes", out);
 }
 
+/* Of a trace cut short, services and classes are known by their ids alone. */
+static void name_of(const char *name, const char *what, uint64_t id, char ret_name[40])
+{
+	if (name[0])
+		snprintf(ret_name, 40, "%s", name);
+	else
+		snprintf(ret_name, 40, "%s %" PRIu64, what, id);
+}
+
+static void put_service(const struct summary *s, const struct summary_service *service,
+			struct grid *grid)
+{
+	char name[40];
+
+	name_of(service->row.name, "service", service->row.service_id, name);
+	CELLS(grid, name, service->row.listen);
+	cell_count(grid, service->row.threads);
+	CELLS(grid, service->row.io_model);
+	cell_count(grid, service->connections);
+	cell_count(grid, service->dependent);
+	cell_count(grid, service->requests.count);
+	cell_rate(grid, summary_rate(s, service->requests.count));
+	cell_ns(grid, (int64_t)hist_value_at_percentile(&service->requests.span, 50));
+	cell_ns(grid, (int64_t)hist_value_at_percentile(&service->requests.span, 99));
+}
+
 static void put_services(const struct summary *s, struct buf *out)
 {
 	struct grid grid;
@@ -292,19 +320,9 @@ static void put_services(const struct summary *s, struct buf *out)
 	CELLS(&grid, "name", "listens on", "threads", "io model", "conns", "closed loop",
 	      "requests", "rate", "p50", "p99");
 	for (size_t i = 0; i < s->services_count; i++) {
-		const struct summary_service *service = &s->services[i];
-
-		if (!i && !service->requests.count)
-			continue;
-		CELLS(&grid, service->row.name, service->row.listen);
-		cell_count(&grid, service->row.threads);
-		CELLS(&grid, service->row.io_model);
-		cell_count(&grid, service->connections);
-		cell_count(&grid, service->dependent);
-		cell_count(&grid, service->requests.count);
-		cell_rate(&grid, summary_rate(s, service->requests.count));
-		cell_ns(&grid, (int64_t)hist_value_at_percentile(&service->requests.span, 50));
-		cell_ns(&grid, (int64_t)hist_value_at_percentile(&service->requests.span, 99));
+		/* the client is no service, unless requests say they belong to none */
+		if (i || s->services[i].requests.count)
+			put_service(s, &s->services[i], &grid);
 	}
 	put_section(&grid, "services", out);
 }
@@ -313,11 +331,10 @@ static void put_class(const struct summary *s, const struct summary_class *class
 		      struct grid *grid)
 {
 	const struct summary_requests *sum = &class->requests;
+	char name[40];
 
-	if (class->row.name[0])
-		CELLS(grid, class->row.name);
-	else
-		grid_cell(grid, "class %" PRIu64, class->row.class_id);
+	name_of(class->row.name, "class", class->row.class_id, name);
+	CELLS(grid, name);
 	cell_count(grid, sum->count);
 	cell_share(grid, (double)sum->count, (double)s->requests.count);
 	cell_bytes(grid, per(sum->request_bytes, sum->count));
@@ -329,17 +346,30 @@ static void put_class(const struct summary *s, const struct summary_class *class
 	CELLS(grid, class->row.signature);
 }
 
+/* The most frequent first. */
+static int by_requests(const void *a, const void *b)
+{
+	const struct summary_class *const *x = a, *const *y = b;
+	uint64_t left = (*x)->requests.count, right = (*y)->requests.count;
+
+	if (left != right)
+		return left < right ? 1 : -1;
+	return (*x)->row.class_id < (*y)->row.class_id ? -1 : 1;
+}
+
 static void put_classes(const struct summary *s, struct buf *out)
 {
+	const struct summary_class *sorted[SUMMARY_CLASSES_MAX + 1];
 	struct grid grid;
 
 	grid_init(&grid, "lrrrrrrrrl");
 	CELLS(&grid, "name", "requests", "share", "in", "out", "CPU", "share", "p50", "p99",
 	      "signature");
-	for (size_t i = 0; i < s->classes_count; i++) {
-		if (s->classes[i].requests.count)
-			put_class(s, &s->classes[i], &grid);
-	}
+	for (size_t i = 0; i < s->classes_count; i++)
+		sorted[i] = &s->classes[i];
+	qsort(sorted, s->classes_count, sizeof(sorted[0]), by_requests);
+	for (size_t i = 0; i < s->classes_count && sorted[i]->requests.count; i++)
+		put_class(s, sorted[i], &grid);
 	put_section(&grid, "classes (bytes and CPU per request)", out);
 }
 
@@ -446,6 +476,7 @@ void summary_put_breakdown(const struct summary_service *service, struct buf *ou
 {
 	const struct summary_band *bands = service->bands;
 	struct grid grid;
+	char name[40];
 
 	grid_init(&grid, "lrrrrrrl");
 	CELLS(&grid, "mean per request");
@@ -467,7 +498,8 @@ void summary_put_breakdown(const struct summary_service *service, struct buf *ou
 	}
 	grid_end_row(&grid);
 	buf_putc(out, '\n');
-	grid_put_line(out, "breakdown of %s", service->row.name);
+	name_of(service->row.name, "service", service->row.service_id, name);
+	grid_put_line(out, "breakdown of %s", name);
 	grid_put(&grid, 2, out);
 	grid_release(&grid);
 }

@@ -13,7 +13,7 @@
  */
 
 /* Longest header or row of a file, unknown columns included. */
-#define CSV_ROW_MAX (64 * 1024)
+#define CSV_ROW_MAX (64 << 10)
 #define CSV_COLUMNS_MAX 256
 
 /* The most bytes that csv_format_header() or csv_format_row() write for this table. */

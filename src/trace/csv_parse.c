@@ -175,7 +175,7 @@ static int find_name(const struct column *column, const char *text, size_t len)
 		size_t same = 0;
 
 		/* the first letter decides mostly: strlen() and memcmp() would cost more */
-		while (same < len && name[same] == text[same])
+		while (same < len && name[same] && name[same] == text[same])
 			same++;
 		if (same == len && !name[same])
 			return i;
@@ -325,7 +325,7 @@ static uint64_t eight_digits(uint64_t word)
 /* Up to 16 digits; returns behind them. May look at 16 bytes. */
 static inline const char *quick_digits(const char *p, uint64_t *ret_value)
 {
-	static const uint32_t powers[] = { 1,	   10,	    100,      1000,    10000,
+	static const uint32_t powers[] = { 1,	   10,	    100,      1000,	10000,
 					   100000, 1000000, 10000000, 100000000 };
 	uint64_t word = load_le64(p) ^ 0x3030303030303030;
 	unsigned digits = count_leading_digits(word);
@@ -340,8 +340,7 @@ static inline const char *quick_digits(const char *p, uint64_t *ret_value)
 	word = load_le64(p + 8) ^ 0x3030303030303030;
 	digits = count_leading_digits(word);
 	if (digits < 8)
-		*ret_value = value * powers[digits] +
-			     eight_digits(word << 8 * (7 - digits) << 8);
+		*ret_value = value * powers[digits] + eight_digits(word << 8 * (7 - digits) << 8);
 	else
 		*ret_value = value * powers[8] + eight_digits(word);
 	return p + 8 + digits;

@@ -102,8 +102,8 @@ static int empty_directory(int dir_fd, const char *path, bool replace, struct er
 		return rc;
 	if (contents.foreign[0])
 		return err_set(err, EEXIST,
-			       "'%s' holds '%s', which is not a trace's: choose another name",
-			       path, contents.foreign);
+			       "'%s' holds '%s', which is not a trace's: choose another name", path,
+			       contents.foreign);
 	if (contents.ours && !replace)
 		return err_set(err, EEXIST,
 			       "'%s' holds a trace already: remove it or choose another name",

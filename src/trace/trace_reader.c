@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BLOCK_SIZE (256 * 1024)
-#define MANIFEST_MAX (1024 * 1024)
+#define BLOCK_SIZE (256 << 10)
+#define MANIFEST_MAX (1 << 20)
 _Static_assert(BLOCK_SIZE > CSV_ROW_MAX, "a block holds the longest row and its end");
 
 struct trace {
@@ -23,9 +23,9 @@ struct trace {
 
 struct trace_reader {
 	struct trace *trace;
-	int fd;	      /* -1: no such table */
-	bool partial; /* the last line may be cut short */
-	bool at_end;  /* of the file; the block may hold rows still */
+	int fd;		   /* -1: no such table */
+	bool partial;	   /* the last line may be cut short */
+	bool at_end;	   /* of the file; the block may hold rows still */
 	size_t start, end; /* of what is not parsed yet, in block */
 	uint64_t rows_cut;
 	char name[TRACE_FILE_NAME_SIZE];
@@ -226,6 +226,12 @@ static int parse_failed(const struct trace_reader *r, int rc, const struct err *
 	return err_set(err, -rc, "'%s': %s", r->trace->path, why->text);
 }
 
+static int fail_length(const struct trace_reader *r, uint64_t line, struct err *err)
+{
+	return err_set(err, EINVAL, "'%s': %s line %llu is longer than %d bytes", r->trace->path,
+		       r->name, (unsigned long long)line, CSV_ROW_MAX);
+}
+
 /* More text behind what is there; sets at_end when the file has no more. */
 static int fill(struct trace_reader *r, struct err *err)
 {
@@ -233,9 +239,7 @@ static int fill(struct trace_reader *r, struct err *err)
 	ssize_t n;
 
 	if (len > CSV_ROW_MAX)
-		return err_set(err, EINVAL, "'%s': %s line %llu is longer than %d bytes",
-			       r->trace->path, r->name, (unsigned long long)r->parser.line,
-			       CSV_ROW_MAX);
+		return fail_length(r, r->parser.line, err);
 	memmove(r->block, r->block + r->start, len);
 	r->start = 0;
 	r->end = len;
@@ -271,6 +275,7 @@ static int end_of_file(struct trace_reader *r, struct err *err)
 /* Parses a header (row NULL) or a row: 1, 0 at the end, or an error. */
 static int next_line(struct trace_reader *r, void *row, struct err *err)
 {
+	const uint64_t line = r->parser.line;
 	struct err why;
 
 	for (;;) {
@@ -280,6 +285,8 @@ static int next_line(struct trace_reader *r, void *row, struct err *err)
 				     csv_parse_header(&r->parser, text, len, &why);
 		int rc;
 
+		if (used > CSV_ROW_MAX)
+			return fail_length(r, line, err);
 		if (used > 0) {
 			r->start += (size_t)used;
 			return 1;

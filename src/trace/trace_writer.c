@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 /* Fits the second-level cache together with what fills it. */
-#define BLOCK_SIZE (128 * 1024)
+#define BLOCK_SIZE (128 << 10)
+_Static_assert(BLOCK_SIZE >= CSV_ROW_MAX, "a block holds the longest row");
 
 struct output {
 	int fd; /* -1: closed */
@@ -139,7 +140,7 @@ static int open_output(struct trace_writer *w, enum trace_table table, struct er
 	char name[TRACE_FILE_NAME_SIZE];
 
 	out->row_max = csv_format_max(&tables[table]);
-	assert(out->row_max <= BLOCK_SIZE && out->row_max <= CSV_ROW_MAX);
+	assert(out->row_max <= CSV_ROW_MAX);
 	out->block = malloc(BLOCK_SIZE);
 	out->digest = digest_new();
 	if (!out->block || !out->digest)

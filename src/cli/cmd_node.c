@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/units.h"
+#include "cli/cmd.h"
+#include "replay/limits.h"
+#include "replay/node.h"
+#include "replay/wire.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+struct node_cmd_opts {
+	const char *listen;
+	const char *dir;
+	uint64_t threads;
+	uint64_t storage_bytes;
+	uint64_t requests_ahead;
+	bool no_attribution;
+	bool once;
+};
+
+static const struct option_spec specs[] = {
+	{ "listen", 'l', OPTION_TEXT, OPTION_AT(node_cmd_opts, listen), .metavar = "HOST:PORT",
+	  .help = "where clients come in (127.0.0.1:0: any free port); whoever can reach it can "
+		  "make this machine work" },
+	{ "dir", 'd', OPTION_TEXT, OPTION_AT(node_cmd_opts, dir), .metavar = "DIR",
+	  .help = "where the service's files are laid out, in a directory of their own that is "
+		  "removed at the end ($TMPDIR)" },
+	{ "threads", 't', OPTION_U64, OPTION_AT(node_cmd_opts, threads), .metavar = "N",
+	  .max = WIRE_THREADS_MAX, .help = "threads of the service (as recorded)" },
+	{ "max-storage", '\0', OPTION_BYTES, OPTION_AT(node_cmd_opts, storage_bytes),
+	  .metavar = "BYTES", .fallback = NODE_STORAGE_BYTES, .help = "of all its files" },
+	{ "max-requests-ahead", '\0', OPTION_U64, OPTION_AT(node_cmd_opts, requests_ahead),
+	  .metavar = "N", .fallback = NODE_REQUESTS_AHEAD, .min = 1, .max = NODE_REQUESTS_AHEAD_MAX,
+	  .help = "requests that a client may plan ahead" },
+	{ "no-attribution", '\0', OPTION_FLAG, OPTION_AT(node_cmd_opts, no_attribution),
+	  .help = "load no probes: latencies without a breakdown" },
+	{ "once", '\0', OPTION_FLAG, OPTION_AT(node_cmd_opts, once),
+	  .help = "end after one session" },
+};
+
+static const struct options options = {
+	.command = "node",
+	.synopsis = "",
+	.about = "Plays services for gait replay: prints \"listening on HOST:PORT\" when it is ready, "
+		 "then serves one client after another until it is interrupted.",
+	.examples = "gait node --listen 10.0.0.7:7400 --dir /mnt/candidate\n",
+	.specs = specs,
+	.specs_count = sizeof(specs) / sizeof(specs[0]),
+};
+
+static struct node *running; /* for the signal handler */
+
+static void on_signal(int signal)
+{
+	node_stop(running);
+}
+
+static void stop_on_signals(struct node *node)
+{
+	struct sigaction action = { .sa_handler = on_signal };
+
+	running = node;
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+}
+
+static int run(const struct node_opts *opts)
+{
+	struct node *node;
+	struct err err;
+	int rc = node_new(opts, &node, &err);
+
+	if (rc)
+		return cmd_failed(&err);
+	if (node_why_unattributed(node))
+		cmd_complain("no attribution: %s", node_why_unattributed(node));
+	stop_on_signals(node);
+	printf("listening on %s:%u\n", opts->host, node_port(node));
+	fflush(stdout);
+	rc = node_run(node, &err);
+	node_free(node);
+	return rc ? cmd_failed(&err) : EXIT_FINE;
+}
+
+int cmd_node(int argc, char **argv)
+{
+	char host[UNIT_HOST_SIZE] = "127.0.0.1";
+	struct node_opts opts = { .host = host };
+	struct node_cmd_opts given;
+	struct option_args args;
+	struct err err;
+	int code = cmd_parse(&options, argc, argv, &given, &args);
+
+	if (code >= 0)
+		return code;
+	if (given.listen && unit_parse_endpoint(given.listen, host, &opts.port, &err))
+		return cmd_misused(&options, &err);
+	opts.dir = given.dir;
+	opts.threads = (uint32_t)given.threads;
+	opts.storage_bytes = given.storage_bytes;
+	opts.requests_ahead = given.requests_ahead;
+	opts.attribution = !given.no_attribution;
+	opts.once = given.once;
+	return run(&opts);
+}

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
+#include "base/units.h"
+#include "cli/cmd.h"
+#include "replay/replay.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+struct replay_cmd_opts {
+	const char *node, *output, *directory;
+	uint32_t batching, arrivals;
+	uint64_t timeout_ns;
+	bool local, no_spin, no_attribution, force, accept_edited, progress, json;
+};
+
+/* As the enums in replay/plan.h. */
+static const char *const batchings[] = { "live", "recorded", NULL };
+static const char *const arrivals[] = { "auto", "clock", "dependent", NULL };
+
+static const struct option_spec specs[] = {
+	{ "node", 'n', OPTION_TEXT, OPTION_AT(replay_cmd_opts, node),
+	  .metavar = "[SERVICE=]HOST:PORT", .help = "a running gait node that plays the service" },
+	{ "local", 'l', OPTION_FLAG, OPTION_AT(replay_cmd_opts, local),
+	  .help = "start a node on this machine for the time of the replay" },
+	{ "output", 'o', OPTION_TEXT, OPTION_AT(replay_cmd_opts, output), .metavar = "RUN.gait",
+	  .help = "where the run goes" },
+	{ "batching", 'b', OPTION_CHOICE, OPTION_AT(replay_cmd_opts, batching),
+	  .fallback = PLAN_BATCHING_LIVE, .choices = batchings, .metavar = "HOW",
+	  .help = "what requests do together: live, as it comes (bytes equal, counts near), or "
+		  "recorded, in the same groups (counts equal)" },
+	{ "arrivals", 'a', OPTION_CHOICE, OPTION_AT(replay_cmd_opts, arrivals),
+	  .fallback = PLAN_ARRIVALS_AUTO, .choices = arrivals, .metavar = "HOW",
+	  .help = "when requests are due: auto, as each connection was found to behave; clock, at "
+		  "the recorded time; dependent, at the reply before and the think time" },
+	{ "timeout", 't', OPTION_DURATION, OPTION_AT(replay_cmd_opts, timeout_ns),
+	  .fallback = 10 * NS_PER_SEC, .min = NS_PER_MS, .metavar = "TIME",
+	  .help = "a request that is not answered so long after it was due has failed" },
+	{ "dir", 'd', OPTION_TEXT, OPTION_AT(replay_cmd_opts, directory), .metavar = "DIR",
+	  .help = "where the --local node keeps the service's files" },
+	{ "no-spin", 0, OPTION_FLAG, OPTION_AT(replay_cmd_opts, no_spin),
+	  .help = "sleep until a request is due: sends come some 50 us late, for less CPU" },
+	{ "no-attribution", 0, OPTION_FLAG, OPTION_AT(replay_cmd_opts, no_attribution),
+	  .help = "load no probes: latencies without their breakdown" },
+	{ "force", 'f', OPTION_FLAG, OPTION_AT(replay_cmd_opts, force),
+	  .help = "replace a run of that name" },
+	{ "accept-edited", 0, OPTION_FLAG, OPTION_AT(replay_cmd_opts, accept_edited),
+	  .help = "replay a trace whose tables differ from its manifest" },
+	{ "progress", 'p', OPTION_FLAG, OPTION_AT(replay_cmd_opts, progress),
+	  .help = "a line a second on stderr, also when that is no terminal" },
+	{ "json", 'j', OPTION_FLAG, OPTION_AT(replay_cmd_opts, json),
+	  .help = "the summary for scripts" },
+};
+
+static const struct options options = {
+	.command = "replay",
+	.synopsis = "X.gait",
+	.about = "Sends the requests of a trace, when they came, to a node that does for each what "
+		 "the captured service did, and writes what came of it into a run. Exits with 3 "
+		 "when the run is not to be trusted: INVALID, losses, a trace cut short.",
+	.examples = "gait replay redis.gait --local -o run.gait\n"
+		    "gait replay redis.gait --node 10.0.0.7:7400 -o candidate.gait\n"
+		    "gait replay redis.gait --local --batching recorded -o same.gait\n",
+	.specs = specs,
+	.specs_count = sizeof(specs) / sizeof(specs[0]),
+	.args_min = 1,
+	.args_max = 1,
+};
+
+static volatile sig_atomic_t signals;
+
+static void on_signal(int signal_number)
+{
+	signals++;
+}
+
+static void catch_signals(void)
+{
+	struct sigaction action = { .sa_handler = on_signal };
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
+}
+
+/* "[SERVICE=]HOST:PORT" into its parts; the texts are kept here. */
+static int parse_node(const char *text, struct replay_opts *replay, struct err *err)
+{
+	static char service[64], host[UNIT_HOST_SIZE];
+	const char *equals = strchr(text, '=');
+
+	if (equals) {
+		snprintf(service, sizeof(service), "%.*s", (int)(equals - text), text);
+		replay->service = service;
+	}
+	replay->host = host;
+	return unit_parse_endpoint(equals ? equals + 1 : text, host, &replay->port, err);
+}
+
+static int check_use(const struct replay_cmd_opts *opts, struct err *err)
+{
+	if (!opts->output)
+		return err_set(err, EINVAL, "where does the run go? Name it with -o RUN.gait");
+	if (!opts->local == !opts->node)
+		return err_set(err, EINVAL, "who plays the service? Either --local or --node HOST:PORT");
+	if (opts->directory && !opts->local)
+		return err_set(err, EINVAL,
+			       "--dir is for --local; a node elsewhere has its own option");
+	return 0;
+}
+
+static void print_progress(void *arg, const struct replay_progress *p)
+{
+	const bool *terminal = arg;
+	char late[UNIT_TEXT_SIZE];
+
+	fprintf(stderr, "%s%lld/%lld s  sent %llu of %llu  answered %llu  failed %llu  late p99 %s%s",
+		*terminal ? "\r" : "", (long long)(p->elapsed_ns / NS_PER_SEC),
+		(long long)(p->duration_ns / NS_PER_SEC), (unsigned long long)p->sent,
+		(unsigned long long)p->planned, (unsigned long long)p->answered,
+		(unsigned long long)p->failed, unit_format_ns(late, sizeof(late), p->late_p99_ns),
+		*terminal ? "\033[K" : "\n");
+}
+
+/* Sends a second, over the time from the first to the last. */
+static double rate(uint64_t sent, int64_t first_ns, int64_t last_ns)
+{
+	return sent > 1 && last_ns > first_ns ?
+		       (double)(sent - 1) * 1e9 / (double)(last_ns - first_ns) : 0;
+}
+
+static double intended_rate(const struct breakdown_summary *s)
+{
+	return rate(hist_count(&s->late), s->first_intended_ns, s->last_intended_ns);
+}
+
+static double achieved_rate(const struct breakdown_summary *s)
+{
+	return rate(hist_count(&s->late), s->first_sent_ns, s->last_sent_ns);
+}
+
+static void print_ledger(const struct ledger *ledger)
+{
+	char count[UNIT_TEXT_SIZE];
+
+	for (size_t i = 0; i < LG_COUNT; i++) {
+		if (!ledger->count[i] || ledger_infos[i].severity == LEDGER_SEEN)
+			continue;
+		printf("%s: %s %s\n", ledger_infos[i].severity == LEDGER_LOST ? "LOST" : "note",
+		       unit_format_count(count, sizeof(count), ledger->count[i]),
+		       ledger_infos[i].text);
+	}
+}
+
+static void print_times(const char *name, const struct hist *times)
+{
+	static const struct {
+		const char *name;
+		double percentile;
+	} columns[] = { { "p50", 50 }, { "p99", 99 }, { "max", 100 } };
+	char text[UNIT_TEXT_SIZE];
+
+	printf("%-9s", name);
+	for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]) && hist_count(times); i++)
+		printf("%s%s %s", i ? ", " : "", columns[i].name,
+		       unit_format_ns(text, sizeof(text),
+				      (int64_t)hist_value_at_percentile(times,
+									columns[i].percentile)));
+	printf("%s\n", hist_count(times) ? "" : "none");
+}
+
+static void print_summary(const struct replay_result *result, const char *run)
+{
+	const struct ledger *ledger = &result->manifest.ledger;
+	const struct breakdown_summary *s = &result->summary;
+	char a[UNIT_TEXT_SIZE], b[UNIT_TEXT_SIZE];
+
+	print_ledger(ledger);
+	printf("requests %s planned, %llu sent, %llu answered\n",
+	       unit_format_count(a, sizeof(a), result->planned),
+	       (unsigned long long)ledger->count[LG_SENT],
+	       (unsigned long long)ledger->count[LG_ANSWERED]);
+	printf("rate     %s intended, %s achieved\n",
+	       unit_format_rate(a, sizeof(a), intended_rate(s)),
+	       unit_format_rate(b, sizeof(b), achieved_rate(s)));
+	print_times("late", &s->late);
+	print_times("latency", &s->latency);
+	printf("verdict  %s\n", result->manifest.verdict[0] ? result->manifest.verdict : "valid");
+	printf("'gait report %s' tells more\n", run);
+}
+
+static void put_times(struct json *json, const char *key, const struct hist *times)
+{
+	struct json *child = json_new_object();
+
+	json_put_u64(child, "p50", hist_value_at_percentile(times, 50));
+	json_put_u64(child, "p99", hist_value_at_percentile(times, 99));
+	json_put_u64(child, "max", hist_max(times));
+	json_put(json, key, child);
+}
+
+static struct json *summary_json(const struct replay_result *result, const char *run)
+{
+	const struct ledger *counts = &result->manifest.ledger;
+	struct json *json = json_new_object(), *ledger = json_new_object();
+
+	if (!json || !ledger) {
+		json_free(json);
+		json_free(ledger);
+		return NULL;
+	}
+	for (size_t i = 0; i < LG_COUNT; i++) {
+		if (counts->count[i] || ledger_infos[i].severity == LEDGER_LOST)
+			json_put_u64(ledger, ledger_infos[i].name, counts->count[i]);
+	}
+	json_put(json, "ledger", ledger);
+	json_put_text(json, "run", run);
+	json_put_u64(json, "planned", result->planned);
+	json_put_double(json, "intended_rate", intended_rate(&result->summary));
+	json_put_double(json, "achieved_rate", achieved_rate(&result->summary));
+	put_times(json, "late_ns", &result->summary.late);
+	put_times(json, "latency_ns", &result->summary.latency);
+	json_put_double(json, "late_share_p99_band", result->summary.late_share);
+	json_put_text(json, "verdict", result->manifest.verdict);
+	json_put_text(json, "failure", result->failure);
+	json_put_bool(json, "trace_partial", result->trace_partial);
+	json_put_bool(json, "attribution", !strcmp(result->manifest.attribution, "ebpf"));
+	return json;
+}
+
+/* A run that was cut short failed; one that was not, but lies, is doubtful. */
+static int judge(const struct replay_result *result, const char *trace)
+{
+	bool lost = ledger_has_loss(&result->manifest.ledger);
+
+	if (result->failure[0]) {
+		cmd_complain("%s", result->failure);
+		return EXIT_FAILED;
+	}
+	if (result->trace_partial)
+		cmd_complain("'%s' was cut short: it has no manifest; what is whole was replayed",
+			     trace);
+	if (result->manifest.verdict[0])
+		cmd_complain("the run is %s", result->manifest.verdict);
+	return result->trace_partial || lost || result->manifest.verdict[0] ? EXIT_DOUBTFUL :
+									      EXIT_FINE;
+}
+
+static int report(const struct replay_cmd_opts *opts, const struct replay_result *result,
+		  const char *trace)
+{
+	struct err err;
+
+	if (!opts->json)
+		print_summary(result, opts->output);
+	else if (cmd_print_json(summary_json(result, opts->output), &err))
+		return cmd_failed(&err);
+	if (result->unattributed[0])
+		cmd_complain("the client takes no kernel stamps: %s", result->unattributed);
+	return judge(result, trace);
+}
+
+static int run(const struct replay_cmd_opts *opts, const struct replay_opts *replay, bool terminal)
+{
+	static struct replay_result result;
+	struct err err = { "" };
+	int ret;
+
+	catch_signals();
+	ret = replay_run(replay, &result, &err);
+	if (replay->progress && terminal)
+		fputc('\n', stderr);
+	ret = ret ? cmd_failed(&err) : report(opts, &result, replay->trace);
+	replay_result_release(&result);
+	return ret;
+}
+
+int cmd_replay(int argc, char **argv)
+{
+	bool terminal = isatty(STDERR_FILENO);
+	struct replay_cmd_opts opts;
+	struct option_args args;
+	struct err err;
+	int code = cmd_parse(&options, argc, argv, &opts, &args);
+	struct replay_opts replay = { .interrupted = &signals, .progress_arg = &terminal };
+
+	if (code >= 0)
+		return code;
+	if (check_use(&opts, &err) || (opts.node && parse_node(opts.node, &replay, &err)))
+		return cmd_misused(&options, &err);
+	replay.trace = args.values[0];
+	replay.run = opts.output;
+	replay.directory = opts.directory;
+	replay.plan.batching = (enum plan_batching)opts.batching;
+	replay.plan.arrivals = (enum plan_arrivals)opts.arrivals;
+	replay.timeout_ns = (int64_t)opts.timeout_ns;
+	replay.spin = !opts.no_spin;
+	replay.attribution = !opts.no_attribution;
+	replay.replace = opts.force;
+	replay.accept_edited = opts.accept_edited;
+	replay.progress = opts.progress || terminal ? print_progress : NULL;
+	return run(&opts, &replay, terminal);
+}
