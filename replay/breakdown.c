@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "replay/breakdown.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* The stamps of a request's way and what lies before each of them. */
+enum { WAY_SENT, WAY_TX, WAY_ARRIVAL, WAY_END, WAY_BACK, WAY_RECEIVED, WAY_COUNT };
+
+static const enum subsystem way_rows[WAY_COUNT] = {
+	[WAY_SENT] = SUB_CLIENT_LATE,	 [WAY_TX] = SUB_CLIENT_SEND,
+	[WAY_ARRIVAL] = SUB_NET_WIRE,	 [WAY_END] = SUB_CALL,
+	[WAY_BACK] = SUB_NET_WIRE,	 [WAY_RECEIVED] = SUB_CLIENT_RECEIVE,
+};
+
+static int64_t within(int64_t value, int64_t low, int64_t high)
+{
+	return value < low ? low : value > high ? high : value;
+}
+
+static void cut_way(const struct client_fact *fact, const struct wire_row *row,
+		    struct row_latency *latency)
+{
+	const int64_t way[WAY_COUNT] = {
+		[WAY_SENT] = fact->sent_ns,    [WAY_TX] = fact->tx_ns,
+		[WAY_ARRIVAL] = row->arrival_ns, [WAY_END] = row->end_ns,
+		[WAY_BACK] = fact->arrival_ns, [WAY_RECEIVED] = fact->received_ns,
+	};
+	int64_t at = fact->intended_ns;
+
+	for (int i = 0; i < WAY_COUNT; i++) {
+		int64_t next = within(way[i], at, fact->received_ns);
+
+		latency->ns[way_rows[i]] += next - at;
+		at = next;
+	}
+}
+
+/* A part of what is left of the total. */
+static void take(struct row_latency *latency, enum subsystem sub, int64_t ns)
+{
+	ns = within(ns, 0, latency->unattributed_ns);
+	latency->ns[sub] += ns;
+	latency->unattributed_ns -= ns;
+}
+
+static void take_durations(const struct client_fact *fact, const struct wire_row *row,
+			   struct row_latency *latency)
+{
+	int64_t sent_end = fact->tx_ns ? fact->tx_ns : fact->sent_end_ns;
+
+	latency->unattributed_ns = latency->total_ns;
+	take(latency, SUB_CLIENT_LATE, fact->sent_ns - fact->intended_ns);
+	if (row)
+		take(latency, SUB_CALL, row->total_ns);
+	if (fact->arrival_ns)
+		take(latency, SUB_CLIENT_RECEIVE, fact->received_ns - fact->arrival_ns);
+	take(latency, SUB_CLIENT_SEND, sent_end - fact->sent_ns);
+}
+
+void breakdown_client(const struct client_fact *fact, const struct wire_row *row, bool one_clock,
+		      struct row_latency *ret_latency)
+{
+	memset(ret_latency, 0, sizeof(*ret_latency));
+	ret_latency->service_id = TRACE_CLIENT_SERVICE;
+	ret_latency->total_ns = fact->received_ns - fact->intended_ns;
+	if (one_clock && row && row->arrival_ns && row->end_ns && fact->tx_ns && fact->arrival_ns)
+		cut_way(fact, row, ret_latency);
+	else
+		take_durations(fact, row, ret_latency);
+}
+
+static int record(struct breakdown_summary *s, const struct client_fact *fact)
+{
+	int ret = 0;
+
+	if (!fact->sent_ns)
+		return 0;
+	if (!s->first_sent_ns || fact->sent_ns < s->first_sent_ns)
+		s->first_sent_ns = fact->sent_ns;
+	if (!s->first_intended_ns || fact->intended_ns < s->first_intended_ns)
+		s->first_intended_ns = fact->intended_ns;
+	if (fact->sent_ns > s->last_sent_ns)
+		s->last_sent_ns = fact->sent_ns;
+	if (fact->intended_ns > s->last_intended_ns)
+		s->last_intended_ns = fact->intended_ns;
+	ret = hist_record(&s->late, (uint64_t)(fact->sent_ns - fact->intended_ns));
+	if (!ret && fact->received_ns)
+		ret = hist_record(&s->latency, (uint64_t)(fact->received_ns - fact->intended_ns));
+	return ret;
+}
+
+/* The histogram gives the middle of a bucket: its width is less than 0.2% of the value. */
+static int64_t band_from_ns(const struct hist *latency)
+{
+	double count = (double)hist_count(latency), band = count / 100;
+	int64_t from;
+
+	if (band < BREAKDOWN_BAND_MIN)
+		band = count < BREAKDOWN_BAND_MIN ? count : BREAKDOWN_BAND_MIN;
+	if (!count)
+		return 0;
+	from = (int64_t)hist_value_at_percentile(latency, 100 * (count - band + 1) / count);
+	return from - from / 500;
+}
+
+static double share_of_late(const struct client_fact *facts, size_t count, int64_t from_ns)
+{
+	double late = 0, total = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		int64_t span = facts[i].received_ns - facts[i].intended_ns;
+
+		if (!facts[i].received_ns || span < from_ns)
+			continue;
+		late += (double)(facts[i].sent_ns - facts[i].intended_ns);
+		total += (double)span;
+	}
+	return total > 0 ? late / total : 0;
+}
+
+int breakdown_summarise(const struct client_fact *facts, size_t count,
+			struct breakdown_summary *ret_summary)
+{
+	int ret = 0;
+
+	memset(ret_summary, 0, sizeof(*ret_summary));
+	for (size_t i = 0; i < count && !ret; i++)
+		ret = record(ret_summary, &facts[i]);
+	ret_summary->late_share = share_of_late(facts, count, band_from_ns(&ret_summary->latency));
+	return ret;
+}
+
+void breakdown_summary_release(struct breakdown_summary *summary)
+{
+	hist_release(&summary->late);
+	hist_release(&summary->latency);
+}

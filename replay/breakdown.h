@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GAIT_REPLAY_BREAKDOWN_H
+#define GAIT_REPLAY_BREAKDOWN_H
+
+#include "base/hist.h"
+#include "replay/client_fact.h"
+#include "replay/wire.h"
+#include "trace/schema.h"
+
+#include <stddef.h>
+
+/*
+ * The client's own row of an answered request, from intended to received. Where
+ * both ends read one clock and all stamps exist, the way is cut at them:
+ *
+ *	intended  client.late  sent  client.send  transmitted  net.wire  arrived at the node
+ *	call  left the node  net.wire  arrived here  client.receive  received
+ *
+ * Stamps that contradict each other are moved into order, so the parts never
+ * exceed the total. Without one clock the wire cannot be told from the rest: late,
+ * send, receive and call are durations of one side each, and what is left of the
+ * total is unattributed. `row` is NULL when the node had none.
+ */
+void breakdown_client(const struct client_fact *fact, const struct wire_row *row, bool one_clock,
+		      struct row_latency *ret_latency);
+
+/* What the client's pacing was worth. */
+struct breakdown_summary {
+	struct hist late;    /* sent - intended, of all that were sent */
+	struct hist latency; /* received - intended, of those answered */
+	int64_t first_sent_ns, last_sent_ns, first_intended_ns, last_intended_ns;
+	double late_share; /* of the client time of the p99 band */
+};
+
+/* The p99 band: the slowest 1% of the requests answered, but not fewer than these, or all. */
+#define BREAKDOWN_BAND_MIN 10
+
+#define BREAKDOWN_LATE_SHARE_MAX 0.1 /* beyond it a run is INVALID */
+
+/* 0 or -ENOMEM. */
+int breakdown_summarise(const struct client_fact *facts, size_t count,
+			struct breakdown_summary *ret_summary);
+void breakdown_summary_release(struct breakdown_summary *summary);
+
+#endif

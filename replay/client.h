@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GAIT_REPLAY_CLIENT_H
+#define GAIT_REPLAY_CLIENT_H
+
+#include "base/err.h"
+#include "bpf/event.h"
+#include "replay/client_fact.h"
+#include "replay/plan.h"
+#include "replay/wire.h"
+#include "trace/ledger.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+/*
+ * The load of a replay: one thread that sends each request when it is due and
+ * counts its reply, over the connections of the trace.
+ *
+ * Connections are opened before the start, those of later first requests shortly
+ * before these, and closed after their last reply. A request without a reply in
+ * time has failed, but its connection goes on: a request that waited for the reply
+ * is due as if it had come then. A connection that breaks fails what is outstanding
+ * on it; what would have come later on it counts as unsent.
+ */
+struct client_setup {
+	const struct plan *plan; /* lent */
+	struct sockaddr_storage address; /* of the node's data port */
+	socklen_t address_bytes;
+	uint8_t token[WIRE_TOKEN_BYTES];
+	int64_t timeout_ns; /* of a request, from when it was due */
+	int64_t spin_ns;    /* before each due time; 0: no spinning */
+	const struct thread_slot *slots; /* for kernel stamps; NULL: none */
+};
+
+#define CLIENT_OPEN_AHEAD_NS 2000000000ll /* first requests within this are given a connection before the start */
+
+struct client;
+
+int client_new(const struct client_setup *setup, struct client **ret_client, struct err *err);
+void client_free(struct client *c);
+
+/* Opens the connections of the first seconds; -ECONNREFUSED and others with a sentence. */
+int client_connect(struct client *c, struct err *err);
+
+/* Starts the thread; due_ns 0 of the plan is anchor_ns. */
+int client_start(struct client *c, int64_t anchor_ns, struct err *err);
+
+/* Sends nothing more, waits a little for what is outstanding, and ends. From any thread. */
+void client_stop(struct client *c);
+
+/* Becomes readable when the thread has done all it will do. */
+int client_done_fd(const struct client *c);
+
+struct client_progress {
+	uint64_t sent, answered, failed; /* so far */
+};
+void client_progress(const struct client *c, struct client_progress *ret_progress);
+
+/*
+ * Indices of the plan's requests in the order of sending: client_progress().sent of
+ * them can be read while the thread runs, and of their facts intended_ns and sent_ns.
+ */
+const uint32_t *client_sent(const struct client *c);
+const struct client_fact *client_facts(const struct client *c);
+
+/* Waits for the thread; then everything can be read. */
+void client_join(struct client *c);
+void client_count(const struct client *c, struct ledger *ledger);
+
+#endif

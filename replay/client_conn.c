@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "replay/client_core.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#define BUFFER_BYTES 65536
+#define VISIT_BYTES (1 << 20) /* moved at a time, so that others get their turn */
+
+static const char filler[BUFFER_BYTES];
+
+/* The kernel side writes the slot under our hands. */
+static uint64_t look(const uint64_t *value)
+{
+	return *(const volatile uint64_t *)value;
+}
+
+static void watch(struct client *c, uint32_t index, uint32_t events)
+{
+	struct client_conn *conn = &c->conns[index];
+	struct epoll_event event = { .events = events, .data.u32 = index };
+
+	if (events == conn->events)
+		return;
+	epoll_ctl(c->epoll_fd, conn->events ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, conn->fd, &event);
+	conn->events = events;
+}
+
+static void close_conn(struct client *c, uint32_t index)
+{
+	struct client_conn *conn = &c->conns[index];
+
+	c->connecting -= conn->state == CLIENT_CONN_CONNECTING;
+	conn->state = CLIENT_CONN_CLOSED;
+	if (conn->fd >= 0)
+		close(conn->fd);
+	conn->fd = -1;
+}
+
+void client_conn_fail(struct client *c, uint32_t index, enum outcome outcome)
+{
+	struct client_conn *conn = &c->conns[index];
+	uint32_t r = conn->receive_next;
+
+	if (conn->state == CLIENT_CONN_CLOSED)
+		return;
+	close_conn(c, index);
+	for (; r != PLAN_CHAIN_END; r = c->chains.next[r])
+		client_note_failed(c, r, outcome);
+	conn->send_next = conn->receive_next = PLAN_CHAIN_END;
+}
+
+static void fail_with(struct client *c, uint32_t index, int error)
+{
+	if (c->conns[index].state != CLIENT_CONN_OPEN && !c->failed)
+		c->failed = error;
+	client_conn_fail(c, index, error == ECONNREFUSED ? OUTCOME_REFUSED : OUTCOME_ERROR);
+}
+
+static void opened(struct client *c, uint32_t index)
+{
+	c->connecting--;
+	c->conns[index].state = CLIENT_CONN_OPEN;
+	watch(c, index, EPOLLIN);
+	client_conn_send(c, index);
+}
+
+void client_conn_open(struct client *c, uint32_t index)
+{
+	struct client_conn *conn = &c->conns[index];
+	const struct sockaddr *address = (const struct sockaddr *)&c->setup.address;
+	int on = 1;
+
+	c->connecting++;
+	conn->state = CLIENT_CONN_CONNECTING;
+	conn->preface_left = WIRE_PREFACE_BYTES;
+	conn->fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (conn->fd < 0) {
+		fail_with(c, index, errno);
+		return;
+	}
+	setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (!connect(conn->fd, address, c->setup.address_bytes))
+		opened(c, index);
+	else if (errno == EINPROGRESS)
+		watch(c, index, EPOLLOUT);
+	else
+		fail_with(c, index, errno);
+}
+
+static void connect_event(struct client *c, uint32_t index)
+{
+	int error = 0;
+	socklen_t size = sizeof(error);
+
+	getsockopt(c->conns[index].fd, SOL_SOCKET, SO_ERROR, &error, &size);
+	if (error)
+		fail_with(c, index, error);
+	else
+		opened(c, index);
+}
+
+/* > 0 bytes that went out; 0: the socket is full; < 0: broken, and failed. */
+static ssize_t send_bytes(struct client *c, uint32_t index, const void *data, size_t size)
+{
+	ssize_t n = send(c->conns[index].fd, data, size, MSG_NOSIGNAL);
+
+	if (n >= 0)
+		return n;
+	if (errno == EAGAIN || errno == EINTR)
+		return 0;
+	fail_with(c, index, errno);
+	return -1;
+}
+
+/* True when all of the preface has gone. */
+static bool send_preface(struct client *c, uint32_t index)
+{
+	struct wire_preface preface = {
+		.connection_id = c->setup.plan->connections[index].connection_id,
+	};
+	uint8_t bytes[WIRE_PREFACE_BYTES];
+	struct client_conn *conn = &c->conns[index];
+	ssize_t n;
+
+	if (!conn->preface_left)
+		return true;
+	memcpy(preface.token, c->setup.token, sizeof(preface.token));
+	wire_preface_encode(&preface, bytes);
+	n = send_bytes(c, index, bytes + sizeof(bytes) - conn->preface_left, conn->preface_left);
+	if (n > 0)
+		conn->preface_left -= (uint32_t)n;
+	return n >= 0 && !conn->preface_left;
+}
+
+/* The next part of the request at send_next; its first one is stamped. As send_bytes(). */
+static ssize_t send_part(struct client *c, uint32_t index)
+{
+	struct client_conn *conn = &c->conns[index];
+	struct client_fact *fact = &c->facts[conn->send_next];
+	uint64_t before = c->slot ? look(&c->slot->tx_sequence) : 0;
+	size_t size = conn->send_left < sizeof(filler) ? conn->send_left : sizeof(filler);
+	ssize_t n = send_bytes(c, index, filler, size);
+
+	if (n <= 0)
+		return n;
+	conn->send_left -= (size_t)n;
+	if (!fact->sent_end_ns) {
+		fact->sent_end_ns = clock_now_ns();
+		if (c->slot && look(&c->slot->tx_sequence) != before)
+			fact->tx_ns = (int64_t)look(&c->slot->tx_ns);
+	}
+	return n;
+}
+
+/* The request at receive_next has begun to be sent, so that bytes may come for it. */
+static bool is_expecting(const struct client *c, const struct client_conn *conn)
+{
+	return conn->receive_next != PLAN_CHAIN_END && c->facts[conn->receive_next].sent_end_ns;
+}
+
+static void expect_next(struct client *c, struct client_conn *conn)
+{
+	conn->receive_next = c->chains.next[conn->receive_next];
+	if (conn->receive_next != PLAN_CHAIN_END)
+		conn->receive_left = c->setup.plan->requests[conn->receive_next].response_bytes;
+}
+
+/* Replies that are complete; those of no bytes are as soon as the request has gone. */
+static void settle_complete(struct client *c, uint32_t index, int64_t now_ns)
+{
+	struct client_conn *conn = &c->conns[index];
+
+	while (is_expecting(c, conn) && !conn->receive_left &&
+	       !(conn->receive_next == conn->send_next && conn->send_left)) {
+		uint32_t r = conn->receive_next;
+
+		expect_next(c, conn);
+		client_note_answered(c, r, now_ns);
+	}
+	if (conn->receive_next == PLAN_CHAIN_END)
+		close_conn(c, index);
+}
+
+static void send_next(struct client *c, struct client_conn *conn)
+{
+	conn->send_next = c->chains.next[conn->send_next];
+	if (conn->send_next != PLAN_CHAIN_END)
+		conn->send_left = c->setup.plan->requests[conn->send_next].request_bytes;
+}
+
+/* The request at send_next, if it is due; it counts as sent from when we first set about it. */
+static bool is_released(struct client *c, const struct client_conn *conn)
+{
+	if (conn->send_next == PLAN_CHAIN_END || !c->facts[conn->send_next].intended_ns)
+		return false;
+	if (!c->facts[conn->send_next].sent_ns)
+		client_note_sent(c, conn->send_next, clock_now_ns());
+	return true;
+}
+
+void client_conn_send(struct client *c, uint32_t index)
+{
+	struct client_conn *conn = &c->conns[index];
+	bool full = false;
+	ssize_t n, visit = 0;
+
+	if (conn->state == CLIENT_CONN_OPEN)
+		full = !send_preface(c, index);
+	while (is_released(c, conn) && conn->state == CLIENT_CONN_OPEN && !full) {
+		n = visit < VISIT_BYTES ? send_part(c, index) : 0;
+		if (n < 0)
+			return;
+		visit += n;
+		full = n == 0;
+		if (!conn->send_left)
+			send_next(c, conn);
+	}
+	if (conn->state != CLIENT_CONN_OPEN)
+		return;
+	watch(c, index, full ? EPOLLIN | EPOLLOUT : EPOLLIN);
+	if (is_expecting(c, conn) && !conn->receive_left)
+		settle_complete(c, index, clock_now_ns());
+}
+
+/* 0: nothing (more) there. < 0: closed or broken, and failed. */
+static ssize_t receive_bytes(struct client *c, uint32_t index, size_t size)
+{
+	ssize_t n = recv(c->conns[index].fd, c->buffer, size, 0);
+
+	if (n > 0)
+		return n;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	fail_with(c, index, n < 0 ? errno : ECONNRESET);
+	return -1;
+}
+
+/*
+ * Reads no further than the end of the reply, so that the kernel's stamp of the
+ * last segment read is that of this reply. True when there may be more to read.
+ */
+static bool receive_part(struct client *c, uint32_t index)
+{
+	struct client_conn *conn = &c->conns[index];
+	struct client_fact *fact = &c->facts[conn->receive_next];
+	size_t size = conn->receive_left < BUFFER_BYTES ? conn->receive_left : BUFFER_BYTES;
+	uint64_t before = c->slot ? look(&c->slot->rx_sequence) : 0;
+	ssize_t n = receive_bytes(c, index, size);
+	int64_t now;
+
+	if (n <= 0)
+		return false;
+	conn->receive_left -= (size_t)n;
+	if (conn->receive_left)
+		return (size_t)n == size;
+	now = clock_now_ns();
+	if (c->slot && look(&c->slot->rx_sequence) != before)
+		fact->arrival_ns = (int64_t)look(&c->slot->rx_latest_ns);
+	settle_complete(c, index, now);
+	return conn->state == CLIENT_CONN_OPEN;
+}
+
+static void receive_event(struct client *c, uint32_t index)
+{
+	struct client_conn *conn = &c->conns[index];
+	int parts = VISIT_BYTES / BUFFER_BYTES;
+
+	if (!is_expecting(c, conn)) {
+		if (receive_bytes(c, index, 1) > 0)
+			fail_with(c, index, EPROTO); /* more than the plan says */
+		return;
+	}
+	while (parts-- > 0 && is_expecting(c, conn) && receive_part(c, index))
+		;
+}
+
+void client_conn_event(struct client *c, uint32_t index, uint32_t events)
+{
+	struct client_conn *conn = &c->conns[index];
+
+	if (conn->state == CLIENT_CONN_CONNECTING) {
+		connect_event(c, index);
+		return;
+	}
+	if (conn->state == CLIENT_CONN_OPEN && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+		receive_event(c, index);
+	if (conn->state == CLIENT_CONN_OPEN && (events & EPOLLOUT))
+		client_conn_send(c, index);
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GAIT_REPLAY_CLIENT_CORE_H
+#define GAIT_REPLAY_CLIENT_CORE_H
+
+#include "replay/client.h"
+#include "replay/pace.h"
+#include "replay/plan_chains.h"
+#include "replay/schedule.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/*
+ * Inside the client: client.c has the loop (what is due, what is late, what is
+ * done), client_conn.c the connections (bytes out, bytes in).
+ */
+enum client_conn_state {
+	CLIENT_CONN_UNOPENED,
+	CLIENT_CONN_CONNECTING,
+	CLIENT_CONN_OPEN,
+	CLIENT_CONN_CLOSED, /* all done, or failed */
+};
+
+/* Requests go out, and replies come in, in the order of the connection's chain. */
+struct client_conn {
+	int fd;
+	enum client_conn_state state;
+	uint32_t events; /* that epoll looks for */
+	uint32_t preface_left;
+	uint32_t send_next, receive_next; /* requests; PLAN_CHAIN_END: no more */
+	uint64_t send_left, receive_left; /* bytes of these */
+};
+
+struct client {
+	struct client_setup setup;
+	struct plan_chains chains;
+	struct schedule schedule;
+	struct pace pace;
+	struct client_conn *conns; /* as plan->connections */
+	struct client_fact *facts; /* as plan->requests */
+	size_t facts_bytes;
+	uint32_t *sent, *released; /* orders of sending, and of having been due */
+	size_t released_count, oldest; /* released[oldest] may still be outstanding */
+	size_t open_next;	       /* connections are opened in their order */
+	size_t connecting;
+	uint64_t settled, outstanding;
+	int64_t anchor_ns;
+	int64_t stop_ns; /* when to give up on what is outstanding; 0: not stopping */
+	int epoll_fd, wake_fd, done_fd;
+	int failed; /* errno of the first connection that could not be opened */
+	const struct thread_slot *slot;
+	char *buffer;
+	pthread_t thread;
+	bool running;
+	atomic_bool stopping;
+	_Atomic uint64_t sent_count, answered_count, failed_count;
+};
+
+/* Begins to connect. What goes wrong fails the connection. */
+void client_conn_open(struct client *c, uint32_t index);
+
+/* Sends what has been released, as far as the socket takes it. */
+void client_conn_send(struct client *c, uint32_t index);
+
+/* An event of its socket. */
+void client_conn_event(struct client *c, uint32_t index, uint32_t events);
+
+/* Closes it: what is outstanding on it, and what would come later, has failed. */
+void client_conn_fail(struct client *c, uint32_t index, enum outcome outcome);
+
+/*
+ * For client_conn.c: a request begins to be sent, has been answered, has failed. The
+ * last two change nothing when it had timed out before.
+ */
+void client_note_sent(struct client *c, uint32_t request, int64_t now_ns);
+void client_note_answered(struct client *c, uint32_t request, int64_t now_ns);
+void client_note_failed(struct client *c, uint32_t request, enum outcome outcome);
+
+#endif

@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "replay/client_session.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define RECEIVE_BYTES 65536
+#define OUT_BYTES (256 * 1024) /* written ahead of the socket; one message more at most */
+#define BUFFER_MAX (OUT_BYTES + 2 * WIRE_PAYLOAD_MAX)
+#define SETUP_MAX (256u << 20) /* all that is said before READY, but plans */
+#define CONNECT_MS 10000
+#define POLL_MS 100 /* how often an interrupt is looked for */
+
+#define HELLO_TIMEOUT_S 10
+#define READY_TIMEOUT_S 600 /* the node lays out its files */
+#define FETCH_TIMEOUT_S 60
+
+struct client_session {
+	int fd;
+	struct sockaddr_storage address;
+	socklen_t address_bytes;
+	const volatile sig_atomic_t *interrupted;
+	sig_atomic_t tolerated; /* signals that came before the rows were fetched */
+	struct wire_hello node;
+	struct buf in, out;
+	const struct plan *plan;
+	size_t planned; /* requests that were sent */
+	uint64_t planned_ops;
+	bool plan_ended;
+	struct wire_credit credit;
+	bool hello, ready, bye; /* have come */
+	int64_t heard_ns;
+	const struct client_session_sink *sink;
+};
+
+static int on_hello(struct client_session *s, const struct wire_frame *frame, struct err *err)
+{
+	int ret = wire_get_hello(frame, &s->node, err);
+
+	if (!ret && s->node.version != WIRE_VERSION)
+		return err_set(err, EPROTO, "the node speaks version %u of the protocol, not %d: "
+			       "use the same gait on both sides", s->node.version, WIRE_VERSION);
+	s->hello = !ret;
+	return ret;
+}
+
+static int on_ready(struct client_session *s, const struct wire_frame *frame, struct err *err)
+{
+	s->ready = true;
+	return 0;
+}
+
+static int on_credit(struct client_session *s, const struct wire_frame *frame, struct err *err)
+{
+	return wire_get_credit(frame, &s->credit, err);
+}
+
+static int on_row(struct client_session *s, const struct wire_frame *frame, struct err *err)
+{
+	struct wire_row row;
+	int ret = wire_get_row(frame, &row, err);
+
+	return ret || !s->sink ? ret : s->sink->row(s->sink->arg, &row, err);
+}
+
+static int on_oprow(struct client_session *s, const struct wire_frame *frame, struct err *err)
+{
+	struct wire_oprow row;
+	int ret = wire_get_oprow(frame, &row, err);
+
+	return ret || !s->sink ? ret : s->sink->oprow(s->sink->arg, &row, err);
+}
+
+static int on_ledger(struct client_session *s, const struct wire_frame *frame, struct err *err)
+{
+	struct wire_ledger entry;
+	int ret = wire_get_ledger(frame, &entry, err);
+
+	if (!ret && s->sink)
+		wire_ledger_add(s->sink->ledger, &entry); /* a newer node's own entries are passed over */
+	return ret;
+}
+
+static int on_usage(struct client_session *s, const struct wire_frame *frame, struct err *err)
+{
+	struct wire_usage usage;
+	int ret = wire_get_usage(frame, &usage, err);
+
+	if (!ret && s->sink)
+		*s->sink->usage = usage;
+	return ret;
+}
+
+static int on_bye(struct client_session *s, const struct wire_frame *frame, struct err *err)
+{
+	s->bye = true;
+	return 0;
+}
+
+static int on_error(struct client_session *s, const struct wire_frame *frame, struct err *err)
+{
+	struct wire_error error;
+	int ret = wire_get_error(frame, &error, err);
+
+	return ret ? ret : err_set(err, EREMOTE, "the node refuses: %s", error.text);
+}
+
+static int (*const handlers[WIRE_TYPE_COUNT])(struct client_session *s,
+					      const struct wire_frame *frame, struct err *err) = {
+	[WIRE_HELLO] = on_hello,   [WIRE_READY] = on_ready, [WIRE_CREDIT] = on_credit,
+	[WIRE_ROW] = on_row,	   [WIRE_OPROW] = on_oprow, [WIRE_LEDGER] = on_ledger,
+	[WIRE_USAGE] = on_usage,   [WIRE_BYE] = on_bye,	    [WIRE_ERROR] = on_error,
+};
+
+static int handle_frame(struct client_session *s, const struct wire_frame *frame, struct err *err)
+{
+	if ((unsigned)frame->type >= WIRE_TYPE_COUNT || !handlers[frame->type])
+		return err_set(err, EPROTO, "the node sent an unexpected %s message",
+			       wire_type_name(frame->type));
+	return handlers[frame->type](s, frame, err);
+}
+
+static int handle_frames(struct client_session *s, struct err *err)
+{
+	size_t used = 0;
+	int ret = 0;
+
+	for (;;) {
+		struct wire_frame frame;
+
+		ret = wire_frame_decode((const uint8_t *)s->in.data + used, s->in.len - used,
+					&frame, err);
+		if (ret <= 0)
+			break;
+		used += (size_t)ret;
+		ret = handle_frame(s, &frame, err);
+		if (ret < 0)
+			break;
+	}
+	buf_consume(&s->in, used);
+	return ret;
+}
+
+/* Takes what has come. 0, or a failure. */
+static int receive(struct client_session *s, struct err *err)
+{
+	ssize_t n;
+	int ret = buf_reserve(&s->in, RECEIVE_BYTES);
+
+	if (ret)
+		return err_errno(err, -ret, "cannot take the node's messages");
+	n = recv(s->fd, s->in.data + s->in.len, RECEIVE_BYTES, MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	if (n < 0)
+		return err_errno(err, errno, "lost the node");
+	if (!n)
+		return err_set(err, ECONNRESET, "the node closed its control connection");
+	s->in.len += (size_t)n;
+	s->heard_ns = clock_now_ns();
+	return handle_frames(s, err);
+}
+
+/* What the node said before it went is worth more than that it went. */
+static int lost(struct client_session *s, int error, struct err *err)
+{
+	int ret = receive(s, err);
+
+	return ret < 0 ? ret : err_errno(err, error, "lost the node");
+}
+
+/* Sends what the socket takes. */
+static int transmit(struct client_session *s, struct err *err)
+{
+	ssize_t n;
+
+	if (buf_failed(&s->out))
+		return err_errno(err, -buf_failed(&s->out), "cannot hold what the node has to know");
+	if (!s->out.len)
+		return 0;
+	n = send(s->fd, s->out.data, s->out.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	if (n < 0)
+		return lost(s, errno, err);
+	buf_consume(&s->out, (size_t)n);
+	return 0;
+}
+
+static int step(struct client_session *s, struct err *err)
+{
+	struct pollfd ready = { .fd = s->fd, .events = POLLIN | (s->out.len ? POLLOUT : 0) };
+	int ret = transmit(s, err);
+
+	if (ret || *s->interrupted > s->tolerated)
+		return ret ? ret : err_set(err, EINTR, "interrupted");
+	if (poll(&ready, 1, POLL_MS) <= 0)
+		return 0;
+	return receive(s, err);
+}
+
+/* Sends all there is, and waits until *arrived. */
+static int wait_for(struct client_session *s, const bool *arrived, int timeout_s, const char *what,
+		    struct err *err)
+{
+	int ret = 0;
+
+	s->heard_ns = clock_now_ns();
+	while (!ret && (!*arrived || s->out.len)) {
+		ret = step(s, err);
+		if (!ret && clock_now_ns() - s->heard_ns > timeout_s * NS_PER_SEC)
+			ret = err_set(err, ETIMEDOUT, "the node said nothing for %d s while %s",
+				      timeout_s, what);
+	}
+	return ret;
+}
+
+/* Connects within CONNECT_MS, then closes on failure. */
+static int connect_to(const struct addrinfo *ai)
+{
+	int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct pollfd ready = { .fd = fd, .events = POLLOUT };
+	socklen_t size = sizeof(int);
+	int error = 0, on = 1;
+
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, ai->ai_addr, ai->ai_addrlen) && errno != EINPROGRESS)
+		error = errno;
+	else if (poll(&ready, 1, CONNECT_MS) == 1)
+		getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+	else
+		error = ETIMEDOUT;
+	if (error) {
+		close(fd);
+		return -error;
+	}
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	return fd;
+}
+
+static int connect_node(struct client_session *s, const char *host, uint16_t port, struct err *err)
+{
+	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
+	struct addrinfo *list = NULL;
+	char service[8];
+	int ret;
+
+	snprintf(service, sizeof(service), "%u", port);
+	ret = getaddrinfo(host, service, &hints, &list);
+	if (ret)
+		return err_set(err, EHOSTUNREACH, "cannot find the node's host '%s': %s", host,
+			       gai_strerror(ret));
+	for (const struct addrinfo *ai = list; ai && s->fd < 0; ai = ai->ai_next) {
+		s->fd = connect_to(ai);
+		if (s->fd >= 0) {
+			memcpy(&s->address, ai->ai_addr, ai->ai_addrlen);
+			s->address_bytes = ai->ai_addrlen;
+		}
+	}
+	freeaddrinfo(list);
+	if (s->fd >= 0)
+		return 0;
+	return err_errno(err, -s->fd, "cannot reach the node at %s:%u (is `gait node` running there?)",
+			 host, port);
+}
+
+static int greet(struct client_session *s, struct err *err)
+{
+	struct wire_hello hello = { .magic = WIRE_MAGIC, .version = WIRE_VERSION };
+
+	manifest_host_here(&hello.host);
+	wire_put_hello(&s->out, &hello);
+	return wait_for(s, &s->hello, HELLO_TIMEOUT_S, "it was greeted", err);
+}
+
+int client_session_open(const char *host, uint16_t port, const volatile sig_atomic_t *interrupted,
+			struct client_session **ret_session, struct err *err)
+{
+	struct client_session *s = calloc(1, sizeof(*s));
+	int ret;
+
+	if (!s)
+		return err_errno(err, ENOMEM, "cannot talk to the node");
+	s->fd = -1;
+	s->interrupted = interrupted;
+	buf_init(&s->in, BUFFER_MAX);
+	buf_init(&s->out, SETUP_MAX);
+	ret = connect_node(s, host, port, err);
+	if (!ret)
+		ret = greet(s, err);
+	if (ret)
+		client_session_free(s);
+	else
+		*ret_session = s;
+	return ret;
+}
+
+void client_session_free(struct client_session *s)
+{
+	if (!s)
+		return;
+	if (s->fd >= 0)
+		close(s->fd);
+	buf_release(&s->in);
+	buf_release(&s->out);
+	free(s);
+}
+
+const struct wire_hello *client_session_node(const struct client_session *s)
+{
+	return &s->node;
+}
+
+void client_session_address(const struct client_session *s, struct sockaddr_storage *ret_address,
+			    socklen_t *ret_bytes)
+{
+	in_port_t port = htons((uint16_t)s->node.data_port);
+
+	*ret_address = s->address;
+	*ret_bytes = s->address_bytes;
+	if (!port)
+		return;
+	if (s->address.ss_family == AF_INET6)
+		((struct sockaddr_in6 *)ret_address)->sin6_port = port;
+	else
+		((struct sockaddr_in *)ret_address)->sin_port = port;
+}
+
+/* The node holds what it has not credited; more than its limit would end the session. */
+static bool has_room(const struct client_session *s, const struct plan_request *next)
+{
+	return s->planned - s->credit.requests < s->node.requests_ahead_max &&
+	       s->planned_ops - s->credit.ops + next->ops_count <= s->node.ops_ahead_max &&
+	       s->out.len < OUT_BYTES;
+}
+
+/* The window of the plan moves on, in the order in which requests are due. */
+static void put_plans(struct client_session *s)
+{
+	const struct plan *plan = s->plan;
+
+	while (s->planned < plan->requests_count && has_room(s, &plan->requests[s->planned])) {
+		const struct plan_request *request = &plan->requests[s->planned++];
+
+		wire_put_plan(&s->out, request, &plan->ops[request->first_op]);
+		s->planned_ops += request->ops_count;
+	}
+	if (s->planned == plan->requests_count && !s->plan_ended) {
+		wire_put_empty(&s->out, WIRE_PLAN_END);
+		s->plan_ended = true;
+	}
+}
+
+static void put_service(struct client_session *s, enum plan_batching batching)
+{
+	const struct plan *plan = s->plan;
+	struct wire_service service = {
+		.service_id = plan->service.service_id,
+		.threads = plan->threads,
+		.batching = batching,
+	};
+
+	wire_put_service(&s->out, &service);
+	for (size_t i = 0; i < plan->targets_count; i++) {
+		const struct row_target *t = &plan->targets[i];
+
+		wire_put_target(&s->out, &(struct wire_target){ t->target_id, t->file_bytes });
+	}
+	for (size_t i = 0; i < plan->connections_count; i++) {
+		const struct plan_connection *c = &plan->connections[i];
+
+		wire_put_connection(&s->out,
+				    &(struct wire_connection){ c->connection_id, c->thread,
+							       c->dependent, c->requests });
+	}
+	for (size_t i = 0; i < plan->background_count; i++)
+		wire_put_background(&s->out, &plan->background[i]);
+}
+
+/* As much of the plan as the node has room for, over as many rounds as the socket needs. */
+static int send_window(struct client_session *s, struct err *err)
+{
+	int ret = 0;
+
+	do {
+		put_plans(s);
+		ret = step(s, err);
+	} while (!ret && s->out.len);
+	return ret;
+}
+
+int client_session_prepare(struct client_session *s, const struct plan *plan,
+			   enum plan_batching batching, struct err *err)
+{
+	int ret;
+
+	s->plan = plan;
+	put_service(s, batching);
+	ret = send_window(s, err);
+	if (ret)
+		return ret;
+	wire_put_empty(&s->out, WIRE_LAYOUT);
+	return wait_for(s, &s->ready, READY_TIMEOUT_S, "it laid out its files", err);
+}
+
+int client_session_start(struct client_session *s, const struct wire_start *start, struct err *err)
+{
+	wire_put_start(&s->out, start);
+	return transmit(s, err);
+}
+
+int client_session_pump(struct client_session *s, short *ret_events, struct err *err)
+{
+	int ret = receive(s, err);
+
+	if (ret)
+		return ret;
+	put_plans(s);
+	ret = transmit(s, err);
+	*ret_events = s->out.len ? POLLIN | POLLOUT : POLLIN;
+	return ret;
+}
+
+int client_session_fd(const struct client_session *s)
+{
+	return s->fd;
+}
+
+int client_session_fetch(struct client_session *s, const struct client_session_sink *sink,
+			 struct err *err)
+{
+	s->sink = sink;
+	s->tolerated = *s->interrupted;
+	if (!s->plan_ended)
+		wire_put_empty(&s->out, WIRE_PLAN_END);
+	wire_put_empty(&s->out, WIRE_STOP);
+	return wait_for(s, &s->bye, FETCH_TIMEOUT_S, "its rows were fetched", err);
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GAIT_REPLAY_CLIENT_SESSION_H
+#define GAIT_REPLAY_CLIENT_SESSION_H
+
+#include "base/err.h"
+#include "replay/plan.h"
+#include "replay/wire.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+/*
+ * The client's end of a control connection: tells a node what to play, keeps its
+ * plan ahead of the requests, and fetches how it went. Runs in a thread apart from
+ * the client's, whose pace it must not disturb.
+ *
+ * Functions that wait for the node return -EINTR when *interrupted, a count of
+ * signals, grows meanwhile, -ETIMEDOUT when it says nothing for long, -ECONNRESET when it has
+ * gone, -EREMOTE with its own sentence when it refuses.
+ */
+struct client_session;
+
+int client_session_open(const char *host, uint16_t port, const volatile sig_atomic_t *interrupted,
+			struct client_session **ret_session, struct err *err);
+void client_session_free(struct client_session *s);
+
+/* What the node said of itself. */
+const struct wire_hello *client_session_node(const struct client_session *s);
+
+/* Where its data port is. */
+void client_session_address(const struct client_session *s, struct sockaddr_storage *ret_address,
+			    socklen_t *ret_bytes);
+
+/* Describes the service and as many requests as the node takes now; waits until it is ready. */
+int client_session_prepare(struct client_session *s, const struct plan *plan,
+			   enum plan_batching batching, struct err *err);
+
+int client_session_start(struct client_session *s, const struct wire_start *start,
+			 struct err *err);
+
+/*
+ * For a poll() loop: takes what has come, sends what the node has room for. Never
+ * waits. The events to poll for are in *ret_events.
+ */
+int client_session_pump(struct client_session *s, short *ret_events, struct err *err);
+int client_session_fd(const struct client_session *s);
+
+/* Takes the node's rows, one call each; < 0 ends the fetching. */
+struct client_session_sink {
+	int (*row)(void *arg, const struct wire_row *row, struct err *err);
+	int (*oprow)(void *arg, const struct wire_oprow *row, struct err *err);
+	void *arg;
+	struct ledger *ledger;	  /* the node's is added to it */
+	struct wire_usage *usage; /* filled in */
+};
+
+/* Stops the node and fetches everything, up to its BYE. Earlier signals do not count. */
+int client_session_fetch(struct client_session *s, const struct client_session_sink *sink,
+			 struct err *err);
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GAIT_REPLAY_LIMITS_H
+#define GAIT_REPLAY_LIMITS_H
+
+/*
+ * What a node takes, and what it does at the edge. (The limits of single messages
+ * are in replay/wire.h.)
+ */
+
+/* Plan requests held, unserved: the client is told in HELLO; one more ends the session. */
+#define NODE_REQUESTS_AHEAD (1u << 18)
+#define NODE_REQUESTS_AHEAD_MAX (1u << 24)
+#define NODE_OPS_PER_REQUEST 4 /* ops held: that many times the requests */
+
+/* Bytes of all files, appends too. Layout beyond it ends the session; a store gets EDQUOT. */
+#define NODE_STORAGE_BYTES (4ull << 30)
+
+/* CPU of one compute op. A longer one ends the session. */
+#define NODE_COMPUTE_MAX_MS 60000
+
+/* Shared ops of recorded batching that some of their requests have reached. One more runs alone. */
+#define NODE_GROUPS_MAX 65536
+
+/* Connections that have not said yet what they are. The oldest gives way. */
+#define NODE_NEWCOMERS_MAX 64
+#define NODE_NEWCOMER_MS 5000
+
+/* A client that takes nothing for so long has gone. */
+#define NODE_SEND_TIMEOUT_S 30
+
+/* One receive, one system call of a larger load, store or reply. */
+#define NODE_RECEIVE_BYTES 65536
+#define NODE_CALL_BYTES (16u << 20)
+
+/* Events of one pass of a loop. */
+#define NODE_EVENTS_MAX 1024
+
+/* Buffers of rows a thread fills ahead of the control thread; then it writes them itself. */
+#define NODE_SPOOL_CHUNKS 64
+#define NODE_SPOOL_CHUNK_BYTES 65536
+
+/* How often the control thread credits requests and writes rows. */
+#define NODE_TICK_MS 20
+
+#endif

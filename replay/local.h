@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GAIT_REPLAY_LOCAL_H
+#define GAIT_REPLAY_LOCAL_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * A node on this machine for one replay: `gait node --once` as a child, on a free
+ * port of the loopback. It dies with its parent, and Ctrl-C does not reach it.
+ */
+struct local_node;
+
+struct local_opts {
+	const char *directory; /* for its files; NULL: the node's default */
+	bool attribution;
+};
+
+#define LOCAL_HOST "127.0.0.1"
+
+/* Returns when it listens. */
+int local_node_start(const struct local_opts *opts, struct local_node **ret_node, struct err *err);
+uint16_t local_node_port(const struct local_node *node);
+
+/* Ends the child and waits for it. Takes NULL. */
+void local_node_free(struct local_node *node);
+
+#endif

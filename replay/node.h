@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GAIT_REPLAY_NODE_H
+#define GAIT_REPLAY_NODE_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * A node plays a service for a client: one session at a time, on one port. What
+ * comes in is never trusted; no client can end it.
+ */
+struct node_opts {
+	const char *host;
+	uint16_t port;		/* 0: any free one */
+	const char *dir;	/* where files are laid out; NULL: $TMPDIR or /tmp */
+	uint32_t threads;	/* 0: as recorded */
+	uint64_t storage_bytes; /* of all files */
+	uint64_t requests_ahead;
+	bool attribution; /* try to */
+	bool once;	  /* ends after one session */
+};
+
+struct node;
+
+/*
+ * Probes (in a process that is forked first), calibrates, listens. Fails without
+ * an address or a directory; without probes it goes on (node_why_unattributed()).
+ */
+int node_new(const struct node_opts *opts, struct node **ret_node, struct err *err);
+void node_free(struct node *n);
+
+uint16_t node_port(const struct node *n);
+
+/* Why there is no attribution; NULL: there is, or none was asked for. */
+const char *node_why_unattributed(const struct node *n);
+
+/* Serves in the calling thread until node_stop(), or the end of the one session. */
+int node_run(struct node *n, struct err *err);
+
+/* From any thread, or a signal handler. */
+void node_stop(struct node *n);
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GAIT_REPLAY_NODE_CONN_H
+#define GAIT_REPLAY_NODE_CONN_H
+
+#include "replay/meter.h"
+#include "replay/node_plan.h"
+
+#include <stdbool.h>
+
+struct active;
+struct worker;
+
+/* What epoll points at: the first member of whatever waits for events. */
+struct source {
+	enum source_kind { SOURCE_LISTENER, SOURCE_MAIL, SOURCE_NEWCOMER, SOURCE_CONN } kind;
+	int fd; /* -1: none */
+};
+
+/* What the last receive told of its messages. */
+struct arrival {
+	int64_t first_ns;  /* of the next message in it; 0: unknown */
+	int64_t latest_ns; /* of any further ones */
+	int64_t read_ns;
+	bool split; /* `unread` and `own` are those of the next message */
+	int64_t unread[TS_COUNT], own[TS_COUNT];
+	struct timeline timeline; /* of the thread, when it had read it */
+};
+
+/*
+ * A connection of the plan. The control thread makes it and puts its requests into
+ * `inbox`; all else belongs to one worker.
+ *
+ * Messages carry no header: bytes are counted off against the plan. Requests are
+ * answered in order; while the first ones wait for a shared op, those behind them
+ * may run up to their reply.
+ */
+struct conn {
+	struct source source; /* first */
+	uint64_t connection_id;
+	struct worker *worker;
+	bool claimed; /* a socket has opened it; under the session's lock */
+
+	/* between the control thread and the worker */
+	struct stack inbox; /* of queued_request */
+	atomic_bool hungry; /* waits for its plan */
+	atomic_bool closed; /* serves nothing any more */
+	atomic_bool mailed; /* is in the worker's mail */
+	struct link mail;
+
+	/* the worker's */
+	struct queued_request *planned; /* taken from the inbox, in order */
+	uint64_t received_bytes;	/* not yet counted off */
+	struct active *incoming;	/* the request they belong to, if it has begun */
+	struct active *first, *last;	/* received in full, not yet done with */
+	struct active *sending;		/* waits for room in the socket */
+	uint32_t blocked;		/* requests that nothing may overtake: sending, sleeping */
+	uint32_t events;		/* what epoll waits for; 0: not registered */
+	bool eof;			/* the client sends nothing more */
+	struct arrival arrival;
+};
+
+struct conn *conn_new(uint64_t connection_id, struct worker *worker);
+void conn_free(struct conn *c);
+
+/* The control thread: more to do. */
+void conn_put(struct conn *c, struct queued_request *q);
+
+/* Any thread: the worker shall look at it. */
+void conn_mail(struct conn *c);
+
+/* The worker, from here on. */
+
+/* Looks at a connection that came by mail: a socket, a plan, a group that is complete. */
+void conn_attend(struct worker *w, struct conn *c);
+
+/* An event of its socket. */
+void conn_event(struct worker *w, struct conn *c, uint32_t events);
+
+/* Serves what can be served. To be called when anything has changed; may close. */
+void conn_advance(struct worker *w, struct conn *c);
+
+/* The socket is of no use: what runs goes on without it. */
+void conn_break(struct worker *w, struct conn *c);
+
+#endif

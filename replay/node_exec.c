@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "replay/node_exec.h"
+
+#include "base/work.h"
+#include "replay/limits.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#define COMPUTE_SLICE_MS 10
+#define CALL_ID_BITS 40 /* below the executor's index */
+
+int executor_init(struct executor *x, const struct exec_setup *setup, uint32_t index)
+{
+	*x = (struct executor){ .setup = setup, .calls = (uint64_t)index << CALL_ID_BITS };
+	x->buffer = mmap(NULL, NODE_CALL_BYTES, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (x->buffer == MAP_FAILED) {
+		x->buffer = NULL;
+		return -ENOMEM;
+	}
+	spool_writer_init(&x->oprows, setup->oprows);
+	return 0;
+}
+
+void executor_release(struct executor *x)
+{
+	spool_writer_end(&x->oprows);
+	if (x->buffer)
+		munmap(x->buffer, NODE_CALL_BYTES);
+	x->buffer = NULL;
+}
+
+static void run_compute(struct executor *x, const struct plan_op *op, struct target *target,
+			struct exec_result *result)
+{
+	uint64_t slice = x->setup->work_per_ms * COMPUTE_SLICE_MS, left = op->work;
+
+	while (left > slice && !atomic_load_explicit(x->setup->stopping, memory_order_relaxed)) {
+		work_do(slice);
+		left -= slice;
+	}
+	if (left <= slice)
+		work_do(left);
+}
+
+static void run_file(struct executor *x, const struct plan_op *op, struct target *target,
+		     struct exec_result *result)
+{
+	struct storage_result moved;
+
+	if (!target) {
+		result->done = false;
+		return;
+	}
+	moved = storage_run(x->setup->storage, target, op, x->buffer);
+	result->status = moved.status;
+	result->bytes = moved.bytes;
+	result->offset = moved.offset;
+	result->done = moved.status != ENOSYS;
+}
+
+typedef void (*run_fn)(struct executor *x, const struct plan_op *op, struct target *target,
+		       struct exec_result *result);
+
+static const struct {
+	run_fn run;
+	enum activity activity;
+} kinds[OP_KIND_COUNT] = {
+	[OP_COMPUTE] = { run_compute, ACTIVITY_COMPUTE },
+	[OP_KERNEL] = { run_file, ACTIVITY_FILE },
+	[OP_LOAD] = { run_file, ACTIVITY_FILE },
+	[OP_STORE] = { run_file, ACTIVITY_FILE },
+	[OP_SYNC] = { run_file, ACTIVITY_FILE },
+};
+
+bool exec_knows(uint32_t kind)
+{
+	return kind < OP_KIND_COUNT && kinds[kind].run;
+}
+
+struct exec_result exec_run(struct executor *x, const struct plan_op *op, struct target *target,
+			    int64_t *ret_shared)
+{
+	struct exec_result result = { .done = true, .offset = TRACE_NONE };
+	enum activity activity = kinds[op->kind].activity;
+
+	result.start_ns = meter_mark(&x->meter, ACTIVITY_SELF);
+	kinds[op->kind].run(x, op, target, &result);
+	result.end_ns = ret_shared ? meter_mark_shared(&x->meter, activity, ret_shared) :
+				     meter_mark(&x->meter, activity);
+	result.cpu_ns = x->meter.segment_cpu_ns;
+	if (!result.done)
+		x->ledger.count[LG_OPS_SKIPPED]++;
+	return result;
+}
+
+uint64_t exec_next_call(struct executor *x)
+{
+	return ++x->calls;
+}
+
+void exec_note(struct executor *x, uint64_t call_id, const struct plan_op *op, uint64_t request_id,
+	       const struct exec_result *result)
+{
+	struct wire_oprow row = {
+		.call_id = call_id,
+		.op_id = op->op_id,
+		.request_id = request_id,
+		.kind = op->kind,
+		.flags = op->flags | (result->status ? OPF_FAILED : 0),
+		.after_reply = op->mode == PLAN_AFTER_REPLY,
+		.status = (uint32_t)result->status,
+		.start_ns = result->start_ns,
+		.elapsed_ns = result->end_ns - result->start_ns,
+		.cpu_ns = result->cpu_ns,
+		.work = op->kind == OP_COMPUTE ? op->work : 0,
+		.bytes = result->bytes,
+		.offset = result->offset,
+		.target_id = op->target_id,
+	};
+
+	if (result->done)
+		spool_add(&x->oprows, &row);
+}
+
+int exec_alone(struct executor *x, const struct plan_op *op, struct target *target,
+	       uint64_t request_id)
+{
+	struct exec_result result = exec_run(x, op, target, NULL);
+
+	exec_note(x, exec_next_call(x), op, request_id, &result);
+	return result.done ? result.status : 0;
+}

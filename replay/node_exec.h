@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GAIT_REPLAY_NODE_EXEC_H
+#define GAIT_REPLAY_NODE_EXEC_H
+
+#include "replay/meter.h"
+#include "replay/node_spool.h"
+#include "replay/storage.h"
+#include "replay/wire.h"
+
+/*
+ * What a thread of the node needs to run ops, and the ops that are one call or one
+ * stretch of work: compute, kernel, load, store, sync. (Replies and timers belong
+ * to a connection: node_serve.h.)
+ */
+struct exec_setup {
+	const struct thread_slot *slots; /* NULL: no probes */
+	struct storage *storage;
+	struct spool *oprows;
+	const atomic_bool *stopping; /* ends a long computation */
+	uint64_t work_per_ms;
+};
+
+struct executor {
+	const struct exec_setup *setup;
+	struct meter meter;
+	void *buffer; /* for loads */
+	struct spool_writer oprows;
+	struct ledger ledger;
+	uint64_t calls; /* the last call_id */
+};
+
+/* `index` tells executors apart. The thread that uses it begins with its meter_init(). */
+int executor_init(struct executor *x, const struct exec_setup *setup, uint32_t index);
+
+/* When no thread uses it any more. */
+void executor_release(struct executor *x);
+
+struct exec_result {
+	int status;	/* 0 or an errno */
+	bool done;	/* false: it was passed over, and counted */
+	uint64_t bytes; /* moved */
+	int64_t offset;
+	int64_t start_ns, end_ns;
+	int64_t cpu_ns; /* 0: unknown */
+};
+
+/* Whether exec_run() knows this kind of op. */
+bool exec_knows(uint32_t kind);
+
+/*
+ * Runs an op in a segment of its own: the meter's owner gets it, or, with
+ * ret_shared, nobody yet (see meter_mark_shared()).
+ */
+struct exec_result exec_run(struct executor *x, const struct plan_op *op, struct target *target,
+			    int64_t *ret_shared);
+
+/* Ids of calls, for exec_note(). */
+uint64_t exec_next_call(struct executor *x);
+
+/* A row for what was run, for one of the requests it was run for. */
+void exec_note(struct executor *x, uint64_t call_id, const struct plan_op *op,
+	       uint64_t request_id, const struct exec_result *result);
+
+/* exec_run() and exec_note() of an op nobody shares; its status. */
+int exec_alone(struct executor *x, const struct plan_op *op, struct target *target,
+	       uint64_t request_id);
+
+#endif

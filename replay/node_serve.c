@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "replay/node_serve.h"
+
+#include "base/clock.h"
+#include "replay/limits.h"
+#include "replay/node_service.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+
+#define SLAB_ACTIVES 64
+#define OWN_COST_WINDOW 64 /* requests between two corrections of the mean */
+
+struct active_slab {
+	struct active_slab *next;
+	struct active actives[SLAB_ACTIVES];
+};
+
+enum step {
+	STEP_ON,   /* it may go on */
+	STEP_STOP, /* it waits, or is over */
+};
+
+static struct active *active_take(struct active_pool *p)
+{
+	struct active_slab *slab;
+	struct active *a;
+
+	if (!p->spare) {
+		slab = calloc(1, sizeof(*slab));
+		if (!slab)
+			return NULL;
+		slab->next = p->slabs;
+		p->slabs = slab;
+		for (size_t i = 0; i < SLAB_ACTIVES; i++) {
+			slab->actives[i].next = p->spare;
+			p->spare = &slab->actives[i];
+		}
+	}
+	a = p->spare;
+	p->spare = a->next;
+	return a;
+}
+
+static void active_give(struct active_pool *p, struct active *a)
+{
+	a->next = p->spare;
+	p->spare = a;
+}
+
+void active_pool_release(struct active_pool *p)
+{
+	while (p->slabs) {
+		struct active_slab *next = p->slabs->next;
+
+		free(p->slabs);
+		p->slabs = next;
+	}
+	p->spare = NULL;
+}
+
+struct active *serve_begin(struct worker *w, struct conn *c, struct queued_request *q)
+{
+	struct active *a = active_take(&w->actives);
+	const struct arrival *arrival = &c->arrival;
+
+	if (!a) {
+		node_plan_give(&w->service->plan, q);
+		return NULL;
+	}
+	a->next = a->behind = NULL;
+	a->conn = c;
+	a->plan = q;
+	a->op = q->ops;
+	a->state = ACTIVE_RUNS;
+	a->group_done = a->answered = false;
+	a->replied_bytes = 0;
+	a->reply = (struct exec_result){ 0 };
+	memset(&a->row, 0, sizeof(a->row));
+	a->row.arrival_ns = arrival->first_ns;
+	a->row.read_ns = arrival->read_ns;
+	if (w->exec.meter.slot)
+		account_begin(&a->account, &arrival->timeline,
+			      arrival->split ? arrival->unread : NULL,
+			      arrival->split ? arrival->own : NULL);
+	return a;
+}
+
+static void active_free(struct worker *w, struct active *a)
+{
+	node_plan_give(&w->service->plan, a->plan);
+	active_give(&w->actives, a);
+}
+
+void serve_abandon(struct worker *w, struct active *a)
+{
+	w->exec.ledger.count[LG_OPEN_AT_END]++;
+	if (w->exec.meter.owner == &a->account)
+		meter_disown(&w->exec.meter);
+	active_free(w, a);
+}
+
+static struct plan_op *largest_compute(struct active *a)
+{
+	struct plan_op *largest = NULL;
+
+	for (struct queued_op *q = a->plan->ops; q; q = queued_op_next(q))
+		if (q->op.kind == OP_COMPUTE && (!largest || q->op.work > largest->work))
+			largest = &q->op;
+	return largest;
+}
+
+/* Takes the node's own cost off the work to be done; what is more than all of it is counted. */
+static void subtract_own_cost(struct worker *w, struct active *a)
+{
+	uint64_t per_ms = w->exec.setup->work_per_ms;
+	uint64_t own = (uint64_t)w->own.mean_ns * per_ms / NS_PER_MS;
+
+	while (own) {
+		struct plan_op *op = largest_compute(a);
+		uint64_t part = op ? (op->work < own ? op->work : own) : 0;
+
+		if (!part)
+			break;
+		op->work -= part;
+		own -= part;
+	}
+	w->exec.ledger.count[LG_OWN_COST_EXCESS_NS] += own * NS_PER_MS / per_ms;
+}
+
+static void count_own_cost(struct worker *w)
+{
+	struct own_cost *own = &w->own;
+	int64_t mean_ns;
+
+	if (++own->served < OWN_COST_WINDOW)
+		return;
+	mean_ns = (w->exec.meter.self_ns - own->self_ns) / own->served;
+	own->mean_ns = own->mean_ns ? (7 * own->mean_ns + mean_ns) / 8 : mean_ns;
+	own->self_ns = w->exec.meter.self_ns;
+	own->served = 0;
+}
+
+void serve_ready(struct worker *w, struct active *a)
+{
+	subtract_own_cost(w, a);
+}
+
+void serve_next_op(struct active *a)
+{
+	a->op = queued_op_next(a->op);
+	a->reply = (struct exec_result){ 0 };
+	a->state = ACTIVE_RUNS;
+}
+
+void serve_failed(struct active *a, int status)
+{
+	if (!a->row.status)
+		a->row.status = (uint32_t)status;
+}
+
+/* Waits of the thread from here until unpark() are in truth the request's own, of that state. */
+static void park(struct worker *w, struct active *a, enum active_state state)
+{
+	a->state = state;
+	a->conn->blocked++;
+	meter_own(&w->exec.meter, NULL);
+	a->parked_queue_ns = w->exec.meter.timeline.behind[SUB_APP_QUEUE];
+}
+
+static void unpark(struct worker *w, struct active *a, enum thread_state state, int64_t at_most_ns)
+{
+	int64_t delta[TS_COUNT] = { 0 };
+
+	a->state = ACTIVE_RUNS;
+	a->conn->blocked--;
+	if (!w->exec.meter.slot)
+		return;
+	meter_settle(&w->exec.meter);
+	delta[state] = w->exec.meter.timeline.behind[SUB_APP_QUEUE] - a->parked_queue_ns;
+	if (delta[state] > at_most_ns)
+		delta[state] = at_most_ns;
+	account_own(&a->account, delta);
+}
+
+/* One call; counts what went, and the stamps of the last one. */
+static ssize_t send_some(struct worker *w, struct active *a, uint64_t bytes, const struct queued_op *q)
+{
+	const struct thread_slot *slot = w->exec.meter.slot;
+	uint64_t sequence = slot ? slot->tx_sequence : 0;
+	int file = q && q->op.flags & OPF_SENDFILE && q->target ? storage_fd(q->target) : -1;
+	off_t offset = q ? (off_t)(q->op.offset + (int64_t)a->reply.bytes) : 0;
+	int64_t start_ns = meter_mark(&w->exec.meter, ACTIVITY_SELF), end_ns;
+	ssize_t n = 0;
+
+	bytes = bytes < NODE_CALL_BYTES ? bytes : NODE_CALL_BYTES;
+	if (file >= 0 && offset >= 0)
+		n = sendfile(a->conn->source.fd, file, &offset, bytes);
+	if (!n) /* nothing to send from, or its end */
+		n = send(a->conn->source.fd, w->exec.setup->storage->filler, bytes,
+			 MSG_NOSIGNAL | MSG_DONTWAIT);
+	end_ns = meter_mark(&w->exec.meter, ACTIVITY_NET);
+	if (!a->row.write_ns)
+		a->row.write_ns = start_ns;
+	if (!a->reply.start_ns)
+		a->reply.start_ns = start_ns;
+	a->reply.end_ns = end_ns;
+	a->reply.cpu_ns += w->exec.meter.segment_cpu_ns;
+	a->row.tx_ns = 0;
+	if (slot && slot->tx_sequence != sequence && (int64_t)slot->tx_ns >= start_ns &&
+	    (int64_t)slot->tx_ns <= end_ns)
+		a->row.tx_ns = (int64_t)slot->tx_ns;
+	return n;
+}
+
+static bool is_its_turn(struct active *a)
+{
+	if (a->conn->first == a)
+		return true;
+	a->state = ACTIVE_TURN;
+	return false;
+}
+
+/* Sends `bytes` of the response. Without a socket they count as sent, with a status. */
+static enum step send_all(struct worker *w, struct active *a, uint64_t bytes,
+			  const struct queued_op *q)
+{
+	struct conn *c = a->conn;
+
+	if (!is_its_turn(a))
+		return STEP_STOP;
+	while (bytes && c->source.fd >= 0) {
+		ssize_t n = send_some(w, a, bytes, q);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN) {
+			park(w, a, ACTIVE_SEND);
+			c->sending = a;
+			return STEP_STOP;
+		}
+		if (n < 0) {
+			conn_break(w, c);
+			break;
+		}
+		bytes -= (uint64_t)n;
+		a->reply.bytes += (uint64_t)n;
+		a->replied_bytes += (uint64_t)n;
+	}
+	if (bytes)
+		serve_failed(a, EPIPE);
+	a->replied_bytes += bytes;
+	return STEP_ON;
+}
+
+void serve_resume_send(struct worker *w, struct active *a)
+{
+	a->conn->sending = NULL;
+	unpark(w, a, TS_WAIT_NET, INT64_MAX);
+	serve_run(w, a);
+}
+
+static enum step run_alone(struct worker *w, struct active *a, const struct queued_op *q)
+{
+	int status = exec_alone(&w->exec, &q->op, q->target, a->plan->request.request_id);
+
+	if (status)
+		serve_failed(a, status);
+	return STEP_ON;
+}
+
+/* As much as the op and the response still have; a second visit goes on with the first. */
+static enum step run_reply(struct worker *w, struct active *a, const struct queued_op *q)
+{
+	uint64_t left = a->plan->request.response_bytes - a->replied_bytes;
+	uint64_t bytes = q->op.bytes - a->reply.bytes;
+
+	if (send_all(w, a, bytes < left ? bytes : left, q) == STEP_STOP)
+		return STEP_STOP;
+	a->reply.done = a->reply.bytes;
+	a->reply.offset = q->op.flags & OPF_SENDFILE ? q->op.offset : TRACE_NONE;
+	exec_note(&w->exec, exec_next_call(&w->exec), &q->op, a->plan->request.request_id,
+		  &a->reply);
+	return STEP_ON;
+}
+
+/* Without the called service the call costs nothing here; a node of its own would answer it. */
+static enum step run_forward(struct worker *w, struct active *a, const struct queued_op *q)
+{
+	w->exec.ledger.count[LG_CALLS_STUBBED]++;
+	return STEP_ON;
+}
+
+static bool sleepers_add(struct sleepers *s, struct active *a)
+{
+	size_t at = s->count;
+
+	if (s->count == s->capacity) {
+		size_t capacity = s->capacity ? 2 * s->capacity : 64;
+		struct active **heap = reallocarray(s->heap, capacity, sizeof(*heap));
+
+		if (!heap)
+			return false;
+		s->heap = heap;
+		s->capacity = capacity;
+	}
+	for (s->count++; at && s->heap[(at - 1) / 2]->wake_ns > a->wake_ns; at = (at - 1) / 2)
+		s->heap[at] = s->heap[(at - 1) / 2];
+	s->heap[at] = a;
+	return true;
+}
+
+static struct active *sleepers_take(struct sleepers *s)
+{
+	struct active *first = s->heap[0], *moved = s->heap[--s->count];
+	size_t at = 0, child;
+
+	while ((child = 2 * at + 1) < s->count) {
+		if (child + 1 < s->count && s->heap[child + 1]->wake_ns < s->heap[child]->wake_ns)
+			child++;
+		if (s->heap[child]->wake_ns >= moved->wake_ns)
+			break;
+		s->heap[at] = s->heap[child];
+		at = child;
+	}
+	s->heap[at] = moved;
+	return first;
+}
+
+static enum step run_sleep(struct worker *w, struct active *a, const struct queued_op *q)
+{
+	a->reply.start_ns = meter_mark(&w->exec.meter, ACTIVITY_SELF);
+	a->wake_ns = a->reply.start_ns + (int64_t)q->op.work;
+	if (!sleepers_add(&w->sleepers, a)) {
+		w->exec.ledger.count[LG_OPS_SKIPPED]++;
+		return STEP_ON;
+	}
+	park(w, a, ACTIVE_SLEEP);
+	return STEP_STOP;
+}
+
+int64_t serve_next_wake_ns(const struct worker *w)
+{
+	return w->sleepers.count ? w->sleepers.heap[0]->wake_ns : INT64_MAX;
+}
+
+static void wake_up(struct worker *w, struct active *a)
+{
+	struct conn *c = a->conn;
+
+	unpark(w, a, TS_WAIT_SLEEP, a->wake_ns - a->reply.start_ns);
+	a->reply.end_ns = w->exec.meter.last.ns;
+	a->reply.done = true;
+	a->reply.offset = TRACE_NONE;
+	exec_note(&w->exec, exec_next_call(&w->exec), &a->op->op, a->plan->request.request_id,
+		  &a->reply);
+	serve_next_op(a);
+	serve_run(w, a);
+	conn_advance(w, c);
+}
+
+void serve_wake(struct worker *w)
+{
+	while (serve_next_wake_ns(w) <= w->exec.meter.last.ns)
+		wake_up(w, sleepers_take(&w->sleepers));
+}
+
+typedef enum step (*op_fn)(struct worker *w, struct active *a, const struct queued_op *q);
+
+static const op_fn op_fns[OP_KIND_COUNT] = {
+	[OP_COMPUTE] = run_alone, [OP_KERNEL] = run_alone,    [OP_LOAD] = run_alone,
+	[OP_STORE] = run_alone,	  [OP_SYNC] = run_alone,      [OP_REPLY] = run_reply,
+	[OP_SLEEP] = run_sleep,	  [OP_FORWARD] = run_forward,
+};
+
+static enum step run_op(struct worker *w, struct active *a)
+{
+	const struct queued_op *q = a->op;
+	bool shared = q->op.mode == PLAN_SHARED || q->op.mode == PLAN_WAIT;
+
+	if (shared && exec_knows(q->op.kind)) {
+		pass_join(w, a);
+		return STEP_STOP;
+	}
+	if (!op_fns[q->op.kind])
+		w->exec.ledger.count[LG_OPS_SKIPPED]++;
+	else if (op_fns[q->op.kind](w, a, q) == STEP_STOP)
+		return STEP_STOP;
+	serve_next_op(a);
+	return STEP_ON;
+}
+
+static void fill_breakdown(struct worker *w, struct active *a, int64_t after_ns)
+{
+	struct wire_row *row = &a->row;
+
+	row->unattributed_ns = row->total_ns;
+	if (!w->exec.meter.slot)
+		return;
+	if (!row->arrival_ns)
+		w->exec.ledger.count[LG_SLOTS_UNREAD]++;
+	account_end(&a->account, &w->exec.meter.timeline, after_ns);
+	row->unattributed_ns = account_close(&a->account, row->total_ns);
+	memcpy(row->ns, a->account.rows, sizeof(row->ns));
+}
+
+/* The response has gone: the request's time is over, even if ops follow. */
+static void finish_answer(struct worker *w, struct active *a)
+{
+	struct wire_row *row = &a->row;
+	int64_t now_ns;
+
+	if (!a->plan->request.response_bytes)
+		meter_mark(&w->exec.meter, ACTIVITY_SELF);
+	now_ns = w->exec.meter.last.ns;
+	meter_disown(&w->exec.meter);
+	row->request_id = a->plan->request.request_id;
+	row->connection_id = a->conn->connection_id;
+	row->request_bytes = a->plan->request.request_bytes;
+	row->response_bytes = a->plan->request.response_bytes;
+	row->thread = w->index;
+	row->end_ns = row->tx_ns ? row->tx_ns : now_ns;
+	row->total_ns = row->end_ns - (row->arrival_ns ? row->arrival_ns : row->read_ns);
+	fill_breakdown(w, a, now_ns - row->end_ns);
+	spool_add(&w->rows, row);
+	a->answered = true;
+}
+
+/* Whatever the reply ops said, the client gets as many bytes as it waits for. */
+static enum step answer(struct worker *w, struct active *a)
+{
+	uint64_t left = a->plan->request.response_bytes - a->replied_bytes;
+
+	if (!is_its_turn(a) || send_all(w, a, left, NULL) == STEP_STOP)
+		return STEP_STOP;
+	finish_answer(w, a);
+	return STEP_ON;
+}
+
+static enum step finish(struct worker *w, struct active *a)
+{
+	struct conn *c = a->conn;
+
+	c->first = a->behind;
+	if (!c->first)
+		c->last = NULL;
+	w->exec.ledger.count[LG_REQUESTS]++;
+	count_own_cost(w);
+	active_free(w, a);
+	return STEP_STOP;
+}
+
+static enum step serve_step(struct worker *w, struct active *a)
+{
+	bool sent = a->replied_bytes && a->replied_bytes == a->plan->request.response_bytes;
+	bool answer_due = !a->op || a->op->op.mode == PLAN_AFTER_REPLY || sent;
+
+	if (answer_due && !a->answered)
+		return answer(w, a);
+	return a->op ? run_op(w, a) : finish(w, a);
+}
+
+void serve_run(struct worker *w, struct active *a)
+{
+	a->state = ACTIVE_RUNS;
+	meter_own(&w->exec.meter, a->answered ? NULL : &a->account);
+	while (serve_step(w, a) == STEP_ON)
+		;
+}

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "replay/node_service.h"
+
+#include "replay/limits.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int make_workers(struct service *s)
+{
+	s->workers = calloc(s->threads, sizeof(*s->workers));
+	if (!s->workers)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < s->threads; i++)
+		if (worker_init(&s->workers[i], s, i))
+			return -ENOMEM;
+	return 0;
+}
+
+static int make_parts(struct service *s, struct err *err)
+{
+	size_t requests = s->setup.requests_ahead;
+	int rc = spool_init(&s->rows, sizeof(struct wire_row), err);
+
+	if (!rc)
+		rc = spool_init(&s->oprows, sizeof(struct wire_oprow), err);
+	if (!rc)
+		rc = node_plan_init(&s->plan, requests, requests * NODE_OPS_PER_REQUEST, err);
+	if (rc)
+		return rc;
+	s->conns = calloc(WIRE_CONNECTIONS_MAX, sizeof(*s->conns));
+	s->background = calloc(WIRE_BACKGROUND_THREADS_MAX, sizeof(*s->background));
+	if (!s->conns || !s->background || pipe2(s->strangers, O_NONBLOCK | O_CLOEXEC) ||
+	    idmap_init(&s->conn_ids, WIRE_CONNECTIONS_MAX) || groups_init(&s->groups) ||
+	    make_workers(s))
+		return err_errno(err, ENOMEM, "cannot set up %u threads", s->threads);
+	return 0;
+}
+
+int service_new(const struct service_setup *setup, const struct wire_service *recorded,
+		struct service **ret_service, struct err *err)
+{
+	struct service *s = calloc(1, sizeof(*s));
+	int rc;
+
+	if (!s)
+		return err_errno(err, ENOMEM, "cannot set up a service");
+	s->setup = *setup;
+	s->exec = (struct exec_setup){
+		.slots = setup->slots,
+		.storage = setup->storage,
+		.oprows = &s->oprows,
+		.stopping = &s->stopping,
+		.work_per_ms = setup->work_per_ms,
+	};
+	s->batching = recorded->batching;
+	s->recorded_threads = recorded->threads;
+	s->threads = setup->threads ? setup->threads : recorded->threads;
+	s->strangers[0] = s->strangers[1] = -1;
+	pthread_mutex_init(&s->lock, NULL);
+	rc = make_parts(s, err);
+	if (rc)
+		service_free(s);
+	else
+		*ret_service = s;
+	return rc;
+}
+
+void service_free(struct service *s)
+{
+	int fd;
+
+	if (!s)
+		return;
+	service_stop(s);
+	while ((fd = service_take_stranger(s)) >= 0)
+		close(fd);
+	for (uint32_t i = 0; s->workers && i < s->threads; i++)
+		worker_release(&s->workers[i]);
+	for (uint32_t i = 0; s->background && i < WIRE_BACKGROUND_THREADS_MAX; i++)
+		background_release(&s->background[i]);
+	for (size_t i = 0; i < s->conns_count; i++)
+		conn_free(s->conns[i]);
+	if (s->strangers[0] >= 0) {
+		close(s->strangers[0]);
+		close(s->strangers[1]);
+	}
+	free(s->workers);
+	free(s->background);
+	free(s->conns);
+	idmap_release(&s->conn_ids);
+	groups_release(&s->groups);
+	node_plan_release(&s->plan);
+	spool_release(&s->rows);
+	spool_release(&s->oprows);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}
+
+/* Refuses an op that would hold a thread for ever, and readies its file. */
+static int prepare_op(struct service *s, const struct plan_op *op, struct err *err)
+{
+	struct target *target = storage_find(s->setup.storage, op->target_id);
+
+	if (op->kind == OP_COMPUTE && op->work / s->setup.work_per_ms >= NODE_COMPUTE_MAX_MS)
+		return err_set(err, E2BIG, "op %llu computes for more than %d s",
+			       (unsigned long long)op->op_id, NODE_COMPUTE_MAX_MS / 1000);
+	if (target)
+		storage_prepare(s->setup.storage, target, op);
+	return 0;
+}
+
+/* Threads that serve requests are numbered first, then the others. */
+static struct background_queue *queue_of_thread(struct service *s, uint32_t thread)
+{
+	uint32_t other = (thread - s->recorded_threads) % WIRE_BACKGROUND_THREADS_MAX;
+
+	if (thread < s->recorded_threads)
+		return &s->workers[thread % s->threads].background;
+	if (other >= s->background_threads)
+		s->background_threads = other + 1;
+	return &s->background[other].queue;
+}
+
+int service_add_background(struct service *s, const struct plan_background *background,
+			   struct err *err)
+{
+	struct background_queue *queue = queue_of_thread(s, background->thread);
+	struct target *target = storage_find(s->setup.storage, background->op.target_id);
+	int rc = prepare_op(s, &background->op, err);
+
+	if (rc)
+		return rc;
+	if (background_queue_add(queue, background, target))
+		return err_errno(err, ENOMEM, "cannot hold the background ops");
+	return 0;
+}
+
+static struct conn *find_conn(struct service *s, uint64_t connection_id)
+{
+	uint32_t index = connection_id ? idmap_get(&s->conn_ids, connection_id) : IDMAP_NONE;
+
+	return index == IDMAP_NONE ? NULL : s->conns[index];
+}
+
+int service_add_connection(struct service *s, const struct wire_connection *connection,
+			   struct err *err)
+{
+	uint64_t id = connection->connection_id;
+	struct conn *c;
+
+	if (s->conns_count == WIRE_CONNECTIONS_MAX)
+		return err_set(err, E2BIG, "more than %d connections", WIRE_CONNECTIONS_MAX);
+	if (find_conn(s, id))
+		return err_set(err, EEXIST, "connection %llu comes twice", (unsigned long long)id);
+	c = conn_new(id, &s->workers[connection->thread % s->threads]);
+	if (!c)
+		return err_errno(err, ENOMEM, "cannot hold connection %llu",
+				 (unsigned long long)id);
+	pthread_mutex_lock(&s->lock);
+	idmap_put(&s->conn_ids, id, (uint32_t)s->conns_count);
+	s->conns[s->conns_count++] = c;
+	pthread_mutex_unlock(&s->lock);
+	return 0;
+}
+
+int service_add_request(struct service *s, const struct plan_request *request,
+			const struct plan_op *ops, struct err *err)
+{
+	struct conn *c = find_conn(s, request->connection_id);
+	struct queued_request *q;
+
+	if (!c)
+		return err_set(err, ENOENT, "request %llu is of an unknown connection",
+			       (unsigned long long)request->request_id);
+	for (size_t i = 0; i < request->ops_count; i++) {
+		int rc = prepare_op(s, &ops[i], err);
+
+		if (rc)
+			return rc;
+	}
+	q = node_plan_take(&s->plan, request, ops, s->setup.storage);
+	if (!q)
+		return err_set(err, ENOBUFS,
+			       "more than %llu requests, or %d times as many ops, ahead: start "
+			       "the node with a larger --max-requests-ahead",
+			       (unsigned long long)s->setup.requests_ahead, NODE_OPS_PER_REQUEST);
+	conn_put(c, q);
+	return 0;
+}
+
+static int start_threads(struct service *s)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; !rc && i < s->threads; i++)
+		rc = worker_start(&s->workers[i]);
+	for (uint32_t i = 0; !rc && i < s->background_threads; i++)
+		if (s->background[i].queue.count)
+			rc = background_start(&s->background[i], &s->exec, s->threads + i);
+	return rc;
+}
+
+/* Signals are the control thread's. */
+int service_start(struct service *s, struct err *err)
+{
+	sigset_t all, before;
+	int rc;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	rc = start_threads(s);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	s->started = true;
+	return rc ? err_errno(err, -rc, "cannot start %u threads", s->threads) : 0;
+}
+
+void service_go(struct service *s, int64_t anchor_ns)
+{
+	atomic_store(&s->anchor_ns, anchor_ns);
+	for (uint32_t i = 0; i < s->threads; i++)
+		worker_wake(&s->workers[i]);
+	for (uint32_t i = 0; i < s->background_threads; i++)
+		if (s->background[i].thread)
+			background_go(&s->background[i], anchor_ns);
+}
+
+void service_tick(struct service *s)
+{
+	spool_drain(&s->rows);
+	spool_drain(&s->oprows);
+}
+
+void service_credit(const struct service *s, struct wire_credit *ret_credit)
+{
+	ret_credit->requests = s->plan.requests_done;
+	ret_credit->ops = s->plan.ops_done;
+}
+
+/* What was being served and has no row. */
+static void count_open(struct service *s)
+{
+	for (size_t i = 0; i < s->conns_count; i++) {
+		for (const struct active *a = s->conns[i]->first; a; a = a->behind)
+			s->ledger.count[LG_OPEN_AT_END] += !a->answered;
+		s->ledger.count[LG_OPEN_AT_END] += s->conns[i]->incoming != NULL;
+	}
+}
+
+void service_stop(struct service *s)
+{
+	if (!s->started)
+		return;
+	s->started = false;
+	atomic_store(&s->stopping, true);
+	for (uint32_t i = 0; i < s->threads; i++)
+		worker_join(&s->workers[i]);
+	for (uint32_t i = 0; i < s->background_threads; i++)
+		background_stop(&s->background[i]);
+	for (uint32_t i = 0; i < s->threads; i++) {
+		worker_pass_newcomers(&s->workers[i]);
+		ledger_merge(&s->ledger, &s->workers[i].exec.ledger);
+		spool_writer_end(&s->workers[i].rows);
+		spool_writer_end(&s->workers[i].exec.oprows);
+	}
+	for (uint32_t i = 0; i < s->background_threads; i++) {
+		ledger_merge(&s->ledger, &s->background[i].exec.ledger);
+		spool_writer_end(&s->background[i].exec.oprows);
+	}
+	count_open(s);
+}
+
+void service_usage(const struct service *s, struct wire_usage *ret_usage)
+{
+	*ret_usage = (struct wire_usage){
+		.anchor_ns = s->anchor_ns,
+		.refused = s->refused,
+	};
+	for (uint32_t i = 0; i < s->threads; i++) {
+		ret_usage->user_ns += s->workers[i].user_ns;
+		ret_usage->kernel_ns += s->workers[i].kernel_ns;
+		ret_usage->own_ns_per_request += s->workers[i].own.mean_ns / s->threads;
+	}
+	for (uint32_t i = 0; i < s->background_threads; i++)
+		ret_usage->control_ns += s->background[i].cpu_ns;
+}
+
+/* Takes as long whatever is wrong. */
+static bool is_token(const struct service *s, const uint8_t token[WIRE_TOKEN_BYTES])
+{
+	uint8_t difference = 0;
+
+	for (size_t i = 0; i < WIRE_TOKEN_BYTES; i++)
+		difference |= token[i] ^ s->setup.token[i];
+	return !difference;
+}
+
+struct conn *service_claim(struct service *s, const struct wire_preface *preface)
+{
+	struct conn *c = NULL;
+
+	if (!is_token(s, preface->token))
+		return NULL;
+	pthread_mutex_lock(&s->lock);
+	c = find_conn(s, preface->connection_id);
+	if (c && c->claimed)
+		c = NULL;
+	if (c)
+		c->claimed = true;
+	pthread_mutex_unlock(&s->lock);
+	return c;
+}
+
+void service_pass_stranger(struct service *s, int fd)
+{
+	if (write(s->strangers[1], &fd, sizeof(fd)) != sizeof(fd))
+		close(fd);
+}
+
+int service_take_stranger(struct service *s)
+{
+	int fd;
+
+	return read(s->strangers[0], &fd, sizeof(fd)) == sizeof(fd) ? fd : -EAGAIN;
+}

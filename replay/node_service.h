@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GAIT_REPLAY_NODE_SERVICE_H
+#define GAIT_REPLAY_NODE_SERVICE_H
+
+#include "replay/node_listen.h"
+#include "replay/node_worker.h"
+
+/*
+ * What plays the recorded service: its threads, connections, files and plan. The
+ * control thread builds it, feeds it and takes it down; in between it runs by
+ * itself.
+ */
+struct service_setup {
+	struct listener *listener;
+	struct storage *storage;
+	const struct thread_slot *slots; /* NULL: no probes */
+	uint64_t work_per_ms;
+	uint64_t requests_ahead;
+	uint8_t token[WIRE_TOKEN_BYTES];
+	uint32_t threads; /* 0: as recorded */
+};
+
+struct service {
+	struct service_setup setup;
+	struct exec_setup exec;
+	enum plan_batching batching;
+	uint32_t threads, recorded_threads;
+	struct worker *workers;
+	struct background *background; /* WIRE_BACKGROUND_THREADS_MAX of them */
+	uint32_t background_threads;
+	struct node_plan plan;
+	struct groups groups;
+	struct spool rows, oprows;
+
+	pthread_mutex_t lock; /* of the connections */
+	struct idmap conn_ids;
+	struct conn **conns;
+	size_t conns_count;
+
+	int strangers[2]; /* a pipe of sockets that are no data connection of ours */
+	_Atomic uint64_t refused;
+
+	atomic_bool stopping;
+	_Atomic int64_t anchor_ns; /* 0: not started */
+	bool started;		   /* its threads run */
+	struct ledger ledger;	   /* of all threads, once it has stopped */
+};
+
+/* Without threads yet. */
+int service_new(const struct service_setup *setup, const struct wire_service *recorded,
+		struct service **ret_service, struct err *err);
+
+/* Stops it first. */
+void service_free(struct service *s);
+
+/* Before service_start(), all of them; connections and requests also later. */
+int service_add_background(struct service *s, const struct plan_background *background,
+			   struct err *err);
+int service_add_connection(struct service *s, const struct wire_connection *connection,
+			   struct err *err);
+int service_add_request(struct service *s, const struct plan_request *request,
+			const struct plan_op *ops, struct err *err);
+
+/* Threads serve from here on; background ops wait for the anchor (CLOCK_MONOTONIC ns). */
+int service_start(struct service *s, struct err *err);
+void service_go(struct service *s, int64_t anchor_ns);
+
+/* Writes rows out. To be called now and then. */
+void service_tick(struct service *s);
+
+/* Requests served and given back so far, and their ops. */
+void service_credit(const struct service *s, struct wire_credit *ret_credit);
+
+/* Ends the threads; ledger, usage and spools are then complete. */
+void service_stop(struct service *s);
+void service_usage(const struct service *s, struct wire_usage *ret_usage);
+
+/* The workers, from here on. */
+
+/*
+ * The connection a preface names, which nobody else may then open; NULL: there is
+ * none, the token is wrong, or it is open.
+ */
+struct conn *service_claim(struct service *s, const struct wire_preface *preface);
+
+/* A socket that is no data connection of ours: the control thread gets it. */
+void service_pass_stranger(struct service *s, int fd);
+
+/* The control thread, when strangers[0] is readable, and at the end: one of them, or -EAGAIN. */
+int service_take_stranger(struct service *s);
+
+#endif

@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "replay/node_session.h"
+
+#include "base/clock.h"
+#include "replay/limits.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define READ_BYTES 262144
+#define SEND_BYTES 65536
+#define OUT_MAX (SEND_BYTES + 2 * WIRE_PAYLOAD_MAX)
+
+enum session_state {
+	SESSION_NEW = 1 << 0,	  /* nobody has said hello */
+	SESSION_MET = 1 << 1,	  /* both have */
+	SESSION_PLAN = 1 << 2,	  /* the service is known, the plan comes */
+	SESSION_READY = 1 << 3,	  /* its threads run */
+	SESSION_STARTED = 1 << 4, /* the anchor is set */
+	SESSION_OVER = 1 << 5,
+};
+
+struct session {
+	struct session_setup setup;
+	int fd;
+	enum session_state state;
+	int64_t since_ns;
+	int64_t cpu_ns; /* of the control thread at the beginning */
+	struct buf in, out;
+	uint8_t token[WIRE_TOKEN_BYTES];
+	struct service *service;
+	struct wire_credit credited;
+	struct probe_losses losses; /* at the beginning */
+	struct plan_op ops[WIRE_OPS_MAX];
+};
+
+static int64_t thread_cpu_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return ts.tv_sec * NS_PER_SEC + ts.tv_nsec;
+}
+
+static const struct {
+	int level, name, value;
+} socket_options[] = {
+	/* a client that is gone without a word must not keep the node busy */
+	{ SOL_SOCKET, SO_KEEPALIVE, 1 },
+	{ IPPROTO_TCP, TCP_KEEPIDLE, 10 },
+	{ IPPROTO_TCP, TCP_KEEPINTVL, 5 },
+	{ IPPROTO_TCP, TCP_KEEPCNT, 4 },
+};
+
+int session_new(const struct session_setup *setup, int fd, struct session **ret_session,
+		struct err *err)
+{
+	struct session *s = calloc(1, sizeof(*s));
+
+	if (!s || getrandom(s->token, sizeof(s->token), 0) != sizeof(s->token)) {
+		free(s);
+		close(fd);
+		return err_errno(err, ENOMEM, "cannot set up a session");
+	}
+	s->setup = *setup;
+	s->fd = fd;
+	s->state = SESSION_NEW;
+	s->since_ns = clock_now_ns();
+	s->cpu_ns = thread_cpu_ns();
+	buf_init(&s->in, WIRE_HEAD_BYTES + WIRE_PAYLOAD_MAX + READ_BYTES);
+	buf_init(&s->out, OUT_MAX);
+	if (setup->guard)
+		probe_guard_losses(setup->guard, &s->losses);
+	listener_admit(fd);
+	for (size_t i = 0; i < sizeof(socket_options) / sizeof(socket_options[0]); i++)
+		setsockopt(fd, socket_options[i].level, socket_options[i].name,
+			   &socket_options[i].value, sizeof(int));
+	*ret_session = s;
+	return 0;
+}
+
+void session_free(struct session *s)
+{
+	if (!s)
+		return;
+	service_free(s->service);
+	storage_reset(s->setup.storage);
+	close(s->fd);
+	buf_release(&s->in);
+	buf_release(&s->out);
+	free(s);
+}
+
+int session_fd(const struct session *s)
+{
+	return s->fd;
+}
+
+bool session_has_met(const struct session *s)
+{
+	return s->state != SESSION_NEW;
+}
+
+bool session_accepts(const struct session *s)
+{
+	return s->service && s->service->started;
+}
+
+int session_strangers_fd(const struct session *s)
+{
+	return s->service ? s->service->strangers[0] : -1;
+}
+
+int session_take_stranger(struct session *s)
+{
+	return s->service ? service_take_stranger(s->service) : -EAGAIN;
+}
+
+void session_end(struct session *s)
+{
+	if (s->service)
+		service_stop(s->service);
+}
+
+/* Waits until the socket takes more; false when the client or the node has gone. */
+static bool wait_writable(const struct session *s)
+{
+	struct pollfd pfd = { .fd = s->fd, .events = POLLOUT };
+
+	for (int left = NODE_SEND_TIMEOUT_S; left > 0; left--) {
+		if (atomic_load(s->setup.stopping))
+			return false;
+		if (poll(&pfd, 1, 1000) > 0)
+			return true;
+	}
+	return false;
+}
+
+static int flush(struct session *s, struct err *err)
+{
+	size_t sent = 0;
+
+	if (buf_failed(&s->out))
+		return err_errno(err, ENOMEM, "cannot write a message");
+	while (sent < s->out.len) {
+		ssize_t n = send(s->fd, s->out.data + sent, s->out.len - sent,
+				 MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n > 0)
+			sent += (size_t)n;
+		else if (errno == EAGAIN ? !wait_writable(s) : errno != EINTR)
+			return err_errno(err, errno, "cannot send to the client");
+	}
+	buf_reset(&s->out);
+	return 0;
+}
+
+static int on_hello(struct session *s, const struct wire_frame *frame, struct err *err)
+{
+	uint64_t ahead = s->setup.requests_ahead;
+	struct wire_hello hello;
+	int rc = wire_get_hello(frame, &hello, err);
+
+	if (rc)
+		return rc;
+	if (hello.version != WIRE_VERSION)
+		return err_set(err, EPROTO,
+			       "the client speaks version %u of the protocol, this node version "
+			       "%u: use the same gait on both sides",
+			       hello.version, WIRE_VERSION);
+	hello = (struct wire_hello){
+		.magic = WIRE_MAGIC,
+		.version = WIRE_VERSION,
+		.work_per_ms = s->setup.work_per_ms,
+		.attribution = s->setup.guard != NULL,
+		.data_port = s->setup.listener->port,
+		.requests_ahead_max = ahead,
+		.ops_ahead_max = ahead * NODE_OPS_PER_REQUEST,
+	};
+	manifest_host_here(&hello.host);
+	memcpy(hello.token, s->token, sizeof(hello.token));
+	wire_put_hello(&s->out, &hello);
+	s->state = SESSION_MET;
+	return flush(s, err);
+}
+
+static int on_service(struct session *s, const struct wire_frame *frame, struct err *err)
+{
+	struct service_setup setup = {
+		.listener = s->setup.listener,
+		.storage = s->setup.storage,
+		.slots = probe_guard_slots(s->setup.guard),
+		.work_per_ms = s->setup.work_per_ms,
+		.requests_ahead = s->setup.requests_ahead,
+		.threads = s->setup.threads,
+	};
+	struct wire_service recorded;
+	int rc = wire_get_service(frame, &recorded, err);
+
+	memcpy(setup.token, s->token, sizeof(setup.token));
+	if (!rc)
+		rc = service_new(&setup, &recorded, &s->service, err);
+	if (!rc)
+		s->state = SESSION_PLAN;
+	return rc;
+}
+
+static int on_target(struct session *s, const struct wire_frame *frame, struct err *err)
+{
+	struct wire_target target;
+	int rc = wire_get_target(frame, &target, err);
+
+	return rc ? rc : storage_lay_out(s->setup.storage, target.target_id, target.file_bytes,
+					 s->setup.stopping, err);
+}
+
+static int on_connection(struct session *s, const struct wire_frame *frame, struct err *err)
+{
+	struct wire_connection connection;
+	int rc = wire_get_connection(frame, &connection, err);
+
+	return rc ? rc : service_add_connection(s->service, &connection, err);
+}
+
+static int on_background(struct session *s, const struct wire_frame *frame, struct err *err)
+{
+	struct plan_background background;
+	int rc = wire_get_background(frame, &background, err);
+
+	return rc ? rc : service_add_background(s->service, &background, err);
+}
+
+static int on_plan(struct session *s, const struct wire_frame *frame, struct err *err)
+{
+	struct plan_request request;
+	int rc = wire_get_plan(frame, &request, s->ops, WIRE_OPS_MAX, err);
+
+	return rc ? rc : service_add_request(s->service, &request, s->ops, err);
+}
+
+static int on_layout(struct session *s, const struct wire_frame *frame, struct err *err)
+{
+	int rc = service_start(s->service, err);
+
+	if (rc)
+		return rc;
+	s->state = SESSION_READY;
+	wire_put_empty(&s->out, WIRE_READY);
+	return flush(s, err);
+}
+
+static int on_start(struct session *s, const struct wire_frame *frame, struct err *err)
+{
+	struct wire_start start;
+	int rc = wire_get_start(frame, &start, err);
+
+	if (rc)
+		return rc;
+	service_go(s->service, start.anchor_ns + (start.relative ? clock_now_ns() : 0));
+	s->state = SESSION_STARTED;
+	return 0;
+}
+
+static int on_plan_end(struct session *s, const struct wire_frame *frame, struct err *err)
+{
+	return 0;
+}
+
+static int put_row(struct buf *out, const void *record)
+{
+	return wire_put_row(out, record);
+}
+
+static int put_oprow(struct buf *out, const void *record)
+{
+	return wire_put_oprow(out, record);
+}
+
+/* A spool, record by record, in what the client takes of it. */
+static int send_spool(struct session *s, struct spool *spool,
+		      int (*put)(struct buf *out, const void *record), struct err *err)
+{
+	static _Thread_local char chunk[SEND_BYTES] __attribute__((aligned(16)));
+	uint64_t at = 0;
+	ssize_t n;
+	int rc = 0;
+
+	if (spool->failed)
+		return err_errno(err, spool->failed, "cannot keep the rows in a temporary file");
+	while (!rc && (n = spool_read(spool, at, chunk, sizeof(chunk))) > 0) {
+		for (ssize_t i = 0; i < n; i += (ssize_t)spool->record_bytes)
+			put(&s->out, chunk + i);
+		at += (uint64_t)n;
+		rc = flush(s, err);
+	}
+	if (!rc && n < 0)
+		rc = err_errno(err, (int)-n, "cannot read the rows back");
+	return rc;
+}
+
+/* Losses of the probes since the session began. */
+static void add_losses(struct session *s)
+{
+	static const struct {
+		enum loss_kind loss;
+		enum ledger_entry entry;
+	} kinds[] = {
+		{ LOSS_THREADS_OVER, LG_THREADS_OVER },
+		{ LOSS_SOCKETS_OVER, LG_SOCKETS_OVER },
+	};
+	uint64_t *count = s->service->ledger.count;
+	struct probe_losses now;
+
+	if (!s->setup.guard || probe_guard_losses(s->setup.guard, &now))
+		return;
+	count[LG_PROBE_MISSES] += now.misses - s->losses.misses;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		count[kinds[i].entry] +=
+			now.count[kinds[i].loss] - s->losses.count[kinds[i].loss];
+}
+
+static int send_totals(struct session *s, struct err *err)
+{
+	struct wire_usage usage;
+
+	add_losses(s);
+	service_usage(s->service, &usage);
+	usage.control_ns += thread_cpu_ns() - s->cpu_ns;
+	wire_put_ledgers(&s->out, &s->service->ledger);
+	wire_put_usage(&s->out, &usage);
+	wire_put_empty(&s->out, WIRE_BYE);
+	return flush(s, err);
+}
+
+static int on_stop(struct session *s, const struct wire_frame *frame, struct err *err)
+{
+	int rc;
+
+	service_stop(s->service);
+	rc = send_spool(s, &s->service->rows, put_row, err);
+	if (!rc)
+		rc = send_spool(s, &s->service->oprows, put_oprow, err);
+	if (!rc)
+		rc = send_totals(s, err);
+	s->state = SESSION_OVER;
+	return rc;
+}
+
+static int on_goodbye(struct session *s, const struct wire_frame *frame, struct err *err)
+{
+	s->state = SESSION_OVER;
+	return 0;
+}
+
+#define SESSION_RUNS (SESSION_READY | SESSION_STARTED)
+
+/* What may come when, and who deals with it; the other types are the node's own. */
+static const struct {
+	unsigned states;
+	int (*handle)(struct session *s, const struct wire_frame *frame, struct err *err);
+} handlers[WIRE_TYPE_COUNT] = {
+	[WIRE_HELLO] = { SESSION_NEW, on_hello },
+	[WIRE_SERVICE] = { SESSION_MET, on_service },
+	[WIRE_TARGET] = { SESSION_PLAN, on_target },
+	[WIRE_CONNECTION] = { SESSION_PLAN | SESSION_RUNS, on_connection },
+	[WIRE_BACKGROUND] = { SESSION_PLAN, on_background },
+	[WIRE_PLAN] = { SESSION_PLAN | SESSION_RUNS, on_plan },
+	[WIRE_LAYOUT] = { SESSION_PLAN, on_layout },
+	[WIRE_PLAN_END] = { SESSION_PLAN | SESSION_RUNS, on_plan_end },
+	[WIRE_START] = { SESSION_READY, on_start },
+	[WIRE_STOP] = { SESSION_RUNS, on_stop },
+	[WIRE_BYE] = { ~0u, on_goodbye },
+	[WIRE_ERROR] = { ~0u, on_goodbye },
+};
+
+static int handle_frame(struct session *s, const struct wire_frame *frame, struct err *err)
+{
+	if (!handlers[frame->type].handle || !(handlers[frame->type].states & s->state))
+		return err_set(err, EPROTO, "a %s message is not due now",
+			       wire_type_name(frame->type));
+	return handlers[frame->type].handle(s, frame, err);
+}
+
+static int handle_frames(struct session *s, struct err *err)
+{
+	struct wire_frame frame;
+	size_t used = 0;
+	int n, rc = 0;
+
+	while (!rc && s->state != SESSION_OVER) {
+		n = wire_frame_decode((uint8_t *)s->in.data + used, s->in.len - used, &frame, err);
+		if (n <= 0) {
+			rc = n;
+			break;
+		}
+		rc = handle_frame(s, &frame, err);
+		used += (size_t)n;
+	}
+	buf_consume(&s->in, used);
+	return rc;
+}
+
+static void put_error(struct buf *out, const char *text)
+{
+	struct wire_error error = { 0 };
+
+	memcpy(error.text, text, strnlen(text, sizeof(error.text) - 1));
+	wire_put_error(out, &error);
+}
+
+/* The client hears why, if it still listens. */
+static bool fail(struct session *s, const struct err *err)
+{
+	buf_reset(&s->out);
+	put_error(&s->out, err->text);
+	flush(s, NULL);
+	s->state = SESSION_OVER;
+	return false;
+}
+
+bool session_read(struct session *s)
+{
+	struct err err;
+	ssize_t n;
+
+	if (buf_reserve(&s->in, READ_BYTES))
+		return false;
+	n = recv(s->fd, s->in.data + s->in.len, READ_BYTES, MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return true;
+	if (n <= 0)
+		return false;
+	s->in.len += (size_t)n;
+	if (handle_frames(s, &err))
+		return fail(s, &err);
+	return s->state != SESSION_OVER;
+}
+
+static int send_credit(struct session *s, struct err *err)
+{
+	struct wire_credit credit;
+
+	service_credit(s->service, &credit);
+	if (credit.requests == s->credited.requests)
+		return 0;
+	s->credited = credit;
+	wire_put_credit(&s->out, &credit);
+	return flush(s, err);
+}
+
+bool session_tick(struct session *s)
+{
+	struct err err;
+
+	if (s->state == SESSION_NEW && clock_now_ns() - s->since_ns > NODE_NEWCOMER_MS * NS_PER_MS)
+		return false;
+	if (!session_accepts(s))
+		return true;
+	service_tick(s->service);
+	return send_credit(s, &err) ? fail(s, &err) : true;
+}
+
+void session_refuse(int fd, const char *why)
+{
+	char unread[4096];
+	struct buf out;
+
+	buf_init(&out, WIRE_PAYLOAD_MAX);
+	put_error(&out, why);
+	/* unread bytes would make the kernel throw ours away */
+	while (recv(fd, unread, sizeof(unread), MSG_DONTWAIT) > 0)
+		;
+	if (!buf_failed(&out) && send(fd, out.data, out.len, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+		shutdown(fd, SHUT_WR);
+	buf_release(&out);
+	close(fd);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GAIT_REPLAY_NODE_WORKER_H
+#define GAIT_REPLAY_NODE_WORKER_H
+
+#include "replay/node_background.h"
+#include "replay/node_pass.h"
+#include "replay/node_serve.h"
+
+struct service;
+
+/* Connections that have not said yet what they are, the oldest first. */
+struct newcomers {
+	struct newcomer *first;
+	size_t count;
+};
+
+/*
+ * A thread of the service: an epoll loop. A pass takes what is ready, serves it as
+ * far as it goes, and ends with the ops that its requests share.
+ */
+struct worker {
+	struct executor exec;
+	struct service *service;
+	uint32_t index;
+	pthread_t thread;
+	bool running;
+	int epoll_fd;
+	struct source listener, mail_event;
+	struct stack mail; /* of conn */
+	struct newcomers newcomers;
+	char *received; /* NODE_RECEIVE_BYTES: what came in, never looked at */
+	struct reading reading;
+	struct pass pass;
+	struct sleepers sleepers;
+	struct background_queue background;
+	struct active_pool actives;
+	struct own_cost own;
+	struct spool_writer rows;
+	int64_t user_ns, kernel_ns; /* CPU of the thread, once it has ended */
+};
+
+/* Descriptors, buffers, no thread yet. 0 or -errno. */
+int worker_init(struct worker *w, struct service *service, uint32_t index);
+int worker_start(struct worker *w);
+
+/* Wakes it from its sleep. From any thread. */
+void worker_wake(struct worker *w);
+
+/* Waits for its end, which the service's `stopping` brings about. */
+void worker_join(struct worker *w);
+
+/* Once it has ended: who has come to it and said nothing yet may be the next client. */
+void worker_pass_newcomers(struct worker *w);
+void worker_release(struct worker *w);
+
+/* Registers a socket, or changes what is waited for; 0 events: no longer. */
+void worker_watch(struct worker *w, struct source *source, uint32_t old_events,
+		  uint32_t new_events);
+
+#endif

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "replay/replay.h"
+
+#include "base/clock.h"
+#include "probe/probe.h"
+#include "replay/client.h"
+#include "replay/client_session.h"
+#include "replay/local.h"
+#include "replay/pace.h"
+#include "replay/run.h"
+#include "trace/trace.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define START_LEAD_NS (200 * NS_PER_MS) /* from START to due_ns 0 */
+#define PUMP_MS 20			/* how often the plan is topped up */
+
+struct replay {
+	const struct replay_opts *opts;
+	struct replay_result *result;
+	struct trace *trace;
+	struct plan plan;
+	struct local_node *local;
+	struct probe_guard *guard;
+	struct run *run;
+	struct client_session *session;
+	struct client *client;
+	int64_t anchor_ns;
+	bool one_clock;
+	struct ledger node_ledger;
+	struct wire_usage usage;
+	/* since the last progress */
+	int64_t progress_ns;
+	uint64_t progress_sent;
+};
+
+static int refuse_edited(const struct replay *r, struct err *err)
+{
+	unsigned edited = trace_edited_tables(r->trace);
+
+	for (int t = 0; t < TABLE_COUNT && !r->opts->accept_edited; t++) {
+		if (edited & 1u << t)
+			return err_set(err, EINVAL,
+				       "'%s/%s.csv' differs from what the manifest says: if it was "
+				       "edited on purpose, replay it with --accept-edited",
+				       r->opts->trace, tables[t].name);
+	}
+	return 0;
+}
+
+static int open_trace(struct replay *r, struct err *err)
+{
+	int ret = trace_open(r->opts->trace, TRACE_OPEN_VERIFY, &r->trace, err);
+
+	if (ret)
+		return ret;
+	r->result->trace_partial = trace_is_partial(r->trace);
+	return refuse_edited(r, err);
+}
+
+static int make_plan(struct replay *r, struct err *err)
+{
+	const char *wanted = r->opts->service;
+	int ret = plan_build(r->trace, &r->opts->plan, &r->plan, err);
+
+	if (ret)
+		return ret;
+	r->result->planned = r->plan.requests_count;
+	if (wanted && strcmp(wanted, r->plan.service.name))
+		return err_set(err, ENOENT, "the service to replay is '%s', not '%s'",
+			       r->plan.service.name, wanted);
+	return 0;
+}
+
+static int start_local(struct replay *r, struct err *err)
+{
+	const struct local_opts opts = { r->opts->directory, r->opts->attribution };
+
+	return r->opts->host ? 0 : local_node_start(&opts, &r->local, err);
+}
+
+/* After the local node, which has a probe of its own; before there are threads. */
+static int start_probe(struct replay *r, struct err *err)
+{
+	struct err why = { "" };
+
+	if (!r->opts->attribution)
+		return 0;
+	if (probe_guard_new(&r->guard, &why)) {
+		r->guard = NULL;
+		snprintf(r->result->unattributed, sizeof(r->result->unattributed), "%.255s",
+			 why.text);
+	}
+	return 0;
+}
+
+/* Early, so that nobody waits for a replay that cannot be written. */
+static int refuse_existing(struct replay *r, struct err *err)
+{
+	struct trace *existing = NULL;
+
+	if (r->opts->replace || trace_open(r->opts->run, 0, &existing, NULL))
+		return 0;
+	trace_free(existing);
+	return err_set(err, EEXIST, "there is a trace '%s' already: --force replaces it",
+		       r->opts->run);
+}
+
+/* Late, so that an older run is not replaced by nothing. */
+static int create_run(struct replay *r, struct err *err)
+{
+	unsigned flags = r->opts->replace ? TRACE_WRITER_REPLACE : 0;
+
+	return run_new(r->opts->run, flags, &r->plan, r->trace, &r->run, err);
+}
+
+static int open_session(struct replay *r, struct err *err)
+{
+	const char *host = r->local ? LOCAL_HOST : r->opts->host;
+	uint16_t port = r->local ? local_node_port(r->local) : r->opts->port;
+	struct manifest_host here;
+	int ret = client_session_open(host, port, r->opts->interrupted, &r->session, err);
+
+	if (ret)
+		return ret;
+	manifest_host_here(&here);
+	r->one_clock = !strcmp(here.boot_id, client_session_node(r->session)->host.boot_id);
+	return client_session_prepare(r->session, &r->plan, r->opts->plan.batching, err);
+}
+
+/* On one CPU spinning would only take it from the node. */
+static bool may_spin(void)
+{
+	cpu_set_t cpus;
+
+	return sched_getaffinity(0, sizeof(cpus), &cpus) || CPU_COUNT(&cpus) > 1;
+}
+
+static int open_client(struct replay *r, struct err *err)
+{
+	const struct wire_hello *node = client_session_node(r->session);
+	struct client_setup setup = {
+		.plan = &r->plan,
+		.timeout_ns = r->opts->timeout_ns,
+		.spin_ns = r->opts->spin && may_spin() ? PACE_SPIN_NS : 0,
+		.slots = r->guard ? probe_guard_slots(r->guard) : NULL,
+	};
+	int ret;
+
+	memcpy(setup.token, node->token, sizeof(setup.token));
+	client_session_address(r->session, &setup.address, &setup.address_bytes);
+	ret = client_new(&setup, &r->client, err);
+	return ret ? ret : client_connect(r->client, err);
+}
+
+/* With one clock both sides get the same anchor; else the node counts from when START comes. */
+static int start(struct replay *r, struct err *err)
+{
+	struct wire_start start = { .relative = !r->one_clock };
+	int ret;
+
+	r->anchor_ns = clock_now_ns() + START_LEAD_NS;
+	r->progress_ns = r->anchor_ns;
+	start.anchor_ns = r->one_clock ? r->anchor_ns : START_LEAD_NS;
+	ret = client_session_start(r->session, &start, err);
+	return ret ? ret : client_start(r->client, r->anchor_ns, err);
+}
+
+static int compare_ns(const void *a, const void *b)
+{
+	const int64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* Of the requests sent since the last time. */
+static int64_t recent_late_p99(struct replay *r, uint64_t sent)
+{
+	uint64_t count = sent - r->progress_sent;
+	const uint32_t *order = client_sent(r->client) + r->progress_sent;
+	const struct client_fact *facts = client_facts(r->client);
+	int64_t *late = malloc((count + 1) * sizeof(*late)), p99 = 0;
+
+	r->progress_sent = sent;
+	for (uint64_t i = 0; i < count && late; i++)
+		late[i] = facts[order[i]].sent_ns - facts[order[i]].intended_ns;
+	if (count && late) {
+		qsort(late, count, sizeof(*late), compare_ns);
+		p99 = late[(count * 99 - 1) / 100];
+	}
+	free(late);
+	return p99;
+}
+
+static void tell_progress(struct replay *r)
+{
+	struct replay_progress progress = { .planned = r->plan.requests_count,
+					    .duration_ns = r->plan.duration_ns };
+	struct client_progress now;
+
+	if (!r->opts->progress || clock_now_ns() < r->progress_ns + NS_PER_SEC)
+		return;
+	r->progress_ns = clock_now_ns();
+	client_progress(r->client, &now);
+	progress.sent = now.sent;
+	progress.answered = now.answered;
+	progress.failed = now.failed;
+	progress.elapsed_ns = r->progress_ns - r->anchor_ns;
+	progress.late_p99_ns = recent_late_p99(r, now.sent);
+	r->opts->progress(r->opts->progress_arg, &progress);
+}
+
+/* Keeps the plan ahead until the client is done. */
+static int drive(struct replay *r, struct err *err)
+{
+	struct pollfd polls[] = { { .fd = client_session_fd(r->session), .events = POLLIN },
+				  { .fd = client_done_fd(r->client), .events = POLLIN } };
+	int ret = 0;
+
+	while (!ret && !polls[1].revents) {
+		if (*r->opts->interrupted)
+			client_stop(r->client);
+		ret = client_session_pump(r->session, &polls[0].events, err);
+		tell_progress(r);
+		if (!ret && poll(polls, 2, PUMP_MS) < 0)
+			polls[1].revents = 0;
+	}
+	client_stop(r->client);
+	client_join(r->client);
+	return ret;
+}
+
+static int fetch(struct replay *r, struct err *err)
+{
+	const struct client_session_sink sink = { run_take_row, run_take_oprow, r->run,
+						  &r->node_ledger, &r->usage };
+
+	return client_session_fetch(r->session, &sink, err);
+}
+
+/* From here on there is a run to write, whatever happens. */
+static void replay_requests(struct replay *r)
+{
+	struct replay_result *result = r->result;
+	struct err err = { "" };
+	int ret = drive(r, &err);
+	bool interrupted = *r->opts->interrupted;
+
+	if (!ret)
+		ret = fetch(r, &err);
+	if (interrupted)
+		snprintf(result->failure, sizeof(result->failure),
+			 "interrupted; '%s' holds what was replayed up to then", r->opts->run);
+	else if (ret)
+		snprintf(result->failure, sizeof(result->failure), "%s", err.text);
+}
+
+static void fill_hosts(const struct replay *r, struct manifest *m)
+{
+	m->hosts[m->hosts_count] = client_session_node(r->session)->host;
+	m->hosts[m->hosts_count++].host_id = 1;
+	if (r->one_clock) {
+		m->hosts[0].realtime_offset_end_ns = clock_realtime_offset_ns();
+		return;
+	}
+	manifest_host_here(&m->hosts[m->hosts_count]);
+	m->hosts[m->hosts_count++].host_id = 2; /* the client's */
+}
+
+static void fill_origin(const struct replay *r, struct manifest *m)
+{
+	const struct manifest *origin = trace_manifest(r->trace);
+
+	snprintf(m->origin, sizeof(m->origin), "%s", r->opts->trace);
+	memcpy(m->demand_method, origin->demand_method, sizeof(m->demand_method));
+	memcpy(m->origin_sha256, origin->tables[TABLE_REQUESTS].sha256,
+	       sizeof(m->origin_sha256));
+}
+
+static void fill_ledger(const struct replay *r, struct ledger *ledger)
+{
+	struct probe_losses losses = { 0 };
+
+	ledger_merge(ledger, &r->plan.ledger);
+	ledger_merge(ledger, &r->node_ledger);
+	client_count(r->client, ledger);
+	if (r->guard)
+		probe_guard_losses(r->guard, &losses);
+	ledger->count[LG_PROBE_MISSES] += losses.misses;
+	ledger->count[LG_TABLE_EDITED] +=
+		(uint64_t)__builtin_popcount(trace_edited_tables(r->trace));
+	/* run_finish() counts the rows it writes */
+	ledger->count[LG_REQUESTS] = ledger->count[LG_CONNECTIONS] = 0;
+	ledger->count[LG_OPS] = ledger->count[LG_BACKGROUND_OPS] = 0;
+}
+
+static void fill_manifest(const struct replay *r, struct manifest *m)
+{
+	const struct wire_hello *node = client_session_node(r->session);
+	time_t seconds = time(NULL) - (clock_now_ns() - r->anchor_ns) / NS_PER_SEC;
+	struct tm utc;
+
+	m->schema_major = TRACE_SCHEMA_MAJOR;
+	m->schema_minor = TRACE_SCHEMA_MINOR;
+	snprintf(m->tool, sizeof(m->tool), "gait " GAIT_VERSION);
+	snprintf(m->source, sizeof(m->source), "replay");
+	gmtime_r(&seconds, &utc);
+	strftime(m->started_at, sizeof(m->started_at), "%Y-%m-%dT%H:%M:%SZ", &utc);
+	m->start_monotonic_ns = r->one_clock ? r->anchor_ns : r->usage.anchor_ns;
+	m->duration_ns = clock_now_ns() - r->anchor_ns;
+	m->work_per_ms = node->work_per_ms;
+	snprintf(m->batching, sizeof(m->batching), "%s",
+		 r->opts->plan.batching == PLAN_BATCHING_LIVE ? "live" : "recorded");
+	m->service_user_ns = r->usage.user_ns;
+	m->service_kernel_ns = r->usage.kernel_ns;
+	m->probe_overhead_ns_per_request = TRACE_NONE;
+	snprintf(m->attribution, sizeof(m->attribution), "%s", node->attribution ? "ebpf" : "none");
+	fill_hosts(r, m);
+	fill_origin(r, m);
+	fill_ledger(r, &m->ledger);
+}
+
+/* The first reason not to believe the run, into its manifest. */
+static void judge(const struct replay_result *result, struct manifest *m)
+{
+	unsigned long long overtaken = m->ledger.count[LG_PLAN_OVERTAKEN];
+	double late_percent = 100 * result->summary.late_share;
+	char *verdict = m->verdict;
+	size_t size = sizeof(m->verdict);
+
+	if (result->failure[0])
+		snprintf(verdict, size, "INVALID because it was cut short: %.200s",
+			 result->failure);
+	else if (overtaken)
+		snprintf(verdict, size, "INVALID because %llu requests came to the node before "
+			 "their plan", overtaken);
+	else if (late_percent > 100 * BREAKDOWN_LATE_SHARE_MAX)
+		snprintf(verdict, size, "INVALID because late sending is %.1f%% of the time of the "
+			 "slowest 1%% of requests", late_percent);
+	else if (!m->ledger.count[LG_ANSWERED])
+		snprintf(verdict, size, "INVALID because no request was answered");
+}
+
+static int write_run(struct replay *r, struct err *err)
+{
+	struct replay_result *result = r->result;
+	struct run_result facts = {
+		.facts = client_facts(r->client),
+		.sent = client_sent(r->client),
+		.client_anchor_ns = r->anchor_ns,
+		.node_anchor_ns = r->one_clock ? r->anchor_ns : r->usage.anchor_ns,
+		.one_clock = r->one_clock,
+	};
+	struct client_progress progress;
+
+	client_progress(r->client, &progress);
+	facts.sent_count = progress.sent;
+	if (breakdown_summarise(facts.facts, r->plan.requests_count, &result->summary))
+		return err_errno(err, ENOMEM, "cannot sum up the run");
+	fill_manifest(r, &result->manifest);
+	judge(result, &result->manifest);
+	return run_finish(r->run, &facts, &result->manifest, err);
+}
+
+static void replay_release(struct replay *r)
+{
+	client_free(r->client);
+	client_session_free(r->session);
+	run_free(r->run);
+	probe_guard_free(r->guard);
+	local_node_free(r->local);
+	plan_release(&r->plan);
+	trace_free(r->trace);
+}
+
+int replay_run(const struct replay_opts *opts, struct replay_result *ret_result, struct err *err)
+{
+	static int (*const preparations[])(struct replay *r, struct err *err) = {
+		refuse_existing, open_trace,   make_plan,   start_local, start_probe,
+		open_session,	 open_client, create_run, start,
+	};
+	struct replay r = { .opts = opts,
+			    .result = ret_result,
+			    .usage = { .user_ns = TRACE_NONE, .kernel_ns = TRACE_NONE } };
+	int ret = 0;
+
+	memset(ret_result, 0, sizeof(*ret_result));
+	for (size_t i = 0; i < sizeof(preparations) / sizeof(preparations[0]) && !ret; i++)
+		ret = preparations[i](&r, err);
+	if (!ret) {
+		replay_requests(&r);
+		ret = write_run(&r, err);
+	}
+	replay_release(&r);
+	return ret;
+}
+
+void replay_result_release(struct replay_result *result)
+{
+	breakdown_summary_release(&result->summary);
+}

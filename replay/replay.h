@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GAIT_REPLAY_REPLAY_H
+#define GAIT_REPLAY_REPLAY_H
+
+#include "base/err.h"
+#include "replay/breakdown.h"
+#include "replay/plan.h"
+#include "trace/manifest.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A whole replay: a trace and a node in, a run out. docs/REPLAY.md says how it decides. */
+struct replay_progress {
+	uint64_t planned, sent, answered, failed;
+	int64_t late_p99_ns; /* of those sent since the last time */
+	int64_t elapsed_ns, duration_ns;
+};
+
+struct replay_opts {
+	const char *trace, *run; /* paths */
+	const char *host;	 /* of the node; NULL: one is started here */
+	uint16_t port;
+	const char *service;   /* that the node is for; NULL: whichever the trace has */
+	const char *directory; /* of the local node's files; NULL: its default */
+	struct plan_opts plan;
+	int64_t timeout_ns;
+	bool spin, attribution;
+	bool replace;	    /* a run of that name */
+	bool accept_edited; /* a trace that differs from its manifest */
+	const volatile sig_atomic_t *interrupted; /* how many signals came; the first one ends the sending */
+	void (*progress)(void *arg, const struct replay_progress *progress); /* each second, or NULL */
+	void *progress_arg;
+};
+
+struct replay_result {
+	struct manifest manifest; /* of the run; with its ledger and its verdict */
+	struct breakdown_summary summary;
+	uint64_t planned; /* requests */
+	bool trace_partial;
+	char unattributed[256]; /* why the client takes no stamps */
+	char failure[512];	/* the run was written but is cut short: why; else empty */
+};
+
+/*
+ * 0 when a run was written, however good (see verdict, failure); else nothing or
+ * part of one was, and err says why.
+ */
+int replay_run(const struct replay_opts *opts, struct replay_result *ret_result, struct err *err);
+void replay_result_release(struct replay_result *result);
+
+#endif

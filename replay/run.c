@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "replay/run.h"
+
+#include "replay/breakdown.h"
+#include "replay/idmap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SPOOL_BUFFER_BYTES (1 << 20)
+
+struct run {
+	struct trace_writer *writer;
+	const struct plan *plan;
+	struct trace *origin;
+	const char *path;
+	struct idmap requests; /* request_id -> plan->requests */
+	uint64_t *classes;     /* class_id of each request */
+	uint16_t *threads;     /* of the node, 1..; 0: not known */
+	int rows_fd;	       /* struct wire_row of request i at i * sizeof */
+	FILE *oprows;	       /* struct wire_oprow, as they came */
+	uint64_t shared_calls; /* oprows of calls that may have several */
+	struct run_result result;
+	struct ledger *ledger;
+};
+
+/* A file that has no name: it goes when it is closed. */
+static int open_spool(const char *directory, struct err *err)
+{
+	char name[4096];
+	int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	if (fd >= 0)
+		return fd;
+	snprintf(name, sizeof(name), "%s/spool-XXXXXX", directory);
+	fd = mkostemp(name, O_CLOEXEC);
+	if (fd < 0)
+		return err_errno(err, errno, "cannot keep rows in '%s'", directory);
+	unlink(name);
+	return fd;
+}
+
+static int open_spools(struct run *run, struct err *err)
+{
+	int fd = open_spool(run->path, err);
+
+	if (fd < 0)
+		return fd;
+	run->rows_fd = fd;
+	fd = open_spool(run->path, err);
+	if (fd < 0)
+		return fd;
+	run->oprows = fdopen(fd, "w+");
+	if (!run->oprows) {
+		close(fd);
+		return err_errno(err, ENOMEM, "cannot keep rows");
+	}
+	setvbuf(run->oprows, NULL, _IOFBF, SPOOL_BUFFER_BYTES);
+	return 0;
+}
+
+static int index_requests(struct run *run, struct err *err)
+{
+	const struct plan *plan = run->plan;
+
+	run->classes = calloc(plan->requests_count + 1, sizeof(*run->classes));
+	run->threads = calloc(plan->requests_count + 1, sizeof(*run->threads));
+	if (!run->classes || !run->threads || idmap_init(&run->requests, plan->requests_count))
+		return err_errno(err, ENOMEM, "cannot hold %zu requests", plan->requests_count);
+	for (size_t i = 0; i < plan->requests_count; i++)
+		idmap_put(&run->requests, plan->requests[i].request_id, (uint32_t)i);
+	return 0;
+}
+
+int run_new(const char *path, unsigned flags, const struct plan *plan, struct trace *origin,
+	    struct run **ret_run, struct err *err)
+{
+	struct run *run = calloc(1, sizeof(*run));
+	int ret;
+
+	if (!run)
+		return err_errno(err, ENOMEM, "cannot write '%s'", path);
+	*run = (struct run){ .plan = plan, .origin = origin, .path = path, .rows_fd = -1 };
+	ret = trace_writer_new(path, flags | TRACE_WRITER_RUN, &run->writer, err);
+	if (!ret)
+		ret = open_spools(run, err);
+	if (!ret)
+		ret = index_requests(run, err);
+	if (ret)
+		run_free(run);
+	else
+		*ret_run = run;
+	return ret;
+}
+
+void run_free(struct run *run)
+{
+	if (!run)
+		return;
+	if (run->rows_fd >= 0)
+		close(run->rows_fd);
+	if (run->oprows)
+		fclose(run->oprows);
+	trace_writer_free(run->writer);
+	idmap_release(&run->requests);
+	free(run->classes);
+	free(run->threads);
+	free(run);
+}
+
+static int spool_failed(const struct run *run, struct err *err)
+{
+	return err_errno(err, errno ? errno : EIO,
+			 "cannot keep the node's rows in '%s'; what was written so far is kept",
+			 run->path);
+}
+
+/* Rows of requests that are not in the plan cannot be: they are passed over. */
+int run_take_row(void *arg, const struct wire_row *row, struct err *err)
+{
+	struct run *run = arg;
+	uint32_t i = idmap_get(&run->requests, row->request_id);
+
+	if (i == IDMAP_NONE)
+		return 0;
+	run->threads[i] = (uint16_t)(row->thread + 1);
+	errno = 0;
+	if (pwrite(run->rows_fd, row, sizeof(*row), (off_t)i * (off_t)sizeof(*row)) !=
+	    sizeof(*row))
+		return spool_failed(run, err);
+	return 0;
+}
+
+int run_take_oprow(void *arg, const struct wire_oprow *row, struct err *err)
+{
+	struct run *run = arg;
+
+	run->shared_calls += (row->flags & OPF_SHARED) != 0;
+	if (fwrite(row, sizeof(*row), 1, run->oprows) != 1)
+		return spool_failed(run, err);
+	return 0;
+}
+
+/* Any row of a trace's tables that are copied. */
+union any_row {
+	struct row_service service;
+	struct row_connection connection;
+	struct row_class class;
+	struct row_target target;
+	struct row_request request;
+};
+
+/* Calls fn with each row; fn may change it. */
+typedef int (*row_fn)(struct run *run, enum trace_table table, union any_row *row, struct err *err);
+
+static int each_row(struct run *run, enum trace_table table, row_fn fn, struct err *err)
+{
+	struct trace_reader *reader = NULL;
+	union any_row row;
+	int ret = trace_reader_new(run->origin, table, &reader, err);
+
+	while (!ret) {
+		ret = trace_reader_next(reader, &row, err);
+		if (ret <= 0)
+			break;
+		ret = fn(run, table, &row, err);
+	}
+	trace_reader_free(reader);
+	return ret;
+}
+
+static int copy_row(struct run *run, enum trace_table table, union any_row *row, struct err *err)
+{
+	return trace_write(run->writer, table, row, err);
+}
+
+static int copy_service(struct run *run, enum trace_table table, union any_row *row,
+			struct err *err)
+{
+	row->service.host_id = 1; /* the node */
+	return copy_row(run, table, row, err);
+}
+
+/* The work in the run's ops is what was done: nothing is left to scale. */
+static int copy_class(struct run *run, enum trace_table table, union any_row *row, struct err *err)
+{
+	row->class.demand_ppm = 1000000;
+	return copy_row(run, table, row, err);
+}
+
+static int copy_connection(struct run *run, enum trace_table table, union any_row *row,
+			   struct err *err)
+{
+	run->ledger->count[LG_CONNECTIONS]++;
+	return copy_row(run, table, row, err);
+}
+
+static int note_class(struct run *run, enum trace_table table, union any_row *row, struct err *err)
+{
+	uint32_t i = idmap_get(&run->requests, row->request.request_id);
+
+	if (i != IDMAP_NONE)
+		run->classes[i] = row->request.class_id;
+	return 0;
+}
+
+static int copy_origin(struct run *run, struct err *err)
+{
+	static const struct {
+		enum trace_table table;
+		row_fn fn;
+	} copies[] = {
+		{ TABLE_SERVICES, copy_service }, { TABLE_CONNECTIONS, copy_connection },
+		{ TABLE_CLASSES, copy_class },	  { TABLE_TARGETS, copy_row },
+		{ TABLE_REQUESTS, note_class },
+	};
+	int ret = 0;
+
+	for (size_t i = 0; i < sizeof(copies) / sizeof(copies[0]) && !ret; i++)
+		ret = each_row(run, copies[i].table, copies[i].fn, err);
+	return ret;
+}
+
+/* A stamp of one side as a time of the run. */
+static int64_t since(int64_t anchor_ns, int64_t stamp_ns)
+{
+	return stamp_ns && anchor_ns ? stamp_ns - anchor_ns : TRACE_NONE;
+}
+
+static int64_t at_node(const struct run *run, int64_t stamp_ns)
+{
+	return since(run->result.node_anchor_ns, stamp_ns);
+}
+
+static int64_t at_client(const struct run *run, int64_t stamp_ns)
+{
+	return since(run->result.client_anchor_ns, stamp_ns);
+}
+
+/* "ENOSPC" */
+static const char *errno_name(uint32_t status)
+{
+	const char *name = strerrorname_np((int)status);
+
+	return name ? name : "failed";
+}
+
+static int write_request(struct run *run, uint32_t i, const struct wire_row *node, struct err *err)
+{
+	const struct plan_request *planned = &run->plan->requests[i];
+	const struct client_fact *fact = &run->result.facts[i];
+	struct row_request row = {
+		.request_id = planned->request_id,
+		.class_id = run->classes[i],
+		.service_id = run->plan->service.service_id,
+		.connection_id = planned->connection_id,
+		.thread_id = run->threads[i],
+		.after_request = planned->after_request,
+		.think_ns = planned->after_request ? planned->think_ns : TRACE_NONE,
+		.confidence = 100,
+		.arrival_ns = at_node(run, node->arrival_ns),
+		.read_ns = at_node(run, node->read_ns),
+		.write_ns = at_node(run, node->write_ns),
+		.end_ns = at_node(run, node->end_ns),
+		.request_bytes = planned->request_bytes,
+		.response_bytes = node->request_id ? node->response_bytes : 0,
+		.intended_ns = at_client(run, fact->intended_ns),
+		.sent_ns = at_client(run, fact->sent_ns),
+		.received_ns = at_client(run, fact->received_ns),
+		.outcome = fact->settled ? fact->outcome : OUTCOME_ERROR,
+	};
+
+	if (node->status)
+		snprintf(row.status, sizeof(row.status), "%s", errno_name(node->status));
+	run->ledger->count[LG_REQUESTS]++;
+	return trace_write(run->writer, TABLE_REQUESTS, &row, err);
+}
+
+static int write_latency(struct run *run, uint32_t i, const struct wire_row *node, struct err *err)
+{
+	const struct client_fact *fact = &run->result.facts[i];
+	struct row_latency row = {
+		.request_id = node->request_id,
+		.service_id = run->plan->service.service_id,
+		.total_ns = node->total_ns,
+		.unattributed_ns = node->unattributed_ns,
+	};
+	int ret = 0;
+
+	memcpy(row.ns, node->ns, sizeof(row.ns));
+	if (node->request_id)
+		ret = trace_write(run->writer, TABLE_LATENCY, &row, err);
+	if (ret || !fact->received_ns)
+		return ret;
+	breakdown_client(fact, node->request_id ? node : NULL, run->result.one_clock, &row);
+	row.request_id = run->plan->requests[i].request_id;
+	return trace_write(run->writer, TABLE_LATENCY, &row, err);
+}
+
+/* A request the node had no row for reads as zeros: a hole in the file, or its end. */
+static int write_joined(struct run *run, uint32_t i, struct err *err)
+{
+	struct wire_row node = { 0 };
+	int ret;
+
+	if (pread(run->rows_fd, &node, sizeof(node), (off_t)i * (off_t)sizeof(node)) < 0)
+		return spool_failed(run, err);
+	ret = write_request(run, i, &node, err);
+	return ret ? ret : write_latency(run, i, &node, err);
+}
+
+static int write_requests(struct run *run, struct err *err)
+{
+	const struct run_result *result = &run->result;
+	int ret = 0;
+
+	for (uint64_t n = 0; n < result->sent_count && !ret; n++)
+		ret = write_joined(run, result->sent[n], err);
+	for (uint32_t i = 0; i < run->plan->requests_count && !ret; i++) {
+		if (!result->facts[i].sent_ns)
+			ret = write_joined(run, i, err);
+	}
+	return ret;
+}
+
+static int write_op(struct run *run, const struct wire_oprow *op, struct err *err)
+{
+	uint32_t i = idmap_get(&run->requests, op->request_id);
+	struct row_op row = {
+		.op_id = op->call_id,
+		.request_id = op->request_id,
+		.after_reply = op->after_reply,
+		.kind = op->kind,
+		.service_id = run->plan->service.service_id,
+		.thread_id = i == IDMAP_NONE ? 0 : run->threads[i],
+		.start_ns = at_node(run, op->start_ns),
+		.elapsed_ns = (uint64_t)op->elapsed_ns,
+		.cpu_ns = (uint64_t)op->cpu_ns,
+		.work = op->work,
+		.bytes = op->bytes,
+		.offset = op->offset,
+		.target_id = op->target_id,
+		.flags = op->flags,
+	};
+
+	run->ledger->count[op->request_id ? LG_OPS : LG_BACKGROUND_OPS]++;
+	return trace_write(run->writer, TABLE_OPS, &row, err);
+}
+
+/* The first row of a call is its op, the further ones are the op's further owners. */
+static int write_oprow(struct run *run, struct idmap *calls, const struct wire_oprow *op,
+		       struct err *err)
+{
+	struct row_op_request owner = { op->call_id, op->request_id };
+
+	if (!(op->flags & OPF_SHARED))
+		return write_op(run, op, err);
+	if (idmap_get(calls, op->call_id) != IDMAP_NONE)
+		return trace_write(run->writer, TABLE_OP_REQUESTS, &owner, err);
+	idmap_put(calls, op->call_id, 0);
+	return write_op(run, op, err);
+}
+
+static int write_ops(struct run *run, struct err *err)
+{
+	struct wire_oprow op;
+	struct idmap calls;
+	int ret = 0;
+
+	if (idmap_init(&calls, run->shared_calls))
+		return err_errno(err, ENOMEM, "cannot hold the shared operations");
+	errno = 0;
+	if (fseek(run->oprows, 0, SEEK_SET)) /* flushes, so that this is where a full disk shows */
+		ret = spool_failed(run, err);
+	while (!ret && fread(&op, sizeof(op), 1, run->oprows) == 1)
+		ret = write_oprow(run, &calls, &op, err);
+	idmap_release(&calls);
+	return ret;
+}
+
+int run_finish(struct run *run, const struct run_result *result, struct manifest *m,
+	       struct err *err)
+{
+	int ret;
+
+	run->result = *result;
+	run->ledger = &m->ledger;
+	ret = copy_origin(run, err);
+	if (!ret)
+		ret = write_requests(run, err);
+	if (!ret)
+		ret = write_ops(run, err);
+	return ret ? ret : trace_writer_finish(run->writer, m, err);
+}

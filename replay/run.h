@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GAIT_REPLAY_RUN_H
+#define GAIT_REPLAY_RUN_H
+
+#include "base/err.h"
+#include "replay/client_fact.h"
+#include "replay/plan.h"
+#include "replay/wire.h"
+#include "trace/trace.h"
+
+/*
+ * Writes RUN.gait: joins what the client knows of each request with what the node
+ * tells of it. The node's rows are spooled to unlinked files in the run's directory
+ * as they come, so memory does not grow with them.
+ *
+ * services, connections, classes and targets are those of the trace that was
+ * replayed; requests come in the order of sending, those never sent last.
+ */
+struct run;
+
+/* `flags` are of trace_writer_new(); plan and origin are lent until run_free(). */
+int run_new(const char *path, unsigned flags, const struct plan *plan, struct trace *origin,
+	    struct run **ret_run, struct err *err);
+void run_free(struct run *run);
+
+/* A struct run is the argument of both: they go into a struct client_session_sink. */
+int run_take_row(void *run, const struct wire_row *row, struct err *err);
+int run_take_oprow(void *run, const struct wire_oprow *row, struct err *err);
+
+struct run_result {
+	const struct client_fact *facts; /* as plan->requests */
+	const uint32_t *sent;		 /* the first ones are in the order of sending */
+	uint64_t sent_count;
+	int64_t client_anchor_ns, node_anchor_ns; /* when due_ns was 0, by each side's clock */
+	bool one_clock;
+};
+
+/* Writes all tables and the manifest, whose ledger gets the numbers of rows. */
+int run_finish(struct run *run, const struct run_result *result, struct manifest *m,
+	       struct err *err);
+
+#endif
