@@ -173,20 +173,6 @@ uint64_t hist_round(uint64_t value)
 	return value_of(place.block, place.bucket);
 }
 
-uint64_t hist_count_up_to(const struct hist *hist, uint64_t value)
-{
-	struct place place = place_of(value);
-	uint64_t seen = 0;
-
-	for (unsigned b = 0; b <= place.block; b++) {
-		unsigned end = b < place.block ? HIST_BLOCK_BUCKETS : place.bucket + 1;
-
-		for (unsigned i = 0; hist->blocks[b] && i < end; i++)
-			seen += hist->blocks[b][i];
-	}
-	return seen;
-}
-
 uint64_t hist_count(const struct hist *hist)
 {
 	return hist->count;

@@ -49,9 +49,6 @@ uint64_t hist_value_at_percentile(const struct hist *hist, double percentile);
 /* The middle of a value's bucket: equal for values that the histogram cannot tell apart. */
 uint64_t hist_round(uint64_t value);
 
-/* How many values lie in buckets up to the one of `value`, that one included. */
-uint64_t hist_count_up_to(const struct hist *hist, uint64_t value);
-
 uint64_t hist_count(const struct hist *hist);
 uint64_t hist_min(const struct hist *hist); /* 0 when empty */
 uint64_t hist_max(const struct hist *hist);

@@ -181,11 +181,6 @@ const struct json *json_at(const struct json *array, size_t i)
 	return (const struct json *)json_array_get(as_jansson(array), i);
 }
 
-bool json_holds_members(const struct json *json)
-{
-	return json_is_object(as_jansson(json));
-}
-
 bool json_holds_items(const struct json *json)
 {
 	return json_is_array(as_jansson(json));

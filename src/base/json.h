@@ -49,8 +49,7 @@ int json_get_text(const struct json *object, const char *key, const char *fallba
 int json_get_int(const struct json *object, const char *key, int64_t fallback, int64_t *ret_value);
 size_t json_length(const struct json *array);
 const struct json *json_at(const struct json *array, size_t i);
-bool json_holds_members(const struct json *json); /* an object */
-bool json_holds_items(const struct json *json);	  /* an array */
+bool json_holds_items(const struct json *json); /* is an array */
 
 /* Takes NULL. */
 void json_free(struct json *json);
