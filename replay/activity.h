@@ -41,8 +41,8 @@ struct reading {
 /*
  * What the thread did from a message's arrival until it had read it: for others,
  * and on waking up for it and reading it. `arrived` are its counters at the
- * arrival; NULL when nobody took them: then only a time within the last sleep or
- * later is known well enough, and before it nothing is claimed.
+ * arrival; NULL when nobody took them: then the time before the last sleep is known
+ * by its length only. Both sum to the time since the arrival.
  */
 void reading_split(const struct reading *r, int64_t arrival_ns, const uint64_t *arrived,
 		   int64_t ret_unread[TS_COUNT], int64_t ret_own[TS_COUNT]);

@@ -8,9 +8,9 @@
 enum { WAY_SENT, WAY_TX, WAY_ARRIVAL, WAY_END, WAY_BACK, WAY_RECEIVED, WAY_COUNT };
 
 static const enum subsystem way_rows[WAY_COUNT] = {
-	[WAY_SENT] = SUB_CLIENT_LATE,	 [WAY_TX] = SUB_CLIENT_SEND,
-	[WAY_ARRIVAL] = SUB_NET_WIRE,	 [WAY_END] = SUB_CALL,
-	[WAY_BACK] = SUB_NET_WIRE,	 [WAY_RECEIVED] = SUB_CLIENT_RECEIVE,
+	[WAY_SENT] = SUB_CLIENT_LATE, [WAY_TX] = SUB_CLIENT_SEND,
+	[WAY_ARRIVAL] = SUB_NET_WIRE, [WAY_END] = SUB_CALL,
+	[WAY_BACK] = SUB_NET_WIRE,    [WAY_RECEIVED] = SUB_CLIENT_RECEIVE,
 };
 
 static int64_t within(int64_t value, int64_t low, int64_t high)
@@ -22,9 +22,9 @@ static void cut_way(const struct client_fact *fact, const struct wire_row *row,
 		    struct row_latency *latency)
 {
 	const int64_t way[WAY_COUNT] = {
-		[WAY_SENT] = fact->sent_ns,    [WAY_TX] = fact->tx_ns,
+		[WAY_SENT] = fact->sent_ns,	 [WAY_TX] = fact->tx_ns,
 		[WAY_ARRIVAL] = row->arrival_ns, [WAY_END] = row->end_ns,
-		[WAY_BACK] = fact->arrival_ns, [WAY_RECEIVED] = fact->received_ns,
+		[WAY_BACK] = fact->arrival_ns,	 [WAY_RECEIVED] = fact->received_ns,
 	};
 	int64_t at = fact->intended_ns;
 

@@ -18,7 +18,8 @@
 
 #define BUFFER_BYTES 65536
 #define EVENTS_MAX 256
-#define RELEASE_MAX 64 /* requests sent before looking for replies again */
+#define RELEASE_MAX 64	  /* requests sent before looking for replies again */
+#define CONNECTING_MAX 32 /* a node has room for 64 that have not said yet what they are */
 #define CONNECT_TIMEOUT_NS (10 * NS_PER_SEC)
 #define OPEN_EARLY_NS (500 * NS_PER_MS)
 #define STOP_GRACE_NS (2 * NS_PER_SEC)
@@ -123,7 +124,8 @@ int client_new(const struct client_setup *setup, struct client **ret_client, str
 		ret = open_descriptors(c);
 	if (ret) {
 		client_free(c);
-		return err_errno(err, -ret, "cannot hold %zu requests", setup->plan->requests_count);
+		return err_errno(err, -ret, "cannot hold %zu requests",
+				 setup->plan->requests_count);
 	}
 	*ret_client = c;
 	return 0;
@@ -189,7 +191,7 @@ static bool opens_before_start(const struct client *c)
 {
 	const struct plan *plan = c->setup.plan;
 
-	return c->open_next < plan->connections_count &&
+	return c->connecting < CONNECTING_MAX && c->open_next < plan->connections_count &&
 	       plan->connections[c->open_next].first_due_ns <= CLIENT_OPEN_AHEAD_NS;
 }
 
@@ -197,14 +199,15 @@ int client_connect(struct client *c, struct err *err)
 {
 	int64_t give_up = clock_now_ns() + CONNECT_TIMEOUT_NS;
 
-	while (opens_before_start(c) && !c->failed)
-		client_conn_open(c, (uint32_t)c->open_next++);
-	while (c->connecting && !c->failed && clock_now_ns() < give_up)
-		handle_events(c, 10 * NS_PER_MS);
-	if (c->failed || c->connecting)
-		return err_errno(err, c->failed ? c->failed : ETIMEDOUT,
-				 "cannot open the data connections to the node");
-	return 0;
+	do {
+		while (opens_before_start(c) && !c->failed)
+			client_conn_open(c, (uint32_t)c->open_next++);
+		handle_events(c, c->connecting ? 10 * NS_PER_MS : 0);
+	} while (c->connecting && !c->failed && clock_now_ns() < give_up);
+	if (!c->failed && !c->connecting)
+		return 0;
+	return err_errno(err, c->failed ? c->failed : ETIMEDOUT,
+			 "cannot open the data connections to the node");
 }
 
 void client_note_sent(struct client *c, uint32_t request, int64_t now_ns)
@@ -307,11 +310,13 @@ static int64_t open_due(struct client *c, int64_t now_ns)
 	const struct plan *plan = c->setup.plan;
 
 	for (; c->open_next < plan->connections_count; c->open_next++) {
-		int64_t due = c->anchor_ns + plan->connections[c->open_next].first_due_ns -
-			      OPEN_EARLY_NS;
+		int64_t due =
+			c->anchor_ns + plan->connections[c->open_next].first_due_ns - OPEN_EARLY_NS;
 
 		if (due > now_ns)
 			return due;
+		if (c->connecting == CONNECTING_MAX)
+			return PACE_NEVER; /* an event comes first */
 		if (c->conns[c->open_next].state != CLIENT_CONN_UNOPENED)
 			continue;
 		client_conn_open(c, (uint32_t)c->open_next++);
@@ -354,7 +359,7 @@ static void fail_rest(struct client *c)
 		client_conn_fail(c, i, OUTCOME_ERROR);
 }
 
-/* A CPU that slept long wakes up slowly: it shall be awake, and have this code, for the first request. */
+/* A CPU that slept long wakes up slowly: it shall be awake, and have this code, by the start. */
 static void warm_up(struct client *c)
 {
 	const struct pace spin = { WARM_UP_NS };
@@ -369,14 +374,17 @@ static void *client_main(void *arg)
 	uint64_t one = 1;
 
 	pace_sharpen_thread();
-	warm_up(c);
 	if (c->setup.slots)
 		c->slot = probe_own_slot(c->setup.slots);
-	while (!is_done(c)) {
+	warm_up(c);
+	for (;;) {
 		int64_t due = release_due(c), now = clock_now_ns();
-		int64_t other = earlier(expire(c, now), earlier(open_due(c, now),
-								c->stop_ns ? c->stop_ns : PACE_NEVER));
+		int64_t other =
+			earlier(expire(c, now),
+				earlier(open_due(c, now), c->stop_ns ? c->stop_ns : PACE_NEVER));
 
+		if (is_done(c)) /* by a timeout, say: there is no event to come */
+			break;
 		wait_for_next(c, due, other);
 	}
 	fail_rest(c);

@@ -25,16 +25,17 @@
  * on it; what would have come later on it counts as unsent.
  */
 struct client_setup {
-	const struct plan *plan; /* lent */
+	const struct plan *plan;	 /* lent */
 	struct sockaddr_storage address; /* of the node's data port */
 	socklen_t address_bytes;
 	uint8_t token[WIRE_TOKEN_BYTES];
-	int64_t timeout_ns; /* of a request, from when it was due */
-	int64_t spin_ns;    /* before each due time; 0: no spinning */
+	int64_t timeout_ns;		 /* of a request, from when it was due */
+	int64_t spin_ns;		 /* before each due time; 0: no spinning */
 	const struct thread_slot *slots; /* for kernel stamps; NULL: none */
 };
 
-#define CLIENT_OPEN_AHEAD_NS 2000000000ll /* first requests within this are given a connection before the start */
+#define CLIENT_OPEN_AHEAD_NS \
+	2000000000ll /* first requests within this are given a connection before the start */
 
 struct client;
 

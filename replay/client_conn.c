@@ -58,7 +58,7 @@ void client_conn_fail(struct client *c, uint32_t index, enum outcome outcome)
 
 static void fail_with(struct client *c, uint32_t index, int error)
 {
-	if (c->conns[index].state != CLIENT_CONN_OPEN && !c->failed)
+	if (!c->failed)
 		c->failed = error;
 	client_conn_fail(c, index, error == ECONNREFUSED ? OUTCOME_REFUSED : OUTCOME_ERROR);
 }

@@ -39,7 +39,7 @@ struct client {
 	struct client_conn *conns; /* as plan->connections */
 	struct client_fact *facts; /* as plan->requests */
 	size_t facts_bytes;
-	uint32_t *sent, *released; /* orders of sending, and of having been due */
+	uint32_t *sent, *released;     /* orders of sending, and of having been due */
 	size_t released_count, oldest; /* released[oldest] may still be outstanding */
 	size_t open_next;	       /* connections are opened in their order */
 	size_t connecting;
@@ -47,7 +47,7 @@ struct client {
 	int64_t anchor_ns;
 	int64_t stop_ns; /* when to give up on what is outstanding; 0: not stopping */
 	int epoll_fd, wake_fd, done_fd;
-	int failed; /* errno of the first connection that could not be opened */
+	int failed; /* errno of the first connection that broke */
 	const struct thread_slot *slot;
 	char *buffer;
 	pthread_t thread;

@@ -48,8 +48,10 @@ static int on_hello(struct client_session *s, const struct wire_frame *frame, st
 	int ret = wire_get_hello(frame, &s->node, err);
 
 	if (!ret && s->node.version != WIRE_VERSION)
-		return err_set(err, EPROTO, "the node speaks version %u of the protocol, not %d: "
-			       "use the same gait on both sides", s->node.version, WIRE_VERSION);
+		return err_set(err, EPROTO,
+			       "the node speaks version %u of the protocol, not %d: "
+			       "use the same gait on both sides",
+			       s->node.version, WIRE_VERSION);
 	s->hello = !ret;
 	return ret;
 }
@@ -87,7 +89,8 @@ static int on_ledger(struct client_session *s, const struct wire_frame *frame, s
 	int ret = wire_get_ledger(frame, &entry, err);
 
 	if (!ret && s->sink)
-		wire_ledger_add(s->sink->ledger, &entry); /* a newer node's own entries are passed over */
+		wire_ledger_add(s->sink->ledger,
+				&entry); /* a newer node's own entries are passed over */
 	return ret;
 }
 
@@ -117,9 +120,9 @@ static int on_error(struct client_session *s, const struct wire_frame *frame, st
 
 static int (*const handlers[WIRE_TYPE_COUNT])(struct client_session *s,
 					      const struct wire_frame *frame, struct err *err) = {
-	[WIRE_HELLO] = on_hello,   [WIRE_READY] = on_ready, [WIRE_CREDIT] = on_credit,
-	[WIRE_ROW] = on_row,	   [WIRE_OPROW] = on_oprow, [WIRE_LEDGER] = on_ledger,
-	[WIRE_USAGE] = on_usage,   [WIRE_BYE] = on_bye,	    [WIRE_ERROR] = on_error,
+	[WIRE_HELLO] = on_hello, [WIRE_READY] = on_ready, [WIRE_CREDIT] = on_credit,
+	[WIRE_ROW] = on_row,	 [WIRE_OPROW] = on_oprow, [WIRE_LEDGER] = on_ledger,
+	[WIRE_USAGE] = on_usage, [WIRE_BYE] = on_bye,	  [WIRE_ERROR] = on_error,
 };
 
 static int handle_frame(struct client_session *s, const struct wire_frame *frame, struct err *err)
@@ -185,7 +188,8 @@ static int transmit(struct client_session *s, struct err *err)
 	ssize_t n;
 
 	if (buf_failed(&s->out))
-		return err_errno(err, -buf_failed(&s->out), "cannot hold what the node has to know");
+		return err_errno(err, -buf_failed(&s->out),
+				 "cannot hold what the node has to know");
 	if (!s->out.len)
 		return 0;
 	n = send(s->fd, s->out.data, s->out.len, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -271,8 +275,9 @@ static int connect_node(struct client_session *s, const char *host, uint16_t por
 	freeaddrinfo(list);
 	if (s->fd >= 0)
 		return 0;
-	return err_errno(err, -s->fd, "cannot reach the node at %s:%u (is `gait node` running there?)",
-			 host, port);
+	return err_errno(err, -s->fd,
+			 "cannot reach the node at %s:%u (is `gait node` running there?)", host,
+			 port);
 }
 
 static int greet(struct client_session *s, struct err *err)

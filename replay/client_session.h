@@ -37,8 +37,7 @@ void client_session_address(const struct client_session *s, struct sockaddr_stor
 int client_session_prepare(struct client_session *s, const struct plan *plan,
 			   enum plan_batching batching, struct err *err);
 
-int client_session_start(struct client_session *s, const struct wire_start *start,
-			 struct err *err);
+int client_session_start(struct client_session *s, const struct wire_start *start, struct err *err);
 
 /*
  * For a poll() loop: takes what has come, sends what the node has room for. Never

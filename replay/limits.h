@@ -28,6 +28,9 @@
 /* A client that takes nothing for so long has gone. */
 #define NODE_SEND_TIMEOUT_S 30
 
+/* How long a refused client is listened to, so that it can hear why. */
+#define NODE_LINGER_MS 1000
+
 /* One receive, one system call of a larger load, store or reply. */
 #define NODE_RECEIVE_BYTES 65536
 #define NODE_CALL_BYTES (16u << 20)

@@ -9,12 +9,31 @@
 /* Without a slot an interruption looks like own code; nothing of ours takes that long. */
 #define SELF_SEGMENT_MAX_NS (20 * NS_PER_US)
 
+/*
+ * Once in 100,000 switches the kernel side misses that a thread came back, and goes
+ * on charging the wait until the next one. Whoever reads here runs, but so must the
+ * reading go on, or the same time would count twice.
+ */
+static void follow_missed_switch(struct stamp *stamp, const struct thread_slot *slot)
+{
+	const volatile uint8_t *off_cpu = &slot->off_cpu;
+	int64_t since_ns = stamp->ns - (int64_t)slot->last_ns;
+	uint8_t off = *off_cpu;
+
+	if (!off || off > TS_COUNT || since_ns <= 0)
+		return;
+	stamp->counters[TS_USER] -= (uint64_t)since_ns;
+	stamp->counters[off - 1] += (uint64_t)since_ns;
+}
+
 static void stamp_take(struct stamp *stamp, const struct thread_slot *slot)
 {
-	if (slot)
-		probe_read_own(slot, stamp->counters, &stamp->ns);
-	else
+	if (!slot) {
 		stamp->ns = clock_now_ns();
+		return;
+	}
+	probe_read_own(slot, stamp->counters, &stamp->ns);
+	follow_missed_switch(stamp, slot);
 }
 
 void meter_init(struct meter *m, const struct thread_slot *slots)

@@ -14,14 +14,14 @@
  */
 struct meter {
 	const struct thread_slot *slot; /* this thread's own, or NULL */
-	struct stamp last;		/* the last boundary; counters as the kernel side has them */
-	struct timeline timeline;	/* up to the last settlement */
-	struct account *owner;		/* NULL: nobody */
-	int64_t pending[TS_COUNT];	/* of the owner, since the last settlement */
-	bool unsettled;			/* there are any */
-	int64_t totals[TS_COUNT];	/* of the thread, settled */
-	int64_t segment_cpu_ns;		/* of the last segment: without interrupts; 0: unknown */
-	int64_t self_ns;		/* user CPU of the node's own code so far */
+	struct stamp last;	   /* the last boundary; counters as the kernel side has them */
+	struct timeline timeline;  /* up to the last settlement */
+	struct account *owner;	   /* NULL: nobody */
+	int64_t pending[TS_COUNT]; /* of the owner, since the last settlement */
+	bool unsettled;		   /* there are any */
+	int64_t totals[TS_COUNT];  /* of the thread, settled */
+	int64_t segment_cpu_ns;	   /* of the last segment: without interrupts; 0: unknown */
+	int64_t self_ns;	   /* user CPU of the node's own code so far */
 };
 
 /* To be called by the thread itself; `slots` may be NULL. */

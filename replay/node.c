@@ -241,7 +241,7 @@ static int poll_timeout_ms(const struct node *n)
 	return n->newcomers_count ? NODE_NEWCOMER_MS : -1;
 }
 
-/* From the last on, as each is taken out of the list; one that has moved waits for the next poll. */
+/* From the last on, as each leaves the list; one that has moved waits for the next poll. */
 static void meet_newcomers(struct node *n, const struct pollfd *polls, size_t count)
 {
 	for (size_t i = count; i-- > 0;) {

@@ -18,6 +18,7 @@ struct conn *conn_new(uint64_t connection_id, struct worker *worker)
 	if (!c)
 		return NULL;
 	c->source = (struct source){ SOURCE_CONN, -1 };
+	queue_init(&c->inbox);
 	c->connection_id = connection_id;
 	c->worker = worker;
 	return c;
@@ -42,7 +43,7 @@ void conn_mail(struct conn *c)
 
 void conn_put(struct conn *c, struct queued_request *q)
 {
-	stack_push(&c->inbox, &q->link);
+	queue_push(&c->inbox, &q->link);
 	if (atomic_load(&c->hungry) || atomic_load(&c->closed))
 		conn_mail(c);
 }
@@ -50,14 +51,7 @@ void conn_put(struct conn *c, struct queued_request *q)
 /* The next request of the plan; NULL: none yet. */
 static struct queued_request *take_planned(struct conn *c)
 {
-	struct queued_request *q;
-
-	if (!c->planned)
-		c->planned = (struct queued_request *)stack_take_in_order(&c->inbox);
-	q = c->planned;
-	if (q)
-		c->planned = (struct queued_request *)q->link.next;
-	return q;
+	return (struct queued_request *)queue_pop(&c->inbox);
 }
 
 static void drop_planned(struct worker *w, struct conn *c)

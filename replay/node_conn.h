@@ -4,6 +4,7 @@
 
 #include "replay/meter.h"
 #include "replay/node_plan.h"
+#include "replay/queue.h"
 
 #include <stdbool.h>
 
@@ -41,21 +42,20 @@ struct conn {
 	bool claimed; /* a socket has opened it; under the session's lock */
 
 	/* between the control thread and the worker */
-	struct stack inbox; /* of queued_request */
+	struct queue inbox; /* of queued_request */
 	atomic_bool hungry; /* waits for its plan */
 	atomic_bool closed; /* serves nothing any more */
 	atomic_bool mailed; /* is in the worker's mail */
 	struct link mail;
 
 	/* the worker's */
-	struct queued_request *planned; /* taken from the inbox, in order */
-	uint64_t received_bytes;	/* not yet counted off */
-	struct active *incoming;	/* the request they belong to, if it has begun */
-	struct active *first, *last;	/* received in full, not yet done with */
-	struct active *sending;		/* waits for room in the socket */
-	uint32_t blocked;		/* requests that nothing may overtake: sending, sleeping */
-	uint32_t events;		/* what epoll waits for; 0: not registered */
-	bool eof;			/* the client sends nothing more */
+	uint64_t received_bytes;     /* not yet counted off */
+	struct active *incoming;     /* the request they belong to, if it has begun */
+	struct active *first, *last; /* received in full, not yet done with */
+	struct active *sending;	     /* waits for room in the socket */
+	uint32_t blocked;	     /* requests that nothing may overtake: sending, sleeping */
+	uint32_t events;	     /* what epoll waits for; 0: not registered */
+	bool eof;		     /* the client sends nothing more */
 	struct arrival arrival;
 };
 
@@ -69,6 +69,13 @@ void conn_put(struct conn *c, struct queued_request *q);
 void conn_mail(struct conn *c);
 
 /* The worker, from here on. */
+
+/* Gets the next request of its plan into the cache. */
+static inline void conn_fetch_ahead(const struct conn *c)
+{
+	__builtin_prefetch(c->inbox.head);
+	__builtin_prefetch((const char *)c->inbox.head + 64);
+}
 
 /* Looks at a connection that came by mail: a socket, a plan, a group that is complete. */
 void conn_attend(struct worker *w, struct conn *c);

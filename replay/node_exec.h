@@ -58,8 +58,8 @@ struct exec_result exec_run(struct executor *x, const struct plan_op *op, struct
 uint64_t exec_next_call(struct executor *x);
 
 /* A row for what was run, for one of the requests it was run for. */
-void exec_note(struct executor *x, uint64_t call_id, const struct plan_op *op,
-	       uint64_t request_id, const struct exec_result *result);
+void exec_note(struct executor *x, uint64_t call_id, const struct plan_op *op, uint64_t request_id,
+	       const struct exec_result *result);
 
 /* exec_run() and exec_note() of an op nobody shares; its status. */
 int exec_alone(struct executor *x, const struct plan_op *op, struct target *target,

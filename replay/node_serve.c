@@ -139,6 +139,7 @@ static void count_own_cost(struct worker *w)
 	if (++own->served < OWN_COST_WINDOW)
 		return;
 	mean_ns = (w->exec.meter.self_ns - own->self_ns) / own->served;
+	mean_ns = mean_ns > 0 ? mean_ns : 0;
 	own->mean_ns = own->mean_ns ? (7 * own->mean_ns + mean_ns) / 8 : mean_ns;
 	own->self_ns = w->exec.meter.self_ns;
 	own->served = 0;
@@ -187,7 +188,8 @@ static void unpark(struct worker *w, struct active *a, enum thread_state state, 
 }
 
 /* One call; counts what went, and the stamps of the last one. */
-static ssize_t send_some(struct worker *w, struct active *a, uint64_t bytes, const struct queued_op *q)
+static ssize_t send_some(struct worker *w, struct active *a, uint64_t bytes,
+			 const struct queued_op *q)
 {
 	const struct thread_slot *slot = w->exec.meter.slot;
 	uint64_t sequence = slot ? slot->tx_sequence : 0;

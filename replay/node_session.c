@@ -415,12 +415,29 @@ static void put_error(struct buf *out, const char *text)
 	wire_put_error(out, &error);
 }
 
+/* Unread bytes would make the kernel throw away what we have sent: takes them, until the end. */
+static void linger(int fd)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	int64_t until_ns = clock_now_ns() + NODE_LINGER_MS * NS_PER_MS, left_ns;
+	char unread[16384];
+
+	shutdown(fd, SHUT_WR);
+	while ((left_ns = until_ns - clock_now_ns()) > 0) {
+		if (poll(&pfd, 1, (int)(left_ns / NS_PER_MS) + 1) <= 0)
+			return;
+		if (recv(fd, unread, sizeof(unread), MSG_DONTWAIT) <= 0)
+			return;
+	}
+}
+
 /* The client hears why, if it still listens. */
 static bool fail(struct session *s, const struct err *err)
 {
 	buf_reset(&s->out);
 	put_error(&s->out, err->text);
-	flush(s, NULL);
+	if (!flush(s, NULL))
+		linger(s->fd);
 	s->state = SESSION_OVER;
 	return false;
 }

@@ -9,12 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/*
- * TCP's smoothed round trip of a connection in conversation is mostly the peer's
- * think time, as acknowledgements ride on the next request. On a loopback the wire
- * there and back is about 2 us, and never more than this.
- */
-#define LOOPBACK_WIRE_MAX_NS 5000
+#define LOOPBACK_WIRE_NS 2000 /* measured from transmit to arrival stamp, both ways */
 
 static const enum trace_table read_tables[] = {
 	TABLE_SERVICES, TABLE_CONNECTIONS, TABLE_CLASSES, TABLE_REQUESTS,
@@ -59,9 +54,8 @@ static int source_read(struct plan_source *s, struct trace *t, struct err *err)
 	s->work_per_ms = m ? m->work_per_ms : 0;
 
 	rows = 0;
-#define READ(table, rows_name)                                                                     \
-	ret = ret ? ret                                                                            \
-		  : read_rows(t, table, &rows, &s->rows_name, &s->rows_name##_count, err)
+#define READ(table, rows_name) \
+	ret = ret ? ret : read_rows(t, table, &rows, &s->rows_name, &s->rows_name##_count, err)
 	READ(TABLE_SERVICES, services);
 	READ(TABLE_CONNECTIONS, connections);
 	READ(TABLE_CLASSES, classes);
@@ -269,13 +263,18 @@ static uint32_t most_frequent_thread(const struct planner *p, const struct plan_
 	return best;
 }
 
+/*
+ * The wire there and back: TCP's least round trip. Its smoothed one is mostly the
+ * peer's think time, as acknowledgements ride on the next request. On a loopback
+ * even the least is mostly the acknowledgement's processing.
+ */
 static int64_t wire_ns(const struct row_connection *row)
 {
-	if (row->srtt_ns == TRACE_NONE || row->srtt_ns < 0)
+	if (row->min_rtt_ns <= 0) /* TRACE_NONE too */
 		return 0;
-	if (!strcmp(row->peer_class, "loopback") && row->srtt_ns > LOOPBACK_WIRE_MAX_NS)
-		return LOOPBACK_WIRE_MAX_NS;
-	return row->srtt_ns;
+	if (!strcmp(row->peer_class, "loopback") && row->min_rtt_ns > LOOPBACK_WIRE_NS)
+		return LOOPBACK_WIRE_NS;
+	return row->min_rtt_ns;
 }
 
 /*
@@ -302,7 +301,7 @@ static void depend(struct planner *p, const struct plan_chains *chains, size_t c
 static void describe_connection(struct planner *p, const struct plan_chains *chains, size_t c,
 				const struct row_connection *row, uint32_t *counts)
 {
-	static const struct row_connection unknown = { .srtt_ns = TRACE_NONE };
+	static const struct row_connection unknown = { .min_rtt_ns = TRACE_NONE };
 	struct plan_connection *connection = &p->plan->connections[c];
 	enum plan_arrivals arrivals = p->opts->arrivals;
 
@@ -331,8 +330,8 @@ static int describe_connections(struct planner *p, struct err *err)
 	for (size_t c = 0; c < p->plan->connections_count; c++) {
 		uint32_t row = idmap_get(&rows, p->plan->connections[c].connection_id);
 
-		describe_connection(p, &chains, c,
-				    row == IDMAP_NONE ? NULL : &s->connections[row], counts);
+		describe_connection(p, &chains, c, row == IDMAP_NONE ? NULL : &s->connections[row],
+				    counts);
 	}
 out:
 	idmap_release(&rows);
@@ -367,9 +366,11 @@ static int64_t duration_of(const struct plan *plan, const struct manifest *m)
 	return m && m->duration_ns > last ? m->duration_ns : last;
 }
 
+typedef int (*plan_step)(struct planner *p, struct err *err);
+
 static int plan_fill(struct planner *p, struct trace *t, struct err *err)
 {
-	static int (*const steps[])(struct planner *p, struct err *err) = {
+	static const plan_step steps[] = {
 		choose_service,	     collect_requests,	   resolve_classes, collect_threads,
 		collect_connections, describe_connections, collect_targets, plan_ops_build,
 	};

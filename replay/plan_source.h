@@ -36,10 +36,10 @@ struct planner {
 	const struct plan_opts *opts;
 	struct plan *plan;
 	struct plan_origin *origins;
-	size_t classes; /* of the service, and one for requests without a class */
+	size_t classes;	       /* of the service, and one for requests without a class */
 	struct idmap requests; /* request_id -> plan->requests */
-	struct idmap threads;  /* thread_id -> thread of the service; those that serve no request come last */
-	struct idmap targets;  /* target_id -> plan->targets */
+	struct idmap threads;  /* thread_id -> thread; those that serve no request come last */
+	struct idmap targets; /* target_id -> plan->targets */
 };
 
 /*

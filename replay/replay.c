@@ -279,8 +279,7 @@ static void fill_origin(const struct replay *r, struct manifest *m)
 
 	snprintf(m->origin, sizeof(m->origin), "%s", r->opts->trace);
 	memcpy(m->demand_method, origin->demand_method, sizeof(m->demand_method));
-	memcpy(m->origin_sha256, origin->tables[TABLE_REQUESTS].sha256,
-	       sizeof(m->origin_sha256));
+	memcpy(m->origin_sha256, origin->tables[TABLE_REQUESTS].sha256, sizeof(m->origin_sha256));
 }
 
 static void fill_ledger(const struct replay *r, struct ledger *ledger)
@@ -338,11 +337,15 @@ static void judge(const struct replay_result *result, struct manifest *m)
 		snprintf(verdict, size, "INVALID because it was cut short: %.200s",
 			 result->failure);
 	else if (overtaken)
-		snprintf(verdict, size, "INVALID because %llu requests came to the node before "
-			 "their plan", overtaken);
+		snprintf(verdict, size,
+			 "INVALID because %llu requests came to the node before "
+			 "their plan",
+			 overtaken);
 	else if (late_percent > 100 * BREAKDOWN_LATE_SHARE_MAX)
-		snprintf(verdict, size, "INVALID because late sending is %.1f%% of the time of the "
-			 "slowest 1%% of requests", late_percent);
+		snprintf(verdict, size,
+			 "INVALID because late sending is %.1f%% of the time of the "
+			 "slowest 1%% of requests",
+			 late_percent);
 	else if (!m->ledger.count[LG_ANSWERED])
 		snprintf(verdict, size, "INVALID because no request was answered");
 }
@@ -379,10 +382,12 @@ static void replay_release(struct replay *r)
 	trace_free(r->trace);
 }
 
+typedef int (*replay_step)(struct replay *r, struct err *err);
+
 int replay_run(const struct replay_opts *opts, struct replay_result *ret_result, struct err *err)
 {
-	static int (*const preparations[])(struct replay *r, struct err *err) = {
-		refuse_existing, open_trace,   make_plan,   start_local, start_probe,
+	static const replay_step preparations[] = {
+		refuse_existing, open_trace,  make_plan,  start_local, start_probe,
 		open_session,	 open_client, create_run, start,
 	};
 	struct replay r = { .opts = opts,

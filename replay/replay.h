@@ -29,8 +29,10 @@ struct replay_opts {
 	bool spin, attribution;
 	bool replace;	    /* a run of that name */
 	bool accept_edited; /* a trace that differs from its manifest */
-	const volatile sig_atomic_t *interrupted; /* how many signals came; the first one ends the sending */
-	void (*progress)(void *arg, const struct replay_progress *progress); /* each second, or NULL */
+	const volatile sig_atomic_t
+		*interrupted; /* how many signals came; the first one ends the sending */
+	void (*progress)(void *arg,
+			 const struct replay_progress *progress); /* each second, or NULL */
 	void *progress_arg;
 };
 

@@ -129,8 +129,7 @@ int run_take_row(void *arg, const struct wire_row *row, struct err *err)
 		return 0;
 	run->threads[i] = (uint16_t)(row->thread + 1);
 	errno = 0;
-	if (pwrite(run->rows_fd, row, sizeof(*row), (off_t)i * (off_t)sizeof(*row)) !=
-	    sizeof(*row))
+	if (pwrite(run->rows_fd, row, sizeof(*row), (off_t)i * (off_t)sizeof(*row)) != sizeof(*row))
 		return spool_failed(run, err);
 	return 0;
 }

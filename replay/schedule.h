@@ -22,10 +22,10 @@ struct schedule_entry {
 };
 
 struct schedule {
-	const struct plan *plan; /* lent */
+	const struct plan *plan;	  /* lent */
 	const struct plan_chains *chains; /* lent */
-	size_t next; /* the first request by the clock that was not taken */
-	struct schedule_entry *heap; /* those released by replies, earliest first */
+	size_t next;			  /* the first one by the clock that was not taken */
+	struct schedule_entry *heap;	  /* those released by replies, earliest first */
 	size_t heap_count;
 };
 

@@ -86,8 +86,8 @@ struct wire_hello {
 	uint64_t work_per_ms;	   /* calibration */
 	uint32_t attribution;	   /* 1: rows come with a breakdown */
 	uint32_t data_port;
-	uint64_t requests_ahead_max; /* PLANs, and ops in them, sent and not yet credited: more is an ERROR */
-	uint64_t ops_ahead_max;
+	uint64_t requests_ahead_max; /* PLANs sent and not yet credited: more is an ERROR */
+	uint64_t ops_ahead_max;	     /* and the ops in them */
 	uint8_t token[WIRE_TOKEN_BYTES]; /* for this session's prefaces */
 };
 

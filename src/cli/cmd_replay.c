@@ -106,7 +106,8 @@ static int check_use(const struct replay_cmd_opts *opts, struct err *err)
 	if (!opts->output)
 		return err_set(err, EINVAL, "where does the run go? Name it with -o RUN.gait");
 	if (!opts->local == !opts->node)
-		return err_set(err, EINVAL, "who plays the service? Either --local or --node HOST:PORT");
+		return err_set(err, EINVAL,
+			       "who plays the service? Either --local or --node HOST:PORT");
 	if (opts->directory && !opts->local)
 		return err_set(err, EINVAL,
 			       "--dir is for --local; a node elsewhere has its own option");
@@ -118,7 +119,8 @@ static void print_progress(void *arg, const struct replay_progress *p)
 	const bool *terminal = arg;
 	char late[UNIT_TEXT_SIZE];
 
-	fprintf(stderr, "%s%lld/%lld s  sent %llu of %llu  answered %llu  failed %llu  late p99 %s%s",
+	fprintf(stderr,
+		"%s%lld/%lld s  sent %llu of %llu  answered %llu  failed %llu  late p99 %s%s",
 		*terminal ? "\r" : "", (long long)(p->elapsed_ns / NS_PER_SEC),
 		(long long)(p->duration_ns / NS_PER_SEC), (unsigned long long)p->sent,
 		(unsigned long long)p->planned, (unsigned long long)p->answered,
@@ -130,7 +132,8 @@ static void print_progress(void *arg, const struct replay_progress *p)
 static double rate(uint64_t sent, int64_t first_ns, int64_t last_ns)
 {
 	return sent > 1 && last_ns > first_ns ?
-		       (double)(sent - 1) * 1e9 / (double)(last_ns - first_ns) : 0;
+		       (double)(sent - 1) * 1e9 / (double)(last_ns - first_ns) :
+		       0;
 }
 
 static double intended_rate(const struct breakdown_summary *s)

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "check.h"
+
+#include "replay/breakdown.h"
+
+/* Due at 1000: sent 10 late, 20 in the call, 30 on the wire, 400 there, 50 back, 60 until read. */
+static const struct client_fact fact = {
+	.intended_ns = 1000,
+	.sent_ns = 1010,
+	.tx_ns = 1030,
+	.sent_end_ns = 1035,
+	.arrival_ns = 1510,
+	.received_ns = 1570,
+	.outcome = OUTCOME_OK,
+	.settled = true,
+};
+static const struct wire_row row = {
+	.request_id = 1, .arrival_ns = 1060, .end_ns = 1460, .total_ns = 400
+};
+
+static int64_t sum_of(const struct row_latency *l)
+{
+	int64_t sum = l->unattributed_ns;
+
+	for (int i = 0; i < SUB_COUNT; i++)
+		sum += l->ns[i];
+	return sum;
+}
+
+static void test_one_clock(void)
+{
+	struct row_latency l;
+
+	breakdown_client(&fact, &row, true, &l);
+	CHECK_EQ(l.total_ns, 570);
+	CHECK_EQ(l.ns[SUB_CLIENT_LATE], 10);
+	CHECK_EQ(l.ns[SUB_CLIENT_SEND], 20);
+	CHECK_EQ(l.ns[SUB_NET_WIRE], 30 + 50);
+	CHECK_EQ(l.ns[SUB_CALL], 400);
+	CHECK_EQ(l.ns[SUB_CLIENT_RECEIVE], 60);
+	CHECK_EQ(l.unattributed_ns, 0);
+}
+
+/* Only durations compare: the wire stays in what is unattributed. */
+static void test_two_clocks(void)
+{
+	struct wire_row elsewhere = row;
+	struct row_latency l;
+
+	elsewhere.arrival_ns += 1000000;
+	elsewhere.end_ns += 1000000;
+	breakdown_client(&fact, &elsewhere, false, &l);
+	CHECK_EQ(l.ns[SUB_NET_WIRE], 0);
+	CHECK_EQ(l.ns[SUB_CALL], 400);
+	CHECK_EQ(l.ns[SUB_CLIENT_SEND], 20);
+	CHECK_EQ(l.unattributed_ns, 80);
+	CHECK_EQ(sum_of(&l), l.total_ns);
+}
+
+/* Whatever the stamps say, the parts are not negative and add up to the total. */
+static void test_odd_stamps(void)
+{
+	static const struct {
+		const char *name;
+		int64_t tx_ns, arrival_ns, node_arrival_ns, node_end_ns, node_total_ns;
+	} cases[] = {
+		{ "sent before it was sent", 900, 1510, 1060, 1460, 400 },
+		{ "arrived before it was sent", 1030, 1510, 1020, 1460, 440 },
+		{ "ended after the reply came", 1030, 1510, 1060, 1540, 480 },
+		{ "ended after all", 1030, 1510, 1060, 2000, 940 },
+		{ "came back after it was read", 1030, 1600, 1060, 1460, 400 },
+		{ "no stamp of the client", 0, 0, 1060, 1460, 400 },
+		{ "no arrival at the node", 1030, 1510, 0, 1460, 350 },
+		{ "longer than all", 0, 0, 0, 0, 5000 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct client_fact f = fact;
+		struct wire_row r = row;
+		struct row_latency l;
+
+		check_case("%s", cases[i].name);
+		f.tx_ns = cases[i].tx_ns;
+		f.arrival_ns = cases[i].arrival_ns;
+		r.arrival_ns = cases[i].node_arrival_ns;
+		r.end_ns = cases[i].node_end_ns;
+		r.total_ns = cases[i].node_total_ns;
+		for (int one_clock = 0; one_clock < 2; one_clock++) {
+			breakdown_client(&f, &r, one_clock, &l);
+			CHECK_EQ(sum_of(&l), 570);
+			CHECK(l.unattributed_ns >= 0);
+			for (int s = 0; s < SUB_COUNT; s++)
+				CHECK(l.ns[s] >= 0);
+		}
+	}
+}
+
+static void test_no_row_of_the_node(void)
+{
+	struct row_latency l;
+
+	breakdown_client(&fact, NULL, true, &l);
+	CHECK_EQ(l.ns[SUB_CALL], 0);
+	CHECK_EQ(sum_of(&l), 570);
+}
+
+/* 2000 requests of 1000 ns; of the slowest 20 each is late by a part of its 10000 ns. */
+static void test_late_share(void)
+{
+	static const struct {
+		int64_t late_ns;
+		double share;
+	} cases[] = { { 0, 0 }, { 500, 0.05 }, { 1000, 0.1 }, { 9000, 0.9 } };
+	static struct client_fact facts[2000];
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct breakdown_summary s;
+
+		check_case("%lld ns late", (long long)cases[i].late_ns);
+		for (size_t n = 0; n < ARRAY_SIZE(facts); n++) {
+			bool slow = n % 100 == 0;
+
+			facts[n].intended_ns = 1 + (int64_t)n;
+			facts[n].sent_ns = facts[n].intended_ns + (slow ? cases[i].late_ns : 0);
+			facts[n].received_ns = facts[n].intended_ns + (slow ? 10000 : 1000);
+		}
+		CHECK_EQ(breakdown_summarise(facts, ARRAY_SIZE(facts), &s), 0);
+		CHECK_NEAR(s.late_share, cases[i].share, 1e-9);
+		CHECK_EQ(hist_count(&s.late), ARRAY_SIZE(facts));
+		CHECK_EQ(s.last_intended_ns - s.first_intended_ns, 1999);
+		breakdown_summary_release(&s);
+	}
+}
+
+/* One late request of eleven is not the band of ten; of three it is a third. */
+static void test_band_of_few(void)
+{
+	struct client_fact facts[11];
+	struct breakdown_summary s;
+
+	for (size_t n = 0; n < ARRAY_SIZE(facts); n++)
+		facts[n] = (struct client_fact){ .intended_ns = 1,
+						 .sent_ns = n ? 1 : 1001,
+						 .received_ns = 2001 };
+	CHECK_EQ(breakdown_summarise(facts, 3, &s), 0);
+	CHECK_NEAR(s.late_share, 1000.0 / 6000, 1e-9);
+	breakdown_summary_release(&s);
+	CHECK_EQ(breakdown_summarise(facts, 0, &s), 0);
+	CHECK_NEAR(s.late_share, 0, 0);
+	breakdown_summary_release(&s);
+}
+
+int main(void)
+{
+	RUN(test_one_clock);
+	RUN(test_two_clocks);
+	RUN(test_odd_stamps);
+	RUN(test_no_row_of_the_node);
+	RUN(test_late_share);
+	RUN(test_band_of_few);
+	return check_done();
+}
