@@ -9,7 +9,6 @@
 #define TCP_ESTABLISHED 1
 #define TCP_SYN_SENT 2
 #define TCP_SYN_RECV 3
-#define TCP_CLOSE 7
 #define TCP_LISTEN 10
 
 static __always_inline void socket_open(const struct sock *sk, int old_state)
@@ -39,14 +38,25 @@ int BPF_PROG(on_socket_state, const struct sock *sk, int old_state, int new_stat
 {
 	if (sk->sk_protocol != IPPROTO_TCP_)
 		return 0;
-	if (new_state == TCP_SYN_SENT && thread_of(bpf_get_current_task_btf()))
+	if (new_state == TCP_SYN_SENT && thread_of(bpf_get_current_task_btf())) {
+		socket_close(sk); /* it may have been connected before */
 		socket_create(sk, SOCKET_OUTGOING);
-	else if (new_state == TCP_ESTABLISHED)
+	} else if (new_state == TCP_ESTABLISHED) {
 		socket_open(sk, old_state);
-	else if (new_state == TCP_LISTEN && thread_of(bpf_get_current_task_btf()))
+	} else if (new_state == TCP_LISTEN && thread_of(bpf_get_current_task_btf())) {
 		followed_ports[sk->__sk_common.skc_num] = 1;
-	else if (new_state == TCP_CLOSE)
-		socket_close(sk);
+	}
+	return 0;
+}
+
+/*
+ * Not at TCP_CLOSE: when the peer resets a connection its bytes can still be read, and over
+ * loopback the reset comes back within the very call that sends a reply.
+ */
+SEC("tp_btf/tcp_destroy_sock")
+int BPF_PROG(on_socket_destroy, const struct sock *sk)
+{
+	socket_close(sk);
 	return 0;
 }
 

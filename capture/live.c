@@ -38,11 +38,38 @@ static int write_row(void *arg, enum trace_table table, const void *row)
 	return trace_write(l->writer, table, row, l->err);
 }
 
+static bool is_full(const struct live *l)
+{
+	return l->opts->max_bytes && trace_writer_bytes(l->writer) >= l->opts->max_bytes;
+}
+
+/* -EFBIG ends the capture: a full ring would make many times --max-size of it. */
 static int on_event(void *arg, const void *event, size_t size)
 {
 	struct live *l = arg;
+	int rc = assembler_event(l->assembler, event, size);
 
-	return assembler_event(l->assembler, event, size);
+	return !rc && is_full(l) ? -EFBIG : rc;
+}
+
+/* Whether execvp() will find it: better said before anything has begun. */
+static bool command_exists(const char *program)
+{
+	const char *path = getenv("PATH");
+	char at[4096];
+
+	if (strchr(program, '/'))
+		return !access(program, X_OK);
+	errno = ENOENT;
+	while (path && *path) {
+		size_t len = strcspn(path, ":");
+
+		snprintf(at, sizeof(at), "%.*s/%s", len ? (int)len : 1, len ? path : ".", program);
+		if (!access(at, X_OK))
+			return true;
+		path += len + (path[len] == ':');
+	}
+	return false;
 }
 
 static void command_main(char **argv, int gate)
@@ -136,6 +163,8 @@ static int begin(struct live *l)
 	struct assembler_opts assembler_opts = { .sink = { write_row, l } };
 	int rc = processes_add_descendants(&l->processes, l->err);
 
+	if (!rc && l->opts->command && !command_exists(l->opts->command[0]))
+		rc = err_errno(l->err, errno, "cannot start '%s'", l->opts->command[0]);
 	if (!rc && !l->opts->command && !processes_alive(&l->processes))
 		rc = err_set(l->err, ESRCH, "there is no process %d", (int)l->processes.pids[0]);
 	if (!rc)
@@ -170,20 +199,6 @@ static void print_progress(const struct live *l, int64_t now)
 		losses.count[LOSS_RING_FULL]);
 }
 
-/* Whether something other than the clock ends the capture. */
-static bool look_around(const struct live *l, enum live_end *ret_end)
-{
-	if (!processes_alive(&l->processes)) {
-		*ret_end = LIVE_SERVICE_ENDED;
-		return true;
-	}
-	if (l->opts->max_bytes && trace_writer_bytes(l->writer) >= l->opts->max_bytes) {
-		*ret_end = LIVE_FULL;
-		return true;
-	}
-	return false;
-}
-
 static int run(struct live *l, enum live_end *ret_end)
 {
 	int64_t end = l->opts->duration_ns ? l->start_ns + (int64_t)l->opts->duration_ns :
@@ -195,6 +210,10 @@ static int run(struct live *l, enum live_end *ret_end)
 		int rc = probe_poll(l->probe, POLL_MS, on_event, l);
 		int64_t now = clock_now_ns();
 
+		if (rc == -EFBIG) {
+			*ret_end = LIVE_FULL;
+			break;
+		}
 		if (rc < 0 && rc != -EINTR)
 			return rc;
 		if (now >= end) {
@@ -203,8 +222,10 @@ static int run(struct live *l, enum live_end *ret_end)
 		}
 		if (now >= look_at) {
 			look_at = now + LOOK_AROUND_NS;
-			if (look_around(l, ret_end))
+			if (!processes_alive(&l->processes)) {
+				*ret_end = LIVE_SERVICE_ENDED;
 				break;
+			}
 		}
 		if (l->opts->progress && now >= progress_at) {
 			progress_at += NS_PER_SEC;
@@ -286,6 +307,8 @@ static int finish(struct live *l, struct live_result *ret)
 	probe_stop(l->probe);
 	end_ns = clock_now_ns();
 	rc = probe_drain(l->probe, on_event, l);
+	if (rc == -EFBIG)
+		rc = 0;
 	take_thread_ends(l);
 	if (rc >= 0)
 		rc = assembler_finish(l->assembler, end_ns - l->start_ns, &totals);

@@ -241,6 +241,25 @@ static int add_if_listening(void *arg, pid_t pid, struct err *err)
 	return 0;
 }
 
+static bool anyone_listens(const struct listeners *l, uint16_t port)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (l->rows[i].port == port)
+			return true;
+	return false;
+}
+
+/* The descriptors of other users' processes are hidden: then the port has no process. */
+static int not_listening(const struct listeners *l, uint16_t port, struct err *err)
+{
+	if (anyone_listens(l, port) && geteuid())
+		return err_set(err, EPERM,
+			       "not permitted to see which process listens on TCP port %u; run gait "
+			       "as root",
+			       port);
+	return err_set(err, ESRCH, "no process listens on TCP port %u", port);
+}
+
 int processes_add_listening(struct processes *set, uint16_t port, struct err *err)
 {
 	struct listening l = { set, malloc(sizeof(*l.listeners)), port, 0 };
@@ -250,10 +269,10 @@ int processes_add_listening(struct processes *set, uint16_t port, struct err *er
 		return err_errno(err, ENOMEM, "cannot look for port %u", port);
 	listeners_of(getpid(), l.listeners);
 	rc = each_process(add_if_listening, &l, err);
+	if (!rc && !l.found)
+		rc = not_listening(l.listeners, port, err);
 	free(l.listeners);
-	if (rc)
-		return rc;
-	return l.found ? 0 : err_set(err, ESRCH, "no process listens on TCP port %u", port);
+	return rc;
 }
 
 void processes_ports(const struct processes *set, struct ports *ret_ports)

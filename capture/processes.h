@@ -28,7 +28,7 @@ int processes_add(struct processes *set, pid_t pid, struct err *err);
 /* Adds all processes of that name (/proc/PID/comm). -ESRCH when there is none. */
 int processes_add_named(struct processes *set, const char *comm, struct err *err);
 
-/* Adds the processes that listen on a TCP port. -ESRCH when there is none. */
+/* Adds the processes that listen on a TCP port. -ESRCH: there is none; -EPERM: it is hidden. */
 int processes_add_listening(struct processes *set, uint16_t port, struct err *err);
 
 /* Adds the children, grandchildren, ... of those that are in the set. */

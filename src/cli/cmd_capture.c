@@ -250,7 +250,10 @@ int cmd_capture(int argc, char **argv)
 	live.command = args.count > args.dashes ? args.values + args.dashes : NULL;
 	if (check_use(&opts, &live, &args, &err))
 		return cmd_misused(&options, &err);
-	if (choose(&opts, &live, &err))
+	rc = choose(&opts, &live, &err);
+	if (rc == -EINVAL || rc == -ERANGE)
+		return cmd_misused(&options, &err);
+	if (rc)
 		return cmd_failed(&err);
 	describe(&opts, live.command, filter, sizeof(filter));
 	default_output(&live, path, sizeof(path));

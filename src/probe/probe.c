@@ -68,6 +68,7 @@ static const struct program programs[] = {
 	{ "on_irq_work_entry", "irq_work_entry", USE_BOTH | USE_OPTIONAL, "cpu.irq.other" },
 	{ "on_irq_work_exit", "irq_work_exit", USE_BOTH | USE_OPTIONAL, "cpu.irq.other" },
 	{ "on_socket_state", "inet_sock_set_state", USE_BOTH, "connections" },
+	{ "on_socket_destroy", "tcp_destroy_sock", USE_BOTH, "connections that end" },
 	{ "on_segment", "tcp_probe", USE_BOTH, "arrival stamps, net.rxqueue" },
 	{ "on_transmit", "net_dev_queue", USE_BOTH, "transmit stamps, net.wire" },
 	{ "on_own_receive", "sock_recv_length", USE_RUN, "a node's own arrival stamps" },
