@@ -66,9 +66,23 @@ ACCOUNT_INLINE void account_start(struct thread_slot *s, uint64_t now, bool wait
 	s->rx_arrival_ns = s->rx_counted = s->tx_ns = 0;
 }
 
+ACCOUNT_INLINE void account_switch_in(struct thread_slot *s, bool cpu_was_idle, uint64_t now);
+
+/*
+ * The thread runs, for this event is its own. About one switch-in in 50,000 is not seen
+ * on 6.18 (no recursion miss is counted; a second program misses the same ones): then
+ * it is back at the latest now.
+ */
+ACCOUNT_INLINE void account_present(struct thread_slot *s, uint64_t now)
+{
+	if (s->off_cpu)
+		account_switch_in(s, false, now);
+}
+
 ACCOUNT_INLINE void account_sys_enter(struct thread_slot *s, const struct syscall_class *c,
 				      uint64_t now)
 {
+	account_present(s, now);
 	account_charge(s, now);
 	s->sys = 1 + c->cpu;
 	s->sys_wait = c->wait;
@@ -78,6 +92,7 @@ ACCOUNT_INLINE void account_sys_enter(struct thread_slot *s, const struct syscal
 
 ACCOUNT_INLINE void account_sys_exit(struct thread_slot *s, uint64_t now)
 {
+	account_present(s, now);
 	account_charge(s, now);
 	s->sys = 0;
 	s->sys_wait = 0;
@@ -140,6 +155,7 @@ ACCOUNT_INLINE void account_switch_in(struct thread_slot *s, bool cpu_was_idle, 
 
 ACCOUNT_INLINE void account_hardirq_enter(struct thread_slot *s, uint8_t state, uint64_t now)
 {
+	account_present(s, now);
 	account_charge(s, now);
 	if (!s->hardirq_depth++)
 		s->hardirq = 1 + state;
@@ -172,6 +188,7 @@ ACCOUNT_INLINE uint8_t account_softirq_state(const struct thread_slot *s, uint32
 
 ACCOUNT_INLINE void account_softirq_enter(struct thread_slot *s, uint32_t vector, uint64_t now)
 {
+	account_present(s, now);
 	account_charge(s, now);
 	s->softirq = 1 + account_softirq_state(s, vector);
 }

@@ -132,6 +132,20 @@ static void test_loopback_receive_inside_send(void)
 	CHECK_EQ(s.ns[TS_USER], 10);
 }
 
+/* A switch-in that nobody reported: the next event of the thread itself tells that it is back. */
+static void test_missed_switch_in(void)
+{
+	struct thread_slot s = started(0);
+
+	account_switch_out(&s, &sleeps, 10);
+	account_waking(&s, 40);
+	account_sys_enter(&s, &recv_class, 60);
+	account_sys_exit(&s, 90);
+	CHECK_EQ(s.ns[TS_WAIT_OTHER], 30);
+	CHECK_EQ(s.ns[TS_RUNQUEUE], 20);
+	CHECK_EQ(s.ns[TS_KERNEL_NET], 30);
+}
+
 static void test_peek_leaves_no_trace(void)
 {
 	struct thread_slot s = started(0), before;
@@ -212,6 +226,7 @@ int main(void)
 	RUN(test_waking_before_switch_out);
 	RUN(test_nested_interrupts);
 	RUN(test_loopback_receive_inside_send);
+	RUN(test_missed_switch_in);
 	RUN(test_peek_leaves_no_trace);
 	RUN(test_any_order_sums);
 	return check_done();
