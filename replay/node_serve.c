@@ -187,34 +187,54 @@ static void unpark(struct worker *w, struct active *a, enum thread_state state, 
 	account_own(&a->account, delta);
 }
 
-/* One call; counts what went, and the stamps of the last one. */
-static ssize_t send_some(struct worker *w, struct active *a, uint64_t bytes,
-			 const struct queued_op *q)
+/* Out of the file a reply was taken from; -1 when it was none, or there is nothing (more) in it. */
+static ssize_t send_file(struct active *a, uint64_t bytes, const struct queued_op *q)
 {
-	const struct thread_slot *slot = w->exec.meter.slot;
-	uint64_t sequence = slot ? slot->tx_sequence : 0;
 	int file = q && q->op.flags & OPF_SENDFILE && q->target ? storage_fd(q->target) : -1;
-	off_t offset = q ? (off_t)(q->op.offset + (int64_t)a->reply.bytes) : 0;
-	int64_t start_ns = meter_mark(&w->exec.meter, ACTIVITY_SELF), end_ns;
-	ssize_t n = 0;
+	off_t offset = q ? (off_t)((uint64_t)q->op.offset + a->reply.bytes) : 0;
+	ssize_t n;
 
-	bytes = bytes < NODE_CALL_BYTES ? bytes : NODE_CALL_BYTES;
-	if (file >= 0 && offset >= 0)
-		n = sendfile(a->conn->source.fd, file, &offset, bytes);
-	if (!n) /* nothing to send from, or its end */
-		n = send(a->conn->source.fd, w->exec.setup->storage->filler, bytes,
-			 MSG_NOSIGNAL | MSG_DONTWAIT);
-	end_ns = meter_mark(&w->exec.meter, ACTIVITY_NET);
+	if (file < 0 || offset < 0)
+		return -1;
+	n = sendfile(a->conn->source.fd, file, &offset, bytes);
+	if (n < 0 && errno != EAGAIN && errno != EPIPE)
+		serve_failed(a, errno);
+	return n > 0 ? n : -1;
+}
+
+/* The stamps of a send; those of the last one stay. */
+static void note_sent(struct worker *w, struct active *a, uint64_t tx_sequence, int64_t start_ns)
+{
+	const struct meter *m = &w->exec.meter;
+	int64_t tx_ns = 0;
+
+	if (m->slot && m->slot->tx_sequence != tx_sequence)
+		tx_ns = (int64_t)m->slot->tx_ns;
 	if (!a->row.write_ns)
 		a->row.write_ns = start_ns;
 	if (!a->reply.start_ns)
 		a->reply.start_ns = start_ns;
-	a->reply.end_ns = end_ns;
-	a->reply.cpu_ns += w->exec.meter.segment_cpu_ns;
-	a->row.tx_ns = 0;
-	if (slot && slot->tx_sequence != sequence && (int64_t)slot->tx_ns >= start_ns &&
-	    (int64_t)slot->tx_ns <= end_ns)
-		a->row.tx_ns = (int64_t)slot->tx_ns;
+	a->reply.end_ns = m->last.ns;
+	a->reply.cpu_ns += m->segment_cpu_ns;
+	a->row.tx_ns = tx_ns >= start_ns && tx_ns <= m->last.ns ? tx_ns : 0;
+}
+
+/* One call; < 0: errno says why not. */
+static ssize_t send_some(struct worker *w, struct active *a, uint64_t bytes,
+			 const struct queued_op *q)
+{
+	struct meter *m = &w->exec.meter;
+	uint64_t tx_sequence = m->slot ? m->slot->tx_sequence : 0;
+	int64_t start_ns = meter_mark(m, ACTIVITY_SELF);
+	ssize_t n;
+
+	bytes = bytes < NODE_CALL_BYTES ? bytes : NODE_CALL_BYTES;
+	n = send_file(a, bytes, q);
+	if (n < 0)
+		n = send(a->conn->source.fd, w->exec.setup->storage->filler, bytes,
+			 MSG_NOSIGNAL | MSG_DONTWAIT);
+	meter_mark(m, ACTIVITY_NET);
+	note_sent(w, a, tx_sequence, start_ns);
 	return n;
 }
 

@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOPBACK_WIRE_NS 2000 /* measured from transmit to arrival stamp, both ways */
-
 static const enum trace_table read_tables[] = {
 	TABLE_SERVICES, TABLE_CONNECTIONS, TABLE_CLASSES, TABLE_REQUESTS,
 	TABLE_OPS,	TABLE_OP_REQUESTS, TABLE_TARGETS,
@@ -265,16 +263,11 @@ static uint32_t most_frequent_thread(const struct planner *p, const struct plan_
 
 /*
  * The wire there and back: TCP's least round trip. Its smoothed one is mostly the
- * peer's think time, as acknowledgements ride on the next request. On a loopback
- * even the least is mostly the acknowledgement's processing.
+ * peer's think time, as acknowledgements ride on the next request.
  */
 static int64_t wire_ns(const struct row_connection *row)
 {
-	if (row->min_rtt_ns <= 0) /* TRACE_NONE too */
-		return 0;
-	if (!strcmp(row->peer_class, "loopback") && row->min_rtt_ns > LOOPBACK_WIRE_NS)
-		return LOOPBACK_WIRE_NS;
-	return row->min_rtt_ns;
+	return row->min_rtt_ns > 0 ? row->min_rtt_ns : 0; /* TRACE_NONE too */
 }
 
 /*
@@ -372,7 +365,8 @@ static int plan_fill(struct planner *p, struct trace *t, struct err *err)
 {
 	static const plan_step steps[] = {
 		choose_service,	     collect_requests,	   resolve_classes, collect_threads,
-		collect_connections, describe_connections, collect_targets, plan_ops_build,
+		collect_connections, describe_connections, collect_targets, plan_find_structure,
+		plan_ops_build,
 	};
 	int ret = source_read(&p->source, t, err);
 

@@ -131,6 +131,34 @@ static void move_reply(struct plan_op *ops, size_t count)
 	}
 }
 
+/* Whether it comes to the end of the pass before it answers, by itself. */
+static bool waits_for_pass(const struct plan_op *ops, size_t count)
+{
+	for (size_t i = 0; i < count && ops[i].kind != OP_REPLY; i++)
+		if (ops[i].mode == PLAN_SHARED || ops[i].mode == PLAN_WAIT)
+			return true;
+	return false;
+}
+
+/* The reply waits until the others of the pass are read too: an op that asks for nothing. */
+static size_t defer_reply(struct plan_op *ops, size_t count)
+{
+	size_t at = 0;
+
+	while (at < count && ops[at].kind != OP_REPLY)
+		at++;
+	if (at == count || waits_for_pass(ops, count))
+		return count;
+	memmove(&ops[at + 1], &ops[at], (count - at) * sizeof(*ops));
+	ops[at] = (struct plan_op){
+		.kind = OP_SYNC,
+		.mode = PLAN_WAIT,
+		.owners = 1,
+		.offset = TRACE_NONE,
+	};
+	return count + 1;
+}
+
 /* The ops of one request out of its owners; returns how many owners it took. */
 static size_t emit_request(struct planner *p, uint32_t r, const struct owner *owners, size_t left)
 {
@@ -144,7 +172,7 @@ static size_t emit_request(struct planner *p, uint32_t r, const struct owner *ow
 
 		if (!is_playable(p, op, &plan->ledger) || !owners[taken].group)
 			continue;
-		if (count + 1 >= WIRE_OPS_MAX) {
+		if (count + 2 >= WIRE_OPS_MAX) { /* a reply and a wait may be added */
 			plan->ledger.count[LG_OPS_SKIPPED]++;
 			continue;
 		}
@@ -152,6 +180,8 @@ static size_t emit_request(struct planner *p, uint32_t r, const struct owner *ow
 	}
 	count = fix_replies(ops, count, request->response_bytes);
 	move_reply(ops, count);
+	if (p->defers_replies && p->opts->batching == PLAN_BATCHING_LIVE)
+		count = defer_reply(ops, count);
 	request->first_op = (uint32_t)plan->ops_count;
 	request->ops_count = (uint32_t)count;
 	plan->ops_count += count;
@@ -164,7 +194,7 @@ static int emit_requests(struct planner *p, struct owners *o)
 	struct plan *plan = p->plan;
 	size_t taken = 0;
 
-	plan->ops = calloc(o->count + plan->requests_count + 1, sizeof(*plan->ops));
+	plan->ops = calloc(o->count + 2 * plan->requests_count + 1, sizeof(*plan->ops));
 	if (!plan->ops)
 		return -ENOMEM;
 	qsort_r(o->at, o->count, sizeof(*o->at), compare_owners, p->source.ops);

@@ -5,6 +5,8 @@
 #include "replay/idmap.h"
 #include "replay/plan.h"
 
+#include <stdbool.h>
+
 /*
  * Inside the planner: the tables of a trace in memory, and what is known of the
  * plan so far. The whole trace is held, so its size has a limit.
@@ -39,8 +41,12 @@ struct planner {
 	size_t classes;	       /* of the service, and one for requests without a class */
 	struct idmap requests; /* request_id -> plan->requests */
 	struct idmap threads;  /* thread_id -> thread; those that serve no request come last */
-	struct idmap targets; /* target_id -> plan->targets */
+	struct idmap targets;  /* target_id -> plan->targets */
+	bool defers_replies;   /* its loop answers at the end of a pass */
 };
+
+/* Sets defers_replies, from when requests were read and answered. 0 or -ENOMEM. */
+int plan_find_structure(struct planner *p, struct err *err);
 
 /*
  * The ops of every request, in recorded order, and the background ops. -ENOMEM,

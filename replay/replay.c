@@ -92,11 +92,12 @@ static int start_probe(struct replay *r, struct err *err)
 
 	if (!r->opts->attribution)
 		return 0;
-	if (probe_guard_new(&r->guard, &why)) {
-		r->guard = NULL;
+	if (!probe_guard_new(&r->guard, &why))
+		return 0;
+	r->guard = NULL;
+	if (!r->local) /* a local node has met the same and said so */
 		snprintf(r->result->unattributed, sizeof(r->result->unattributed), "%.255s",
 			 why.text);
-	}
 	return 0;
 }
 

@@ -5,9 +5,11 @@
 #include "replay/node.h"
 #include "replay/wire.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 
 struct node_cmd_opts {
 	const char *listen;
@@ -65,6 +67,27 @@ static void stop_on_signals(struct node *node)
 	sigaction(SIGTERM, &action, NULL);
 }
 
+static bool is_loopback(const char *host)
+{
+	return !strncmp(host, "127.", 4) || !strcmp(host, "::1") || !strcmp(host, "localhost");
+}
+
+/* What a script waits for, and what its user should know. */
+static void announce(const struct node *node, const char *host)
+{
+	bool ipv6 = strchr(host, ':');
+	char at[UNIT_HOST_SIZE + 16];
+
+	snprintf(at, sizeof(at), "%s%s%s:%u", ipv6 ? "[" : "", host, ipv6 ? "]" : "",
+		 node_port(node));
+	if (node_why_unattributed(node))
+		cmd_complain("no attribution: %s", node_why_unattributed(node));
+	if (!is_loopback(host))
+		cmd_complain("whoever can reach %s can use this machine's CPU and disk", at);
+	printf("listening on %s\n", at);
+	fflush(stdout);
+}
+
 static int run(const struct node_opts *opts)
 {
 	struct node *node;
@@ -73,11 +96,8 @@ static int run(const struct node_opts *opts)
 
 	if (rc)
 		return cmd_failed(&err);
-	if (node_why_unattributed(node))
-		cmd_complain("no attribution: %s", node_why_unattributed(node));
 	stop_on_signals(node);
-	printf("listening on %s:%u\n", opts->host, node_port(node));
-	fflush(stdout);
+	announce(node, opts->host);
 	rc = node_run(node, &err);
 	node_free(node);
 	return rc ? cmd_failed(&err) : EXIT_FINE;
@@ -96,6 +116,10 @@ int cmd_node(int argc, char **argv)
 		return code;
 	if (given.listen && unit_parse_endpoint(given.listen, host, &opts.port, &err))
 		return cmd_misused(&options, &err);
+	if (!host[0]) {
+		err_set(&err, EINVAL, "--listen '%s' has no host", given.listen);
+		return cmd_misused(&options, &err);
+	}
 	opts.dir = given.dir;
 	opts.threads = (uint32_t)given.threads;
 	opts.storage_bytes = given.storage_bytes;

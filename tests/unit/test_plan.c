@@ -51,7 +51,6 @@ static void begin_trace(void)
 
 static void put_connection(uint64_t id, uint64_t dependent, int64_t min_rtt_ns)
 {
-	const char *peer = id == 3 ? "loopback" : "remote";
 	struct row_connection row = {
 		.connection_id = id,
 		.service_id = 7,
@@ -62,7 +61,6 @@ static void put_connection(uint64_t id, uint64_t dependent, int64_t min_rtt_ns)
 		.dependent = dependent,
 	};
 
-	snprintf(row.peer_class, sizeof(row.peer_class), "%s", peer);
 	put(TABLE_CONNECTIONS, &row);
 }
 
@@ -70,7 +68,8 @@ static void put_request(struct row_request r)
 {
 	r.service_id = 7;
 	r.thread_id = r.thread_id ? r.thread_id : 50;
-	r.read_ns = r.write_ns = r.arrival_ns + 10;
+	r.read_ns = r.read_ns ? r.read_ns : r.arrival_ns + 10;
+	r.write_ns = r.write_ns ? r.write_ns : r.read_ns;
 	r.end_ns = r.arrival_ns + 500;
 	r.intended_ns = r.sent_ns = r.received_ns = TRACE_NONE;
 	put(TABLE_REQUESTS, &r);
@@ -463,7 +462,7 @@ static void put_conversation(void)
 	begin_trace();
 	put_connection(1, 1, 4000);
 	put_connection(2, 1, 300000); /* more than was thought */
-	put_connection(3, 0, 23000);  /* on the loopback */
+	put_connection(3, 0, 2000);
 	for (uint64_t i = 0; i < 9; i++)
 		put_request((struct row_request){ .request_id = 10 - i, /* ids need no order */
 						  .connection_id = 1 + i % 3,
@@ -562,6 +561,41 @@ static void test_leftovers(void)
 	plan_release(&plan);
 }
 
+/* Three requests that were there together; `deferred`: all were read before any was answered. */
+static void put_trio(bool deferred)
+{
+	for (int i = 0; i < 3; i++) {
+		put_connection(10 + i, 0, TRACE_NONE);
+		put_request((struct row_request){
+			.request_id = 1 + i,
+			.class_id = GET,
+			.connection_id = 10 + i,
+			.arrival_ns = 1000 + i,
+			.read_ns = deferred ? 2000 + 10 * i : 2000 + 100 * i,
+			.write_ns = deferred ? 3000 + 10 * i : 2050 + 100 * i,
+			.request_bytes = 36,
+			.response_bytes = 9,
+		});
+	}
+}
+
+/* A loop that answers at the end of its pass does so in the replay; one that answers at once too. */
+static void test_when_replies_go(void)
+{
+	for (int deferred = 0; deferred < 2; deferred++) {
+		struct plan plan;
+
+		check_case("deferred %d", deferred);
+		begin_trace();
+		put_trio(deferred);
+		plan = end_trace((struct plan_opts){ PLAN_BATCHING_LIVE, PLAN_ARRIVALS_AUTO });
+		CHECK_EQ(op_of(&plan, 0, 0)->mode, deferred ? PLAN_WAIT : PLAN_INLINE);
+		CHECK_EQ(op_of(&plan, 0, deferred)->kind, OP_REPLY);
+		CHECK_EQ(plan.requests[0].ops_count, 1 + deferred);
+		plan_release(&plan);
+	}
+}
+
 int main(void)
 {
 	RUN(test_share_finds_causes);
@@ -576,6 +610,7 @@ int main(void)
 	RUN(test_reply_before_what_follows_it);
 	RUN(test_arrivals);
 	RUN(test_chains);
+	RUN(test_when_replies_go);
 	RUN(test_leftovers);
 	return check_done();
 }

@@ -1,0 +1,72 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# gait node, from outside: one line when it is ready, a clean end, nothing left behind.
+
+# shellcheck disable=SC2030,SC2031,SC2154 # tests are subshells, and run sets stderr
+bats_require_minimum_version 1.5.0
+
+setup() {
+	export TMPDIR=$BATS_TEST_TMPDIR/tmp
+	mkdir "$TMPDIR"
+}
+
+teardown() {
+	[ -z "$node" ] || kill "$node" 2>/dev/null || true
+}
+
+# Sets $node, its pid, and $port.
+start_node() {
+	"$GAIT" node --no-attribution "$@" >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" &
+	node=$!
+	for _ in $(seq 100); do
+		[ ! -s "$BATS_TEST_TMPDIR/out" ] || break
+		sleep 0.05
+	done
+	port=$(sed -n 's/^listening on 127\.0\.0\.1:\([0-9]*\)$/\1/p' "$BATS_TEST_TMPDIR/out")
+	[ -n "$port" ]
+}
+
+# stop_node SIGNAL: it ends with 0
+stop_node() {
+	kill "-$1" "$node"
+	wait "$node"
+	node=
+}
+
+@test "prints exactly one line when it is ready, and ends cleanly when interrupted" {
+	for signal in INT TERM; do
+		start_node
+		[ "$(wc -l <"$BATS_TEST_TMPDIR/out")" = 1 ]
+		stop_node "$signal"
+		[ ! -s "$BATS_TEST_TMPDIR/err" ]
+		[ -z "$(ls -A "$TMPDIR")" ]
+	done
+}
+
+@test "listens where it is told, and says when it cannot" {
+	start_node --listen 127.0.0.1:0
+	run --separate-stderr -1 "$GAIT" node --no-attribution --listen "127.0.0.1:$port"
+	[[ $stderr == *"cannot listen on 127.0.0.1:$port"*"in use"* ]]
+	run --separate-stderr -1 "$GAIT" node --no-attribution --dir "$BATS_TEST_TMPDIR/nowhere"
+	[[ $stderr == *"cannot create the directory"*"nowhere"* ]]
+}
+
+@test "wrong options are a usage error" {
+	run --separate-stderr -2 "$GAIT" node --listen nonsense
+	run --separate-stderr -2 "$GAIT" node --threads 1000
+	run --separate-stderr -2 "$GAIT" node --max-requests-ahead 0
+}
+
+@test "garbage on its port does not end it, nor keep it from the next client" {
+	start_node --once
+	for garbage in 'GET / HTTP/1.1' 'GAIT and more, but no preface of ours' x; do
+		printf '%s\r\n\r\n' "$garbage" >"/dev/tcp/127.0.0.1/$port"
+	done
+	head -c 100000 /dev/urandom >"/dev/tcp/127.0.0.1/$port" || true
+	run -0 --separate-stderr "$GAIT" replay "$GAIT_SOURCE/tests/data/golden-1.0.gait" \
+		--node "127.0.0.1:$port" --no-attribution -o "$BATS_TEST_TMPDIR/run.gait" ||
+		[ "$status" = 3 ]
+	wait "$node" # --once: it ends by itself
+	node=
+	[ -z "$(ls -A "$TMPDIR")" ]
+}

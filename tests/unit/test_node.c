@@ -1,0 +1,804 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A node in this process, and a client that plans by hand. */
+#include "base/clock.h"
+#include "check.h"
+#include "replay/node.h"
+#include "replay/limits.h"
+#include "replay/wire.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define WAIT_MS 10000 /* beyond which something hangs */
+#define ROWS_MAX 256
+
+struct fixture {
+	struct node *node;
+	pthread_t thread;
+	char dir[64];
+	int control;
+	struct buf in, out;
+	size_t taken; /* of `in`, by the last frame */
+	struct wire_hello hello;
+	/* what came with the end of the session */
+	struct wire_row rows[ROWS_MAX];
+	struct wire_oprow oprows[ROWS_MAX];
+	size_t rows_count, oprows_count;
+	struct ledger ledger;
+	struct wire_usage usage;
+	struct wire_error error;
+	bool failed;
+};
+
+static void *node_main(void *arg)
+{
+	node_run(arg, NULL);
+	return NULL;
+}
+
+static int dial(const struct fixture *f)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(node_port(f->node)) };
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (!CHECK(!connect(fd, (struct sockaddr *)&at, sizeof(at))))
+		exit(1);
+	return fd;
+}
+
+static bool wait_readable(int fd)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+
+	return poll(&pfd, 1, WAIT_MS) == 1;
+}
+
+/* Exactly so many bytes of a reply; no more come behind them. */
+static void expect_bytes(int fd, size_t bytes)
+{
+	static char scratch[65536];
+
+	while (bytes) {
+		ssize_t n;
+
+		if (!CHECK(wait_readable(fd)))
+			return;
+		n = recv(fd, scratch, bytes < sizeof(scratch) ? bytes : sizeof(scratch), 0);
+		if (!CHECK(n > 0))
+			return;
+		bytes -= (size_t)n;
+	}
+	CHECK_EQ(recv(fd, scratch, 1, MSG_DONTWAIT), -1);
+}
+
+static void send_bytes(int fd, size_t bytes)
+{
+	char *data = calloc(1, bytes);
+
+	CHECK_EQ(send(fd, data, bytes, MSG_NOSIGNAL), (long long)bytes);
+	free(data);
+}
+
+static void flush(struct fixture *f)
+{
+	CHECK_EQ(send(f->control, f->out.data, f->out.len, MSG_NOSIGNAL), (long long)f->out.len);
+	buf_reset(&f->out);
+}
+
+/* The next frame that is no CREDIT; its payload lives until the next call. */
+static enum wire_type next_frame(struct fixture *f, struct wire_frame *ret_frame)
+{
+	int n;
+
+	buf_consume(&f->in, f->taken);
+	f->taken = 0;
+	while (!(n = wire_frame_decode((uint8_t *)f->in.data, f->in.len, ret_frame, NULL))) {
+		ssize_t got;
+
+		buf_reserve(&f->in, 65536);
+		if (!CHECK(wait_readable(f->control)))
+			return 0;
+		got = recv(f->control, f->in.data + f->in.len, 65536, 0);
+		if (got <= 0)
+			return 0;
+		f->in.len += (size_t)got;
+	}
+	if (!CHECK(n > 0))
+		return 0;
+	f->taken = (size_t)n;
+	return ret_frame->type == WIRE_CREDIT ? next_frame(f, ret_frame) : ret_frame->type;
+}
+
+static void start_node(struct fixture *f, const struct node_opts *extra)
+{
+	struct node_opts opts = extra ? *extra : (struct node_opts){ 0 };
+
+	memset(f, 0, sizeof(*f));
+	strcpy(f->dir, "/tmp/gait-test-node-XXXXXX");
+	CHECK(mkdtemp(f->dir) != NULL);
+	opts.host = "127.0.0.1";
+	opts.dir = f->dir;
+	opts.storage_bytes = opts.storage_bytes ? opts.storage_bytes : 1 << 24;
+	opts.requests_ahead = opts.requests_ahead ? opts.requests_ahead : 1024;
+	if (!CHECK_EQ(node_new(&opts, &f->node, NULL), 0))
+		exit(1);
+	pthread_create(&f->thread, NULL, node_main, f->node);
+	buf_init(&f->in, 1 << 24);
+	buf_init(&f->out, 1 << 24);
+	f->control = -1;
+}
+
+static void meet(struct fixture *f)
+{
+	struct wire_hello hello = { .magic = WIRE_MAGIC, .version = WIRE_VERSION };
+	struct wire_frame frame;
+
+	buf_reset(&f->in);
+	f->taken = 0;
+	f->control = dial(f);
+	wire_put_hello(&f->out, &hello);
+	flush(f);
+	if (CHECK_EQ(next_frame(f, &frame), WIRE_HELLO))
+		CHECK_EQ(wire_get_hello(&frame, &f->hello, NULL), 0);
+}
+
+static void put_service(struct fixture *f, uint32_t threads, enum plan_batching batching)
+{
+	struct wire_service service = { 1, threads, batching };
+
+	wire_put_service(&f->out, &service);
+}
+
+static void put_connection(struct fixture *f, uint64_t id, uint32_t thread)
+{
+	struct wire_connection connection = { id, thread, 0, 0 };
+
+	wire_put_connection(&f->out, &connection);
+}
+
+static void put_request(struct fixture *f, uint64_t id, uint64_t connection_id, uint64_t bytes,
+			uint64_t response_bytes, const struct plan_op *ops, size_t ops_count)
+{
+	struct plan_request request = { .request_id = id,
+					.connection_id = connection_id,
+					.request_bytes = bytes,
+					.response_bytes = response_bytes,
+					.ops_count = (uint32_t)ops_count };
+
+	wire_put_plan(&f->out, &request, ops);
+}
+
+/* Sends what has been put, and waits until the node is ready for data. */
+static void lay_out(struct fixture *f)
+{
+	struct wire_start start = { 1, 0, 0 };
+	struct wire_frame frame;
+
+	wire_put_empty(&f->out, WIRE_LAYOUT);
+	flush(f);
+	CHECK_EQ(next_frame(f, &frame), WIRE_READY);
+	wire_put_start(&f->out, &start);
+	flush(f);
+}
+
+static int open_data(struct fixture *f, uint64_t connection_id)
+{
+	struct wire_preface preface = { .connection_id = connection_id };
+	uint8_t bytes[WIRE_PREFACE_BYTES];
+	int fd = dial(f);
+
+	memcpy(preface.token, f->hello.token, sizeof(preface.token));
+	wire_preface_encode(&preface, bytes);
+	CHECK_EQ(send(fd, bytes, sizeof(bytes), 0), WIRE_PREFACE_BYTES);
+	return fd;
+}
+
+static void take_result(struct fixture *f, const struct wire_frame *frame)
+{
+	struct wire_ledger entry;
+
+	switch (frame->type) {
+	case WIRE_ROW:
+		CHECK_EQ(wire_get_row(frame, &f->rows[f->rows_count++ % ROWS_MAX], NULL), 0);
+		break;
+	case WIRE_OPROW:
+		CHECK_EQ(wire_get_oprow(frame, &f->oprows[f->oprows_count++ % ROWS_MAX], NULL), 0);
+		break;
+	case WIRE_LEDGER:
+		CHECK_EQ(wire_get_ledger(frame, &entry, NULL), 0);
+		wire_ledger_add(&f->ledger, &entry);
+		break;
+	case WIRE_USAGE:
+		CHECK_EQ(wire_get_usage(frame, &f->usage, NULL), 0);
+		break;
+	default:
+		CHECK_EQ(frame->type, WIRE_BYE);
+	}
+}
+
+static void stop_session(struct fixture *f)
+{
+	struct wire_frame frame = { 0 };
+
+	wire_put_empty(&f->out, WIRE_STOP);
+	flush(f);
+	while (frame.type != WIRE_BYE && next_frame(f, &frame))
+		take_result(f, &frame);
+	CHECK_EQ(frame.type, WIRE_BYE);
+}
+
+static void expect_error(struct fixture *f, const char *part)
+{
+	struct wire_frame frame;
+
+	if (!CHECK_EQ(next_frame(f, &frame), WIRE_ERROR))
+		return;
+	CHECK_EQ(wire_get_error(&frame, &f->error, NULL), 0);
+	if (!CHECK(strstr(f->error.text, part) != NULL))
+		printf("# '%s'\n", f->error.text);
+}
+
+static size_t count_entries(const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+	size_t count = 0;
+
+	while (dir && (entry = readdir(dir)))
+		count += entry->d_name[0] != '.';
+	if (dir)
+		closedir(dir);
+	return count;
+}
+
+/* The node ends cleanly, whatever it has been through, and leaves nothing behind. */
+static void stop_node(struct fixture *f)
+{
+	if (f->control >= 0)
+		close(f->control);
+	node_stop(f->node);
+	pthread_join(f->thread, NULL);
+	node_free(f->node);
+	buf_release(&f->in);
+	buf_release(&f->out);
+	CHECK_EQ(count_entries(f->dir), 0);
+	rmdir(f->dir);
+}
+
+static const struct wire_row *row_of(const struct fixture *f, uint64_t request_id)
+{
+	for (size_t i = 0; i < f->rows_count; i++)
+		if (f->rows[i].request_id == request_id)
+			return &f->rows[i];
+	CHECK(!"a row for the request");
+	return &f->rows[0];
+}
+
+#define COMPUTE(units)                                                                             \
+	{                                                                                          \
+		.op_id = 1, .kind = OP_COMPUTE, .owners = 1, .work = (units), .offset = TRACE_NONE \
+	}
+#define REPLY(n)                                                                                   \
+	{                                                                                          \
+		.op_id = 2, .kind = OP_REPLY, .owners = 1, .bytes = (n), .offset = TRACE_NONE      \
+	}
+#define STORE(n, how)                                                                              \
+	{                                                                                          \
+		.op_id = 3, .kind = OP_STORE, .flags = OPF_APPEND, .mode = how, .owners = 2,       \
+		.bytes = (n), .offset = 0, .target_id = 7                                          \
+	}
+#define SYNC(how)                                                                                  \
+	{                                                                                          \
+		.op_id = 4, .kind = OP_SYNC, .flags = OPF_DSYNC, .mode = how, .owners = 2,         \
+		.offset = TRACE_NONE, .target_id = 7                                               \
+	}
+#define SLEEP(ns)                                                                                  \
+	{                                                                                          \
+		.op_id = 5, .kind = OP_SLEEP, .owners = 1, .work = (ns), .offset = TRACE_NONE      \
+	}
+
+/* Messages are as long as planned: 5 bytes, 100 kB, none; several on one connection, in order. */
+static void test_sizes(void)
+{
+	static const struct {
+		uint64_t request_bytes, response_bytes;
+	} sizes[] = { { 14, 5 }, { 1, 1 }, { 31, 100000 }, { 200000, 7 }, { 3, 0 }, { 9, 2 } };
+	struct plan_op ops[] = { COMPUTE(1000), REPLY(5) };
+	struct fixture f;
+	int fd;
+
+	start_node(&f, NULL);
+	meet(&f);
+	CHECK_EQ(f.hello.version, WIRE_VERSION);
+	CHECK(f.hello.work_per_ms > 1000);
+	CHECK_EQ(f.hello.attribution, 0);
+	put_service(&f, 1, PLAN_BATCHING_LIVE);
+	put_connection(&f, 1, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++)
+		put_request(&f, 100 + i, 1, sizes[i].request_bytes, sizes[i].response_bytes, ops, 2);
+	lay_out(&f);
+	fd = open_data(&f, 1);
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		check_case("request %zu", i);
+		send_bytes(fd, sizes[i].request_bytes);
+		expect_bytes(fd, sizes[i].response_bytes);
+	}
+	close(fd);
+	stop_session(&f);
+	CHECK_EQ(f.rows_count, ARRAY_SIZE(sizes));
+	for (size_t i = 0; i < f.rows_count; i++) {
+		const struct wire_row *row = row_of(&f, 100 + i);
+
+		check_case("row %zu", i);
+		CHECK_EQ(row->status, 0);
+		CHECK_EQ(row->response_bytes, sizes[i].response_bytes);
+		CHECK(row->read_ns <= row->end_ns);
+		CHECK_EQ(row->total_ns, row->end_ns - row->read_ns);
+		CHECK_EQ(row->unattributed_ns, row->total_ns);
+	}
+	CHECK_EQ(f.ledger.count[LG_REQUESTS], ARRAY_SIZE(sizes));
+	CHECK_EQ(f.ledger.count[LG_PLAN_OVERTAKEN], 0);
+	stop_node(&f);
+}
+
+static void put_target(struct fixture *f, uint64_t target_id, uint64_t bytes)
+{
+	struct wire_target target = { target_id, bytes };
+
+	wire_put_target(&f->out, &target);
+}
+
+/* How many calls of a kind there were, and the bytes of each. */
+static size_t count_calls(const struct fixture *f, uint32_t kind, uint64_t *ret_bytes)
+{
+	uint64_t seen[ROWS_MAX];
+	size_t calls = 0;
+
+	*ret_bytes = 0;
+	for (size_t i = 0; i < f->oprows_count; i++) {
+		size_t j = 0;
+
+		while (j < calls && seen[j] != f->oprows[i].call_id)
+			j++;
+		if (f->oprows[i].kind != kind || j < calls)
+			continue;
+		seen[calls++] = f->oprows[i].call_id;
+		*ret_bytes += f->oprows[i].bytes;
+	}
+	return calls;
+}
+
+/*
+ * Two stores and a read come in one piece, so in one pass: one store of both, one
+ * sync; the read waits for them and puts nothing in.
+ */
+static void test_live_batching(void)
+{
+	struct plan_op set[] = { COMPUTE(100), STORE(100, PLAN_SHARED), SYNC(PLAN_SHARED), REPLY(5) };
+	struct plan_op get[] = { STORE(0, PLAN_WAIT), SYNC(PLAN_WAIT), REPLY(9) };
+	struct fixture f;
+	uint64_t bytes;
+	int fd;
+
+	start_node(&f, NULL);
+	meet(&f);
+	put_service(&f, 1, PLAN_BATCHING_LIVE);
+	put_target(&f, 7, 4096);
+	put_connection(&f, 1, 0);
+	put_request(&f, 1, 1, 10, 5, set, ARRAY_SIZE(set));
+	put_request(&f, 2, 1, 10, 9, get, ARRAY_SIZE(get));
+	put_request(&f, 3, 1, 10, 5, set, ARRAY_SIZE(set));
+	put_request(&f, 4, 1, 10, 9, get, ARRAY_SIZE(get));
+	lay_out(&f);
+	fd = open_data(&f, 1);
+	send_bytes(fd, 30);
+	expect_bytes(fd, 5 + 9 + 5);
+	send_bytes(fd, 10); /* alone: nobody asks, nothing is stored */
+	expect_bytes(fd, 9);
+	stop_session(&f);
+	CHECK_EQ(count_calls(&f, OP_STORE, &bytes), 1);
+	CHECK_EQ(bytes, 200);
+	CHECK_EQ(count_calls(&f, OP_SYNC, &bytes), 1);
+	CHECK_EQ(f.rows_count, 4);
+	for (size_t i = 0; i < f.oprows_count; i++)
+		if (f.oprows[i].kind == OP_STORE)
+			CHECK_EQ(f.oprows[i].offset, 4096);
+	close(fd);
+	stop_node(&f);
+}
+
+/* The store is done once, as recorded, when both owners are there, on whichever threads. */
+static void test_recorded_batching(void)
+{
+	struct plan_op ops[] = { STORE(300, PLAN_SHARED), SYNC(PLAN_SHARED), REPLY(5) };
+	struct fixture f;
+	uint64_t bytes;
+	char byte;
+	int a, b;
+
+	start_node(&f, NULL);
+	meet(&f);
+	put_service(&f, 2, PLAN_BATCHING_RECORDED);
+	put_target(&f, 7, 4096);
+	put_connection(&f, 1, 0);
+	put_connection(&f, 2, 1);
+	put_request(&f, 1, 1, 10, 5, ops, ARRAY_SIZE(ops));
+	put_request(&f, 2, 2, 10, 5, ops, ARRAY_SIZE(ops));
+	lay_out(&f);
+	a = open_data(&f, 1);
+	b = open_data(&f, 2);
+	send_bytes(a, 10);
+	usleep(20000);
+	CHECK_EQ(recv(a, &byte, 1, MSG_DONTWAIT), -1); /* waits for the other */
+	send_bytes(b, 10);
+	expect_bytes(a, 5);
+	expect_bytes(b, 5);
+	stop_session(&f);
+	CHECK_EQ(count_calls(&f, OP_STORE, &bytes), 1);
+	CHECK_EQ(bytes, 300);
+	CHECK_EQ(count_calls(&f, OP_SYNC, &bytes), 1);
+	CHECK_EQ(f.oprows_count, 2 * 3); /* two owners each of store and sync, two replies */
+	for (size_t i = 0; i < f.oprows_count; i++)
+		if (f.oprows[i].kind == OP_STORE)
+			CHECK_EQ(f.oprows[i].offset, 0);
+	close(a);
+	close(b);
+	stop_node(&f);
+}
+
+/* A reply out of a file; what the file lacks, and a file that is not there, cost no byte. */
+static void test_sendfile(void)
+{
+	static const struct {
+		uint64_t target_id;
+		int64_t offset;
+	} from[] = { { 7, 0 }, { 7, 99000 }, { 7, 1 << 20 }, { 8, 0 }, { 7, TRACE_NONE } };
+	struct fixture f;
+	int fd;
+
+	start_node(&f, NULL);
+	meet(&f);
+	put_service(&f, 1, PLAN_BATCHING_LIVE);
+	put_target(&f, 7, 100000);
+	put_connection(&f, 1, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(from); i++) {
+		struct plan_op op = REPLY(50000);
+
+		op.flags = OPF_SENDFILE;
+		op.target_id = from[i].target_id;
+		op.offset = from[i].offset;
+		put_request(&f, 1 + i, 1, 10, 50000, &op, 1);
+	}
+	lay_out(&f);
+	fd = open_data(&f, 1);
+	for (size_t i = 0; i < ARRAY_SIZE(from); i++) {
+		check_case("reply %zu", i);
+		send_bytes(fd, 10);
+		expect_bytes(fd, 50000);
+	}
+	stop_session(&f);
+	for (size_t i = 0; i < f.rows_count; i++)
+		CHECK_EQ(f.rows[i].status, 0);
+	close(fd);
+	stop_node(&f);
+}
+
+/* A timer holds up its own connection and no other. */
+static void test_sleep(void)
+{
+	struct plan_op slow[] = { SLEEP(30 * NS_PER_MS), REPLY(5) };
+	struct plan_op fast[] = { REPLY(5) };
+	struct fixture f;
+	int a, b;
+
+	start_node(&f, NULL);
+	meet(&f);
+	put_service(&f, 1, PLAN_BATCHING_LIVE);
+	put_connection(&f, 1, 0);
+	put_connection(&f, 2, 0);
+	put_request(&f, 1, 1, 10, 5, slow, 2);
+	put_request(&f, 2, 1, 10, 5, fast, 1);
+	put_request(&f, 3, 2, 10, 5, fast, 1);
+	lay_out(&f);
+	a = open_data(&f, 1);
+	b = open_data(&f, 2);
+	send_bytes(a, 20);
+	usleep(5000);
+	send_bytes(b, 10);
+	expect_bytes(b, 5);
+	expect_bytes(a, 10);
+	stop_session(&f);
+	CHECK(row_of(&f, 1)->total_ns >= 30 * NS_PER_MS);
+	CHECK(row_of(&f, 3)->end_ns < row_of(&f, 1)->end_ns);
+	CHECK(row_of(&f, 1)->end_ns <= row_of(&f, 2)->end_ns);
+	close(a);
+	close(b);
+	stop_node(&f);
+}
+
+/* Ops after the reply run when it has gone, and the row ends before them. */
+static void test_after_reply(void)
+{
+	struct plan_op ops[] = { REPLY(5), SLEEP(20 * NS_PER_MS) };
+	struct fixture f;
+	int fd;
+
+	ops[1].mode = PLAN_AFTER_REPLY;
+	start_node(&f, NULL);
+	meet(&f);
+	put_service(&f, 1, PLAN_BATCHING_LIVE);
+	put_connection(&f, 1, 0);
+	put_request(&f, 1, 1, 10, 5, ops, 2);
+	put_request(&f, 2, 1, 10, 5, ops, 2);
+	lay_out(&f);
+	fd = open_data(&f, 1);
+	send_bytes(fd, 10);
+	expect_bytes(fd, 5);
+	send_bytes(fd, 10);
+	expect_bytes(fd, 5);
+	stop_session(&f);
+	CHECK(row_of(&f, 1)->total_ns < 20 * NS_PER_MS);
+	CHECK(row_of(&f, 2)->end_ns - row_of(&f, 1)->end_ns >= 20 * NS_PER_MS);
+	close(fd);
+	stop_node(&f);
+}
+
+/* A message before its plan waits for it, and is counted. */
+static void test_overtaken_plan(void)
+{
+	struct plan_op ops[] = { REPLY(5) };
+	struct fixture f;
+	char byte;
+	int fd;
+
+	start_node(&f, NULL);
+	meet(&f);
+	put_service(&f, 1, PLAN_BATCHING_LIVE);
+	put_connection(&f, 1, 0);
+	lay_out(&f);
+	fd = open_data(&f, 1);
+	send_bytes(fd, 20);
+	usleep(20000);
+	CHECK_EQ(recv(fd, &byte, 1, MSG_DONTWAIT), -1);
+	put_request(&f, 1, 1, 10, 5, ops, 1);
+	put_request(&f, 2, 1, 10, 5, ops, 1);
+	flush(&f);
+	expect_bytes(fd, 10);
+	stop_session(&f);
+	CHECK(f.ledger.count[LG_PLAN_OVERTAKEN] >= 1);
+	CHECK_EQ(f.rows_count, 2);
+	close(fd);
+	stop_node(&f);
+}
+
+/* A second client is told so; the first goes on. After it, the next is served. */
+static void test_second_client(void)
+{
+	struct wire_hello hello = { .magic = WIRE_MAGIC, .version = WIRE_VERSION };
+	struct plan_op ops[] = { REPLY(5) };
+	struct fixture f, second;
+	int fd;
+
+	start_node(&f, NULL);
+	for (int before_layout = 1; before_layout >= 0; before_layout--) {
+		check_case(before_layout ? "before the layout" : "while the service runs");
+		meet(&f);
+		put_service(&f, 1, PLAN_BATCHING_LIVE);
+		put_connection(&f, 1, 0);
+		put_request(&f, 1, 1, 10, 5, ops, 1);
+		if (!before_layout)
+			lay_out(&f);
+		second = f;
+		buf_init(&second.in, 1 << 20);
+		second.taken = 0;
+		second.control = dial(&f);
+		wire_put_hello(&second.out, &hello);
+		CHECK_EQ(send(second.control, second.out.data + f.out.len,
+			      second.out.len - f.out.len, 0),
+			 (long long)(second.out.len - f.out.len));
+		expect_error(&second, "busy");
+		close(second.control);
+		buf_release(&second.in);
+		second.out.len = f.out.len;
+		f.out = second.out;
+		if (before_layout)
+			lay_out(&f);
+		fd = open_data(&f, 1);
+		send_bytes(fd, 10);
+		expect_bytes(fd, 5);
+		stop_session(&f);
+		close(fd);
+		close(f.control);
+	}
+	f.control = -1;
+	stop_node(&f);
+}
+
+static void send_text(struct fixture *f, const char *text, size_t bytes)
+{
+	int fd = dial(f);
+	char byte;
+
+	CHECK_EQ(send(fd, text, bytes, MSG_NOSIGNAL), (long long)bytes);
+	shutdown(fd, SHUT_WR);
+	CHECK(wait_readable(fd));
+	while (recv(fd, &byte, 1, 0) > 0)
+		; /* an ERROR at most */
+	close(fd);
+}
+
+/* Rubbish on the port, while nobody, a plan or a run is there. */
+static void test_garbage(void)
+{
+	static const char zeros[64];
+#define BYTES(text) { text, sizeof(text) - 1 }
+	static const struct {
+		const char *bytes;
+		size_t count;
+	} rubbish[] = {
+		BYTES("GET / HTTP/1.1\r\nHost: example.org\r\n\r\n"),
+		BYTES("GAIT but not really, and then some more"),
+		BYTES("x"),
+		{ zeros, sizeof(zeros) },
+		BYTES("\0\0\0\0\0\1\0\0"),
+		BYTES("\0\xff\xff\xff\0\1\0\0 a long frame that never comes"),
+	};
+#undef BYTES
+	struct plan_op ops[] = { REPLY(5) };
+	struct fixture f;
+	int fd;
+
+	start_node(&f, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(rubbish); i++)
+		send_text(&f, rubbish[i].bytes, rubbish[i].count);
+	meet(&f);
+	put_service(&f, 2, PLAN_BATCHING_LIVE);
+	put_connection(&f, 1, 0);
+	put_request(&f, 1, 1, 10, 5, ops, 1);
+	lay_out(&f);
+	for (size_t i = 0; i < ARRAY_SIZE(rubbish); i++)
+		send_text(&f, rubbish[i].bytes, rubbish[i].count);
+	fd = open_data(&f, 99); /* no such connection */
+	CHECK(wait_readable(fd));
+	close(fd);
+	f.hello.token[3] ^= 1;
+	fd = open_data(&f, 1); /* wrong token */
+	CHECK(wait_readable(fd));
+	close(fd);
+	f.hello.token[3] ^= 1;
+	fd = open_data(&f, 1);
+	send_bytes(fd, 10);
+	expect_bytes(fd, 5);
+	stop_session(&f);
+	CHECK(f.usage.refused >= 2);
+	close(fd);
+	stop_node(&f);
+}
+
+/* What a client may not do: it hears why, and the node goes on. */
+static void test_refusals(void)
+{
+	static const struct {
+		const char *why;
+		enum { DUE, STORAGE, UNKNOWN, CPU, AHEAD, TWICE } what;
+	} cases[] = {
+		{ "not due", DUE },	   { "max-storage", STORAGE },
+		{ "unknown connection", UNKNOWN }, { "computes for more", CPU },
+		{ "max-requests-ahead", AHEAD },   { "twice", TWICE },
+	};
+	struct plan_op forever[] = { COMPUTE(1ull << 60) };
+	struct fixture f;
+
+	start_node(&f, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		check_case("%s", cases[i].why);
+		meet(&f);
+		if (cases[i].what == DUE)
+			wire_put_empty(&f.out, WIRE_STOP);
+		put_service(&f, 1, PLAN_BATCHING_LIVE);
+		put_connection(&f, 1, 0);
+		if (cases[i].what == STORAGE)
+			put_target(&f, 7, 1ull << 40);
+		if (cases[i].what == UNKNOWN)
+			put_request(&f, 1, 2, 1, 1, NULL, 0);
+		if (cases[i].what == CPU)
+			put_request(&f, 1, 1, 1, 1, forever, 1);
+		if (cases[i].what == TWICE)
+			put_connection(&f, 1, 0);
+		for (uint64_t r = 0; cases[i].what == AHEAD && r <= f.hello.requests_ahead_max; r++)
+			put_request(&f, r, 1, 1, 1, NULL, 0);
+		flush(&f);
+		expect_error(&f, cases[i].why);
+		close(f.control);
+	}
+	f.control = -1;
+	stop_node(&f);
+}
+
+/* A client that goes away in the middle of everything. */
+static void test_vanishing_client(void)
+{
+	struct plan_op ops[] = { STORE(100, PLAN_SHARED), SLEEP(NS_PER_SEC), REPLY(1 << 22) };
+	struct fixture f;
+	int fd;
+
+	start_node(&f, NULL);
+	for (int i = 0; i < 5; i++) {
+		meet(&f);
+		put_service(&f, 2, PLAN_BATCHING_LIVE);
+		put_target(&f, 7, 4096);
+		put_connection(&f, 1, 1);
+		ops[1].work = i % 2 ? NS_PER_SEC : 1;
+		put_request(&f, 1, 1, 10, 1 << 22, ops, 3);
+		put_request(&f, 2, 1, 10, 1 << 22, ops, 3);
+		if (i < 1) {
+			flush(&f);
+			close(f.control);
+			continue;
+		}
+		lay_out(&f);
+		fd = open_data(&f, 1);
+		send_bytes(fd, i < 3 ? 20 : 15);
+		usleep(3000);
+		close(fd);
+		if (i % 2)
+			usleep(3000);
+		close(f.control);
+	}
+	f.control = -1;
+	stop_node(&f);
+}
+
+/* What is due by the clock happens without a request. */
+static void test_background(void)
+{
+	struct plan_background ops[] = {
+		{ .due_ns = NS_PER_MS, .thread = 0, .op = STORE(10, PLAN_INLINE) },
+		{ .due_ns = 2 * NS_PER_MS, .thread = 5, .op = SYNC(PLAN_INLINE) },
+		{ .due_ns = 3600 * NS_PER_SEC, .thread = 5, .op = SYNC(PLAN_INLINE) },
+	};
+	struct fixture f;
+	uint64_t bytes;
+
+	start_node(&f, NULL);
+	meet(&f);
+	put_service(&f, 1, PLAN_BATCHING_LIVE);
+	put_target(&f, 7, 100);
+	for (size_t i = 0; i < ARRAY_SIZE(ops); i++)
+		wire_put_background(&f.out, &ops[i]);
+	lay_out(&f);
+	usleep(50000);
+	stop_session(&f);
+	CHECK_EQ(count_calls(&f, OP_STORE, &bytes), 1);
+	CHECK_EQ(bytes, 10);
+	CHECK_EQ(count_calls(&f, OP_SYNC, &bytes), 1);
+	for (size_t i = 0; i < f.oprows_count; i++) {
+		CHECK_EQ(f.oprows[i].request_id, 0);
+		CHECK(f.oprows[i].start_ns >= f.usage.anchor_ns + NS_PER_MS);
+	}
+	stop_node(&f);
+}
+
+int main(void)
+{
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	RUN(test_sizes);
+	RUN(test_live_batching);
+	RUN(test_recorded_batching);
+	RUN(test_sendfile);
+	RUN(test_sleep);
+	RUN(test_after_reply);
+	RUN(test_overtaken_plan);
+	RUN(test_second_client);
+	RUN(test_garbage);
+	RUN(test_refusals);
+	RUN(test_vanishing_client);
+	RUN(test_background);
+	return check_done();
+}

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "check.h"
+#include "replay/wire.h"
+
+#include <errno.h>
+
+#define BUF_MAX (2 * WIRE_PAYLOAD_MAX)
+
+/* Every byte of a record is different, so that a member lost or swapped shows. */
+static void fill(void *record, size_t bytes)
+{
+	for (size_t i = 0; i < bytes; i++)
+		((uint8_t *)record)[i] = (uint8_t)(i * 7 + 1);
+}
+
+/* The frame, copied to the end of a malloc of its size: ASan sees one byte too far. */
+static int decode_copy(const struct buf *buf, size_t bytes, struct wire_frame *ret_frame,
+		       uint8_t **ret_copy)
+{
+	*ret_copy = malloc(bytes ? bytes : 1);
+	memcpy(*ret_copy, buf->data, bytes);
+	return wire_frame_decode(*ret_copy, bytes, ret_frame, NULL);
+}
+
+/* One byte less, in the frame or in its payload, is never a frame. */
+static void check_prefixes(const struct buf *buf)
+{
+	struct wire_frame frame;
+
+	for (size_t bytes = 0; bytes < buf->len; bytes++) {
+		uint8_t *copy;
+
+		check_case("%zu of %zu bytes", bytes, buf->len);
+		CHECK_EQ(decode_copy(buf, bytes, &frame, &copy), 0);
+		free(copy);
+	}
+}
+
+#define ROUND_TRIP(name, record, message)                                                          \
+	do {                                                                                       \
+		record back;                                                                       \
+		struct wire_frame frame;                                                           \
+		struct buf buf;                                                                    \
+		uint8_t *copy;                                                                     \
+                                                                                                   \
+		memset(&back, 0, sizeof(back));                                                    \
+		buf_init(&buf, BUF_MAX);                                                           \
+		CHECK_EQ(wire_put_##name(&buf, &(message)), 0);                                    \
+		check_prefixes(&buf);                                                              \
+		check_case(#name);                                                                 \
+		CHECK_EQ(decode_copy(&buf, buf.len, &frame, &copy), (long long)buf.len);           \
+		CHECK_EQ(wire_get_##name(&frame, &back, NULL), 0);                                 \
+		CHECK_MEM(&back, &(message), sizeof(back));                                        \
+		frame.payload_bytes--;                                                             \
+		CHECK_EQ(wire_get_##name(&frame, &back, NULL), -EPROTO);                           \
+		free(copy);                                                                        \
+		buf_release(&buf);                                                                 \
+	} while (0)
+
+static void test_round_trips(void)
+{
+	struct wire_hello hello;
+	struct wire_service service = { 7, 3, PLAN_BATCHING_RECORDED };
+	struct wire_target target = { 9, 1 << 20 };
+	struct wire_connection connection = { 11, 2, 1, 1000 };
+	struct plan_background background;
+	struct wire_start start = { 1, 0, 123456789 };
+	struct wire_credit credit = { 1ull << 40, 2ull << 40 };
+	struct wire_row row;
+	struct wire_oprow oprow;
+	struct wire_ledger ledger = { "requests", 42 };
+	struct wire_usage usage;
+	struct wire_error error = { "no" };
+
+	memset(&hello, 0, sizeof(hello));
+	hello.magic = WIRE_MAGIC;
+	hello.version = WIRE_VERSION;
+	strcpy(hello.host.boot_id, "b00t");
+	hello.host.cpus = 2;
+	hello.host.realtime_offset_end_ns = -5;
+	fill(hello.token, sizeof(hello.token));
+	memset(&background, 0, sizeof(background));
+	background.due_ns = 5;
+	background.op.kind = OP_SYNC;
+	background.op.flags = OPF_DSYNC;
+	background.op.offset = TRACE_NONE;
+	fill(&row, sizeof(row));
+	memset(&oprow, 0, sizeof(oprow));
+	oprow.call_id = 1;
+	oprow.kind = OP_STORE;
+	oprow.offset = -1;
+	fill(&usage, sizeof(usage));
+
+	ROUND_TRIP(hello, struct wire_hello, hello);
+	ROUND_TRIP(service, struct wire_service, service);
+	ROUND_TRIP(target, struct wire_target, target);
+	ROUND_TRIP(connection, struct wire_connection, connection);
+	ROUND_TRIP(background, struct plan_background, background);
+	ROUND_TRIP(start, struct wire_start, start);
+	ROUND_TRIP(credit, struct wire_credit, credit);
+	ROUND_TRIP(row, struct wire_row, row);
+	ROUND_TRIP(oprow, struct wire_oprow, oprow);
+	ROUND_TRIP(ledger, struct wire_ledger, ledger);
+	ROUND_TRIP(usage, struct wire_usage, usage);
+	ROUND_TRIP(error, struct wire_error, error);
+}
+
+static const struct plan_request get_request = {
+	.request_id = 5, .connection_id = 6, .request_bytes = 30, .response_bytes = 5,
+	.due_ns = 1000, .ops_count = 2,
+};
+
+static const struct plan_op get_ops[] = {
+	{ .op_id = 1, .kind = OP_COMPUTE, .owners = 1, .work = 3000, .offset = TRACE_NONE },
+	{ .op_id = 2, .kind = OP_REPLY, .owners = 1, .bytes = 5, .offset = TRACE_NONE },
+};
+
+static void test_plan(void)
+{
+	struct plan_request request;
+	struct plan_op ops[2];
+	struct wire_frame frame;
+	struct buf buf;
+
+	memset(ops, 0, sizeof(ops));
+	buf_init(&buf, BUF_MAX);
+	CHECK_EQ(wire_put_plan(&buf, &get_request, get_ops), 0);
+	check_prefixes(&buf);
+	CHECK_EQ(wire_frame_decode((uint8_t *)buf.data, buf.len, &frame, NULL), (long long)buf.len);
+	CHECK_EQ(wire_get_plan(&frame, &request, ops, 2, NULL), 0);
+	CHECK_MEM(&request, &get_request, sizeof(request));
+	CHECK_MEM(ops, get_ops, sizeof(ops));
+	CHECK_EQ(wire_get_plan(&frame, &request, ops, 1, NULL), -E2BIG);
+	frame.payload_bytes--; /* the count of ops and the length must agree */
+	CHECK_EQ(wire_get_plan(&frame, &request, ops, 2, NULL), -EPROTO);
+	buf_release(&buf);
+}
+
+/* What is on the wire stays what it is, whatever the machine. */
+static void test_golden_bytes(void)
+{
+	static const uint8_t connection_bytes[] = {
+		0, 0, 0, 24, 0, 4, 0, 0,	  /* payload bytes, CONNECTION, 0 */
+		0, 0, 0, 0, 0, 0, 1, 2,		  /* connection_id */
+		0, 0, 0, 3, 0, 0, 0, 1,		  /* thread, dependent */
+		0, 0, 0, 0, 0, 0, 0, 9,		  /* requests */
+	};
+	static const uint8_t preface_bytes[WIRE_PREFACE_BYTES] = {
+		'G', 'A', 'I', 'T', 0, 1, 0, 0, /* magic, version, flags */
+		1, 8, 15, 22, 29, 36, 43, 50, 57, 64, 71, 78, 85, 92, 99, 106, /* token */
+		0, 0, 0, 0, 0, 0, 0x12, 0x34, /* connection_id */
+	};
+	struct wire_connection connection = { 0x102, 3, 1, 9 };
+	struct wire_preface preface = { .connection_id = 0x1234 };
+	uint8_t bytes[WIRE_PREFACE_BYTES];
+	struct buf buf;
+
+	buf_init(&buf, BUF_MAX);
+	wire_put_connection(&buf, &connection);
+	CHECK_EQ(buf.len, sizeof(connection_bytes));
+	CHECK_MEM(buf.data, connection_bytes, sizeof(connection_bytes));
+	buf_release(&buf);
+	fill(preface.token, sizeof(preface.token));
+	wire_preface_encode(&preface, bytes);
+	CHECK_MEM(bytes, preface_bytes, sizeof(bytes));
+}
+
+static void test_preface(void)
+{
+	struct wire_preface preface = { .connection_id = 77 }, back;
+	uint8_t bytes[WIRE_PREFACE_BYTES];
+
+	fill(preface.token, sizeof(preface.token));
+	wire_preface_encode(&preface, bytes);
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		CHECK_EQ(wire_preface_decode(bytes, i, &back, NULL), 0);
+	CHECK_EQ(wire_preface_decode(bytes, sizeof(bytes), &back, NULL), WIRE_PREFACE_BYTES);
+	CHECK_EQ(back.connection_id, 77);
+	CHECK_MEM(back.token, preface.token, sizeof(back.token));
+	CHECK_EQ(wire_preface_decode((const uint8_t *)"GET / HT", 8, &back, NULL), -EPROTO);
+	bytes[5] = 2; /* version */
+	CHECK_EQ(wire_preface_decode(bytes, 6, &back, NULL), -EPROTO);
+	bytes[5] = 1;
+	bytes[7] = 1; /* flags */
+	CHECK_EQ(wire_preface_decode(bytes, sizeof(bytes), &back, NULL), -EPROTO);
+}
+
+/* A frame that is whole but wrong, by one byte of a good one. */
+static const struct {
+	const char *what;
+	size_t at;
+	uint8_t byte;
+	bool in_head; /* the frame itself is refused, not only its content */
+} broken[] = {
+	{ "length with its first byte set", 0, 1, true },
+	{ "length beyond the limit", 1, 0x20, true },
+	{ "type 0", 5, 0, true },
+	{ "unknown type", 4, 1, true },
+	{ "reserved bytes", 7, 1, true },
+	{ "request of 2^32 bytes", 8 + 16 + 3, 1, false },
+	{ "more ops than the payload holds", 8 + 56 + 3, 3, false },
+	{ "ops beyond the limit", 8 + 56, 1, false },
+	{ "unknown kind", 8 + 60 + 8 + 3, OP_KIND_COUNT, false },
+	{ "unknown flag", 8 + 60 + 12, 1, false },
+	{ "unknown mode", 8 + 60 + 16 + 3, 4, false },
+	{ "work for centuries", 8 + 60 + 24, 0xff, false },
+	{ "op of 2^40 bytes", 8 + 60 + 32 + 2, 1, false },
+};
+
+static void test_broken(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(broken); i++) {
+		struct plan_request request = { .request_id = 99 };
+		struct plan_op ops[2];
+		struct wire_frame frame;
+		struct err err = { "" };
+		struct buf buf;
+		int n;
+
+		check_case("%s", broken[i].what);
+		buf_init(&buf, BUF_MAX);
+		wire_put_plan(&buf, &get_request, get_ops);
+		buf.data[broken[i].at] = (char)broken[i].byte;
+		n = wire_frame_decode((uint8_t *)buf.data, buf.len, &frame, &err);
+		CHECK_EQ(n, broken[i].in_head ? -EPROTO : (int)buf.len);
+		if (n > 0)
+			CHECK_EQ(wire_get_plan(&frame, &request, ops, 2, &err), -EPROTO);
+		CHECK(err.text[0]);
+		CHECK_EQ(request.request_id, 99); /* untouched */
+		buf_release(&buf);
+	}
+}
+
+static void test_ledger(void)
+{
+	struct ledger ledger = { 0 }, back = { 0 };
+	struct wire_ledger unknown = { "no_such_entry", 1 };
+	struct wire_ledger entry;
+	struct wire_frame frame;
+	struct buf buf;
+	size_t used = 0;
+	int n;
+
+	ledger.count[LG_REQUESTS] = 23;
+	ledger.count[LG_PLAN_OVERTAKEN] = 1;
+	buf_init(&buf, BUF_MAX);
+	CHECK_EQ(wire_put_ledgers(&buf, &ledger), 0);
+	while ((n = wire_frame_decode((uint8_t *)buf.data + used, buf.len - used, &frame, NULL)) >
+	       0) {
+		CHECK_EQ(wire_get_ledger(&frame, &entry, NULL), 0);
+		CHECK_EQ(wire_ledger_add(&back, &entry), 0);
+		used += (size_t)n;
+	}
+	CHECK_MEM(&back, &ledger, sizeof(back));
+	CHECK_EQ(wire_ledger_add(&back, &unknown), -ENOENT);
+	buf_release(&buf);
+}
+
+int main(void)
+{
+	RUN(test_round_trips);
+	RUN(test_plan);
+	RUN(test_golden_bytes);
+	RUN(test_preface);
+	RUN(test_broken);
+	RUN(test_ledger);
+	return check_done();
+}
