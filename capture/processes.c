@@ -253,10 +253,11 @@ static bool anyone_listens(const struct listeners *l, uint16_t port)
 static int not_listening(const struct listeners *l, uint16_t port, struct err *err)
 {
 	if (anyone_listens(l, port) && geteuid())
-		return err_set(err, EPERM,
-			       "not permitted to see which process listens on TCP port %u; run gait "
-			       "as root",
-			       port);
+		return err_set(
+			err, EPERM,
+			"not permitted to see which process listens on TCP port %u; run gait "
+			"as root",
+			port);
 	return err_set(err, ESRCH, "no process listens on TCP port %u", port);
 }
 

@@ -1,0 +1,175 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2030,SC2031,SC2154 # tests are subshells, and variables come from the helper
+# A real Redis, every write synced: the trace must say what Redis itself and its log file say.
+
+load helper
+
+setup()
+{
+	require_bpf jq ss redis-server redis-cli redis-benchmark
+}
+
+teardown()
+{
+	stop_all
+}
+
+# Sets $redis and $port.
+start_redis()
+{
+	mkdir -p "$BATS_TEST_TMPDIR/redis"
+	for _ in 1 2 3; do
+		port=$(free_port)
+		! start_listening redis "$port" redis-server --port "$port" --bind 127.0.0.1 --save '' \
+			--dir "$BATS_TEST_TMPDIR/redis" --appendonly yes --appendfsync always \
+			--auto-aof-rewrite-percentage 0 || break
+	done
+	redis=$pid
+	await "redis answers" answers
+}
+
+answers()
+{
+	[[ $(redis-cli -p "$port" ping 2>/dev/null) == PONG ]]
+}
+
+# "command calls" as Redis counts them; INFO itself is not counted by the INFO that asks.
+calls()
+{
+	redis-cli -p "$port" info commandstats | sed -En 's/^cmdstat_([^:]*):calls=([0-9]+),.*/\1 \2/p'
+}
+
+# benchmark TESTS REQUESTS: from 20 connections, values of 100 bytes
+benchmark()
+{
+	redis-benchmark -p "$port" -c 20 -n "$2" -t "$1" -d 100 -q >"$BATS_TEST_TMPDIR/benchmark"
+}
+
+aof_bytes()
+{
+	stat -c %s "$BATS_TEST_TMPDIR"/redis/appendonlydir/*.incr.aof
+}
+
+# requests of a class; each must have these bytes, in and out
+assert_class() # NAME REQUESTS REQUEST_BYTES RESPONSE_BYTES
+{
+	assert_equal "requests of class $1" \
+		"$(csv classes 'at("name") == "'"$1"'" { print at("requests") }')" "$2"
+	assert_equal "bytes of every $1" "$(sizes "$1")" "$3 $4"
+}
+
+sizes() # CLASS: the sizes that occur
+{
+	csv requests 'at("class_id") == '"$(class_id "$1")"' {
+		print at("request_bytes"), at("response_bytes")
+	}' | sort -u
+}
+
+class_id()
+{
+	csv classes 'at("name") == "'"$1"'" { print at("class_id") }'
+}
+
+requests_per_second() # between the first arrival and the last
+{
+	csv requests '{
+		t = at("arrival_ns")
+		if (NR == 2 || t < first) first = t
+		if (t > last) last = t
+	}
+	END { printf "%d\n", (NR - 2) / (last - first) * 1e9 }'
+}
+
+# The load must have been as heavy as promised, if this machine can at all.
+assert_rate() # REQUESTS_PER_SECOND TESTS REQUESTS
+{
+	local rate alone start
+
+	rate=$(requests_per_second)
+	echo "# $rate requests/s while captured" >&3
+	((rate < $1)) || return 0
+	start=${EPOCHREALTIME/./}
+	benchmark "$2" "$3"
+	alone=$(($3 * 2 * 1000000 / (${EPOCHREALTIME/./} - start)))
+	((alone < $1 * 11 / 10)) || fail "$rate requests/s while captured, $alone when not"
+	echo "# this machine makes no more than $alone requests/s anyway" >&3
+}
+
+@test "as many requests as Redis counts calls, with the bytes of the protocol, at 20,000/s" {
+	local before after extra
+
+	start_redis
+	before=$(calls)
+	capture_start --port "$port"
+	benchmark get,set 60000
+	capture_stop
+	after=$(calls)
+
+	assert_nothing_lost
+	# *2 $3 GET $16 key:__rand_int__: the reply is $100 and 100 bytes
+	assert_class GET 60000 $((4 + 4 + 5 + 5 + 18)) $((6 + 102))
+	# *3 $3 SET $16 key:__rand_int__ $100 and 100 bytes: the reply is +OK
+	assert_class SET 60000 $((4 + 4 + 5 + 5 + 18 + 6 + 102)) 5
+	# Redis counts more: the INFO that asked first, and of the two CONFIG GETs that
+	# redis-benchmark sends in one write one more than there are turns
+	extra=2
+	assert_equal "requests" "$(rows requests)" "$(($(sum "$after") - $(sum "$before") - extra))"
+	assert_equal "requests not answered" \
+		"$(csv requests 'at("status") != "" { n++ } END { print n + 0 }')" 0
+	assert_rate 20000 get,set 60000
+}
+
+sum() # LINES OF calls
+{
+	awk '{ n += $2 } END { print n + 0 }' <<<"$1"
+}
+
+@test "the append-only file: stores are its growth, and every SET owns one store and one sync" {
+	local before grown file
+
+	start_redis
+	before=$(aof_bytes)
+	capture_start --pid "$redis"
+	benchmark set 20000
+	capture_stop
+	grown=$(($(aof_bytes) - before))
+
+	assert_nothing_lost
+	file=$(csv ops 'at("kind") == "sync" { print at("target_id") }' | sort -u)
+	assert_equal "bytes stored" "$(csv ops 'at("kind") == "store" && at("target_id") == '"$file"' {
+		bytes += at("bytes")
+	}
+	END { print bytes }')" "$grown"
+	assert_equal "offset after the last store" "$(end_of_stores "$file" "$before")" \
+		"$((before + grown))"
+	assert_equal "SETs that own one store" "$(owned_once store)" 20000
+	assert_equal "SETs that own one sync" "$(owned_once sync)" 20000
+	assert_equal "shared operations" \
+		"$(csv ops 'at("flags") ~ /shared/ { n++ } END { print (n > 0) }')" 1
+}
+
+# Where the stores end when each begins at the end of the one before, from offset FROM on.
+end_of_stores() # TARGET FROM
+{
+	csv ops 'NR == 2 { next_at = '"$2"' }
+	at("kind") == "store" && at("target_id") == '"$1"' {
+		if (at("offset") != next_at) {
+			print "op " at("op_id") " is at " at("offset") ", not at " next_at
+			exit
+		}
+		next_at += at("bytes")
+	}
+	END { print next_at }'
+}
+
+# How many requests own exactly one operation of that kind, alone or with others.
+owned_once() # KIND
+{
+	join <(csv ops 'at("kind") == "'"$1"'" { print at("op_id") }' | sort) \
+		<({
+			csv ops 'at("request_id") != "" { print at("op_id"), at("request_id") }'
+			csv op_requests '{ print at("op_id"), at("request_id") }'
+		} | sort -k 1b,1) |
+		awk '{ n[$2]++ } END { for (id in n) once += n[id] == 1; print once + 0 }'
+}

@@ -1,0 +1,249 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+# What live tests share: real programs, started and stopped by their pid, and tables to look into.
+# Nothing sleeps to be in time: await() polls for what a test needs, and fails when it does not come.
+
+bats_require_minimum_version 1.5.0
+export LC_ALL=C # sort as join and comparisons expect
+
+AWAIT_SECONDS=10
+started=() # pids, the latest last
+
+fail()
+{
+	printf '%s\n' "$@" >&2
+	return 1
+}
+
+assert_equal() # WHAT GOT WANT
+{
+	[[ $2 == "$3" ]] || fail "$1: got '$2', want '$3'"
+}
+
+# --- what a test needs -------------------------------------------------------------------------
+
+# A reason not to run: the test is skipped with it, or fails with it where no test may be skipped.
+lacks()
+{
+	[[ ${GAIT_REQUIRE_BPF:-} == 1 ]] || skip "$1"
+	fail "$1 (and GAIT_REQUIRE_BPF=1 forbids to skip)"
+}
+
+# In setup(): the programs named, root, and a kernel that loads gait's probes.
+require_bpf()
+{
+	local program
+
+	for program; do
+		[[ -n $(type -P "$program") ]] || lacks "there is no $program here" || return
+	done
+	[[ $EUID == 0 ]] || lacks "capturing needs root" || return
+	doctor_is_content || lacks "gait doctor: $(tail -n 1 "$BATS_FILE_TMPDIR/doctor")"
+}
+
+# It takes most of a second, so it is asked once a file.
+doctor_is_content()
+{
+	local verdict=$BATS_FILE_TMPDIR/doctor
+
+	[[ -e $verdict ]] || "$GAIT" doctor >"$verdict" 2>&1 || touch "$verdict.failed"
+	[[ ! -e $verdict.failed ]]
+}
+
+# --- programs ----------------------------------------------------------------------------------
+
+# start NAME COMMAND...: sets $pid; output in NAME.out and NAME.err of the test's folder.
+start()
+{
+	local name=$1
+
+	shift
+	rm -f "$BATS_TEST_TMPDIR/$name".{out,err} # what an earlier one said is no answer
+	"$@" >"$BATS_TEST_TMPDIR/$name.out" 2>"$BATS_TEST_TMPDIR/$name.err" 3>&- &
+	pid=$!
+	started+=("$pid")
+}
+
+ended() # PID: it is gone, or nothing but its exit status is left
+{
+	local state
+
+	state=$(sed -n 's/^State:[[:space:]]*//p' "/proc/$1/status" 2>/dev/null)
+	[[ -z $state || $state == Z* ]]
+}
+
+await() # WHAT COMMAND...
+{
+	local what=$1 limit=$((SECONDS + AWAIT_SECONDS))
+
+	shift
+	until "$@"; do
+		((SECONDS < limit)) || fail "waited $AWAIT_SECONDS s in vain: $what" || return
+		sleep 0.01
+	done
+}
+
+stop() # PID [SIGNAL]: returns its exit status
+{
+	ended "$1" || kill -s "${2:-TERM}" "$1"
+	await "process $1 ends" ended "$1" || kill -KILL "$1"
+	reap "$1"
+}
+
+reap() # PID that has ended: returns its exit status
+{
+	local other still=()
+
+	for other in "${started[@]}"; do
+		[[ $other == "$1" ]] || still+=("$other")
+	done
+	started=("${still[@]}")
+	wait "$1"
+}
+
+# For teardown(): what is still there ends, the latest first; after a failure, what they said.
+stop_all()
+{
+	local file
+
+	while ((${#started[@]})); do
+		stop "${started[-1]}" || true
+	done
+	[[ -z ${BATS_TEST_COMPLETED:-} ]] || return 0
+	for file in "$BATS_TEST_TMPDIR"/*.{out,err}; do
+		[[ ! -s $file ]] || tail -n 5 -v "$file" >&2
+	done
+}
+
+free_port()
+{
+	"$GAIT_TRUTH/freeport"
+}
+
+listens() # PORT
+{
+	[[ -n $(ss -Htln "sport = :$1") ]]
+}
+
+connections_gone() # PORT: nobody is connected to it any more
+{
+	[[ -z $(ss -Htn state connected exclude time-wait "sport = :$1") ]]
+}
+
+# start_listening NAME PORT COMMAND...: start, and wait until it listens. 1 when it ended instead:
+# somebody may have taken the port since it was free.
+start_listening()
+{
+	local name=$1 port=$2
+
+	shift 2
+	start "$name" "$@"
+	await "$name listens on port $port" listens_or_ended "$port" "$pid" && listens "$port"
+}
+
+listens_or_ended() # PORT PID
+{
+	listens "$1" || ended "$2"
+}
+
+# start_server OPTION...: tests/truth/server; sets $server and $port, its log is server.log.
+start_server()
+{
+	start server "$GAIT_TRUTH/server" --log "$BATS_TEST_TMPDIR/server.log" "$@"
+	export server=$pid
+	server_port server
+}
+
+server_port() # NAME, once it says so; sets $port
+{
+	await "the server listens" grep -qs '^listening on ' "$BATS_TEST_TMPDIR/$1.out"
+	port=$(sed -n 's/^listening on //p' "$BATS_TEST_TMPDIR/$1.out")
+}
+
+# --- captures ----------------------------------------------------------------------------------
+
+# capture_start OPTION...: sets $capture and $trace; returns when nothing is missed any more.
+capture_start()
+{
+	trace=$BATS_TEST_TMPDIR/trace.gait
+	start capture "$GAIT" capture -o "$trace" "$@"
+	capture=$pid
+	await "gait is capturing" capture_began_or_ended
+	capture_began || fail "gait ended before it began to capture"
+}
+
+capture_began()
+{
+	grep -qs '^gait: capturing' "$BATS_TEST_TMPDIR/capture.err"
+}
+
+capture_began_or_ended()
+{
+	capture_began || ended "$capture"
+}
+
+capture_stop() # [STATUS]: as Ctrl-C does; it must exit with STATUS (0)
+{
+	kill -INT "$capture"
+	capture_await "$@"
+}
+
+capture_await() # [STATUS]: it ends by itself
+{
+	local status=0
+
+	await "gait ends" ended "$capture"
+	reap "$capture" || status=$?
+	assert_equal "exit status of gait capture" "$status" "${1:-0}"
+}
+
+# --- tables ------------------------------------------------------------------------------------
+
+# csv TABLE PROGRAM: awk over the rows of a table of $trace (or of a CSV file); at("name") is the
+# column of that name. Good for tables without quotes, as those of the tests are.
+csv()
+{
+	local file=$trace/$1.csv
+
+	[[ ! -f $1 ]] || file=$1
+	awk -F, '
+		function at(name) {
+			if (name in column)
+				return $column[name]
+			print "no column " name " in " FILENAME >"/dev/stderr"
+			exit missing = 3
+		}
+		END { if (missing) exit missing }
+		NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i; next }
+		'"$2" "$file"
+}
+
+rows() # TABLE
+{
+	csv "$1" 'END { print NR - 1 }'
+}
+
+ledger() # ENTRY
+{
+	jq -e ".ledger.$1" "$trace/manifest.json"
+}
+
+# Whole: nothing is left in *.partial, and gait itself trusts it.
+assert_complete()
+{
+	[[ -z $(find "$trace" -name '*.partial') ]] || fail "$trace is only partial"
+	"$GAIT" show "$trace" >"$BATS_TEST_TMPDIR/show" || fail "gait show does not trust $trace"
+}
+
+# No event was lost and no probe run skipped.
+assert_nothing_lost()
+{
+	assert_equal "events lost" "$(ledger events_lost)" 0
+	assert_equal "probe misses" "$(ledger probe_misses)" 0
+}
+
+# The middle one of the numbers on stdin.
+median()
+{
+	sort -g | awk '{ value[NR] = $1 } END { if (!NR) exit 1; print value[int((NR + 1) / 2)] }'
+}
