@@ -200,6 +200,25 @@ ACCOUNT_INLINE void account_softirq_exit(struct thread_slot *s, uint64_t now)
 }
 
 /*
+ * Copies the counters and returns the time up to which they are true. An interrupt
+ * may come at any point, charge the slot and so move that time on: then once more.
+ */
+ACCOUNT_INLINE uint64_t account_copy(const struct thread_slot *s, uint64_t *ret_ns)
+{
+	const volatile uint64_t *last = &s->last_ns;
+	uint64_t before = *last;
+
+	for (int i = 0; i < TS_COUNT; i++)
+		ret_ns[i] = s->ns[i];
+	if (*last != before) {
+		before = *last;
+		for (int i = 0; i < TS_COUNT; i++)
+			ret_ns[i] = *(const volatile uint64_t *)&s->ns[i];
+	}
+	return before;
+}
+
+/*
  * The counters as they would be if the thread were charged now, without touching
  * it: somebody else looks. False when they changed meanwhile.
  */

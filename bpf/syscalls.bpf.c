@@ -113,8 +113,7 @@ int BPF_PROG(on_call_enter, struct pt_regs *regs, long nr)
 	slot->sequence++;
 	account_sys_enter(slot, &class, bpf_ktime_get_ns());
 	if (class.op != SYSCALL_OTHER && class.op != SYSCALL_NONE)
-		for (int i = 0; i < TS_COUNT; i++)
-			slot->enter[i] = slot->ns[i];
+		slot->enter_ns = account_copy(slot, slot->enter);
 	slot->sequence++;
 	return 0;
 }
@@ -171,10 +170,9 @@ static __always_inline void fill_call(struct event_call *e, const struct call *c
 		fill_sendfile(e, call);
 	else if (thread->object == OBJECT_FILE && thread->file)
 		fill_file(e, call, thread->file);
-	for (int i = 0; i < TS_COUNT; i++) {
+	for (int i = 0; i < TS_COUNT; i++)
 		e->enter[i] = call->slot->enter[i];
-		e->exit[i] = call->slot->ns[i];
-	}
+	e->head.ns = account_copy(call->slot, e->exit);
 }
 
 static __always_inline void emit_call(const struct call *call, struct socket_state *socket)

@@ -6,10 +6,16 @@
 
 #define BACKGROUND_FLUSH_NS 1000000 /* unowned user time is written in pieces of this size */
 
+/*
+ * An interrupt within the kernel side's own update can undo a few us of a counter, once
+ * in a million calls; an op's CPU time is not less than none for that.
+ */
 static int64_t kernel_ns(const int64_t delta[TS_COUNT])
 {
-	return delta[TS_KERNEL_NET] + delta[TS_KERNEL_FS] + delta[TS_KERNEL_MM] +
-	       delta[TS_KERNEL_OTHER];
+	int64_t sum = delta[TS_KERNEL_NET] + delta[TS_KERNEL_FS] + delta[TS_KERNEL_MM] +
+		      delta[TS_KERNEL_OTHER];
+
+	return sum > 0 ? sum : 0;
 }
 
 struct row_op op_begin(const struct athread *t, const struct segment *seg, enum op_kind kind)

@@ -235,6 +235,11 @@ void client_note_failed(struct client *c, uint32_t request, enum outcome outcome
 		settle(c, request, outcome, &c->failed_count);
 }
 
+void client_note_over(struct client *c, uint32_t request)
+{
+	schedule_answered(&c->schedule, request, clock_now_ns() - c->anchor_ns);
+}
+
 /* Its connection goes on; what waited for the reply waits no longer. */
 static void time_out(struct client *c, uint32_t request, int64_t now_ns)
 {

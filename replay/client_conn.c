@@ -51,8 +51,11 @@ void client_conn_fail(struct client *c, uint32_t index, enum outcome outcome)
 	if (conn->state == CLIENT_CONN_CLOSED)
 		return;
 	close_conn(c, index);
-	for (; r != PLAN_CHAIN_END; r = c->chains.next[r])
+	for (; r != PLAN_CHAIN_END; r = c->chains.next[r]) {
 		client_note_failed(c, r, outcome);
+		if (c->chains.next[r] == PLAN_CHAIN_END)
+			client_note_over(c, r);
+	}
 	conn->send_next = conn->receive_next = PLAN_CHAIN_END;
 }
 

@@ -74,6 +74,8 @@ void client_conn_fail(struct client *c, uint32_t index, enum outcome outcome);
  */
 void client_note_sent(struct client *c, uint32_t request, int64_t now_ns);
 void client_note_answered(struct client *c, uint32_t request, int64_t now_ns);
+/* The last request of a connection that failed: a connection that waited for it comes now. */
+void client_note_over(struct client *c, uint32_t request);
 void client_note_failed(struct client *c, uint32_t request, enum outcome outcome);
 
 #endif

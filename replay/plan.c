@@ -326,6 +326,8 @@ static int describe_connections(struct planner *p, struct err *err)
 		describe_connection(p, &chains, c, row == IDMAP_NONE ? NULL : &s->connections[row],
 				    counts);
 	}
+	if (plan_find_successions(p, &chains))
+		ret = err_errno(err, ENOMEM, "cannot hold the connections");
 out:
 	idmap_release(&rows);
 	plan_chains_release(&chains);

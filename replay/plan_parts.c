@@ -24,6 +24,8 @@ uint64_t plan_work_of(const struct planner *p, const struct row_op *op)
 {
 	if (op->kind == OP_SLEEP)
 		return op->elapsed_ns;
+	if (op->kind != OP_COMPUTE)
+		return 0;
 	if (op->work || !p->source.work_per_ms)
 		return op->work;
 	return (uint64_t)((double)op->cpu_ns * (double)p->source.work_per_ms / 1e6);

@@ -4,6 +4,7 @@
 
 #include "replay/idmap.h"
 #include "replay/plan.h"
+#include "replay/plan_chains.h"
 
 #include <stdbool.h>
 
@@ -47,6 +48,9 @@ struct planner {
 
 /* Sets defers_replies, from when requests were read and answered. 0 or -ENOMEM. */
 int plan_find_structure(struct planner *p, struct err *err);
+
+/* Connections that came because another ended: their first requests wait. 0 or -ENOMEM. */
+int plan_find_successions(struct planner *p, const struct plan_chains *chains);
 
 /*
  * The ops of every request, in recorded order, and the background ops. -ENOMEM,
