@@ -280,6 +280,17 @@ static __always_inline void leave_connect(const struct call *call)
 		emit_call(call, socket_find(call->thread->sk));
 }
 
+/* fstat and its kin name a descriptor; a path has no object here. */
+static __always_inline void leave_stat(const struct call *call)
+{
+	object_look(call->thread, ARG1(call->regs));
+	if (call->thread->object != OBJECT_FILE) {
+		call->thread->object = OBJECT_NONE;
+		call->thread->file = NULL;
+	}
+	emit_call(call, NULL);
+}
+
 static __always_inline void leave_open(const struct call *call)
 {
 	call->thread->object = OBJECT_NONE;
@@ -304,8 +315,10 @@ static __always_inline void leave_call(const struct call *call)
 	}
 	call->thread->object = OBJECT_NONE;
 	call->thread->file = NULL;
-	if (op == SYSCALL_POLL || op == SYSCALL_STAT || op == SYSCALL_SLEEP)
+	if (op == SYSCALL_POLL || op == SYSCALL_SLEEP)
 		emit_call(call, NULL);
+	else if (op == SYSCALL_STAT)
+		leave_stat(call);
 	else if (op == SYSCALL_UNSEEN && call->ret > 0)
 		loss_count(LOSS_OBJECTS_UNSEEN);
 	else if (op == SYSCALL_OPEN)

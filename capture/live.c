@@ -255,6 +255,7 @@ static void take_ledger(struct live *l, struct ledger *ledger)
 	ledger->count[LG_SOCKETS_OVER] = losses.count[LOSS_SOCKETS_OVER];
 	ledger->count[LG_OPS_UNSEEN] = losses.count[LOSS_OBJECTS_UNSEEN];
 	ledger->count[LG_PROBE_MISSES] = losses.misses;
+	ledger->count[LG_STAMP_MISSES] = losses.stamp_misses;
 }
 
 static int write_service(struct live *l, const struct assembler_totals *totals)

@@ -49,11 +49,14 @@ static void run_file(struct executor *x, const struct plan_op *op, struct target
 {
 	struct storage_result moved;
 
-	if (!target) {
+	bool stat_alone = !target && op->kind == OP_KERNEL && op->flags & OPF_STAT;
+
+	if (!target && !stat_alone) {
 		result->done = false;
 		return;
 	}
-	moved = storage_run(x->setup->storage, target, op, x->buffer);
+	moved = stat_alone ? storage_stat(x->setup->storage) :
+			     storage_run(x->setup->storage, target, op, x->buffer);
 	result->status = moved.status;
 	result->bytes = moved.bytes;
 	result->offset = moved.offset;

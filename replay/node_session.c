@@ -321,6 +321,7 @@ static void add_losses(struct session *s)
 	if (!s->setup.guard || probe_guard_losses(s->setup.guard, &now))
 		return;
 	count[LG_PROBE_MISSES] += now.misses - s->losses.misses;
+	count[LG_STAMP_MISSES] += now.stamp_misses - s->losses.stamp_misses;
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		count[kinds[i].entry] +=
 			now.count[kinds[i].loss] - s->losses.count[kinds[i].loss];

@@ -20,7 +20,7 @@ static int refuse_rows(struct trace *t, uint64_t rows, struct err *err)
 		return 0;
 	return err_set(err, E2BIG,
 		       "trace '%s' has more than %d rows, which is what a replay holds in memory: "
-		       "take a slice of it with `gait edit`",
+		       "capture for a shorter time",
 		       trace_path(t), PLAN_ROWS_MAX);
 }
 

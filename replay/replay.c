@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #define START_LEAD_NS (200 * NS_PER_MS) /* from START to due_ns 0 */
@@ -105,7 +106,12 @@ static int start_probe(struct replay *r, struct err *err)
 static int refuse_existing(struct replay *r, struct err *err)
 {
 	struct trace *existing = NULL;
+	struct stat run, trace;
 
+	if (!stat(r->opts->run, &run) && !stat(r->opts->trace, &trace) &&
+	    run.st_dev == trace.st_dev && run.st_ino == trace.st_ino)
+		return err_set(err, EEXIST, "'%s' is the trace to be replayed: name another for the run",
+			       r->opts->run);
 	if (r->opts->replace || trace_open(r->opts->run, 0, &existing, NULL))
 		return 0;
 	trace_free(existing);
@@ -293,6 +299,7 @@ static void fill_ledger(const struct replay *r, struct ledger *ledger)
 	if (r->guard)
 		probe_guard_losses(r->guard, &losses);
 	ledger->count[LG_PROBE_MISSES] += losses.misses;
+	ledger->count[LG_STAMP_MISSES] += losses.stamp_misses;
 	ledger->count[LG_TABLE_EDITED] +=
 		(uint64_t)__builtin_popcount(trace_edited_tables(r->trace));
 	/* run_finish() counts the rows it writes */

@@ -372,6 +372,13 @@ static const run_fn runs[OP_KIND_COUNT] = {
 	[OP_KERNEL] = run_kernel,
 };
 
+struct storage_result storage_stat(struct storage *s)
+{
+	struct stat st;
+
+	return failed(fstatat(s->dir_fd, ".", &st, 0) ? errno : 0);
+}
+
 struct storage_result storage_run(struct storage *s, struct target *t, const struct plan_op *op,
 				  void *buffer)
 {

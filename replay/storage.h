@@ -82,6 +82,9 @@ struct storage_result {
 struct storage_result storage_run(struct storage *s, struct target *t, const struct plan_op *op,
 				  void *buffer);
 
+/* A stat of something that has no target: the directory itself. */
+struct storage_result storage_stat(struct storage *s);
+
 /* A descriptor for reading, for sendfile(); < 0: -errno. */
 int storage_fd(const struct target *t);
 

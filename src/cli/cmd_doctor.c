@@ -50,7 +50,26 @@ static int print_json(const struct probe_check *checks, int count)
 	return cmd_print_json(json, &err) ? cmd_failed(&err) : EXIT_FINE;
 }
 
-static void print_table(const struct probe_check *checks, int count)
+static int needed_missing(const struct probe_check *checks, int count)
+{
+	int missing = 0;
+
+	for (int i = 0; i < count; i++)
+		missing += checks[i].result && !is_optional(&checks[i]);
+	return missing;
+}
+
+static int optional_missing(const struct probe_check *checks, int count)
+{
+	int missing = 0;
+
+	for (int i = 0; i < count; i++)
+		missing += checks[i].result && is_optional(&checks[i]);
+	return missing;
+}
+
+/* The table, and what it means for what the user wants to do. */
+static int print_table(const struct probe_check *checks, int count, int missing)
 {
 	printf("%-4s %-28s %-16s %s\n", "", "probe", "needed for", "gives");
 	for (int i = 0; i < count; i++) {
@@ -60,27 +79,17 @@ static void print_table(const struct probe_check *checks, int count)
 			printf("     -> %s\n",
 			       checks[i].text[0] ? checks[i].text : strerror(-checks[i].result));
 	}
-}
-
-/* What does not work, in terms of what the user wants to do. */
-static int print_verdict(const struct probe_check *checks, int count)
-{
-	int missing = 0, optional = 0;
-
-	for (int i = 0; i < count; i++) {
-		missing += checks[i].result && !is_optional(&checks[i]);
-		optional += checks[i].result && is_optional(&checks[i]);
-	}
 	if (missing)
-		printf("\n%d needed probes do not load: no live capture here; a replay runs without a "
-		       "breakdown (--no-attribution)\n",
+		printf("\n%d needed probes do not load: what needs them does not work here; a replay "
+		       "goes on without a breakdown\n",
 		       missing);
 	else
 		printf("\ncapture and replay work here, with attribution%s\n",
-		       optional ? "; the rows of missing optional probes are counted as the "
-				  "interrupted code's" :
-				  "");
-	return missing ? EXIT_FAILED : EXIT_FINE;
+		       optional_missing(checks, count) ?
+			       "; the rows of missing optional probes are "
+			       "counted as the interrupted code's" :
+			       "");
+	return EXIT_FINE;
 }
 
 int cmd_doctor(int argc, char **argv)
@@ -88,13 +97,15 @@ int cmd_doctor(int argc, char **argv)
 	static struct probe_check checks[PROBE_CHECKS_MAX];
 	struct doctor_opts opts;
 	struct option_args args;
-	int count, rc = cmd_parse(&options, argc, argv, &opts, &args);
+	int count, missing, rc = cmd_parse(&options, argc, argv, &opts, &args);
 
 	if (rc >= 0)
 		return rc;
 	count = probe_doctor(checks);
+	missing = needed_missing(checks, count);
 	if (opts.json)
-		return print_json(checks, count);
-	print_table(checks, count);
-	return print_verdict(checks, count);
+		rc = print_json(checks, count);
+	else
+		rc = print_table(checks, count, missing);
+	return rc == EXIT_FINE && missing ? EXIT_FAILED : rc;
 }

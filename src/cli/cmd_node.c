@@ -65,6 +65,7 @@ static void stop_on_signals(struct node *node)
 	running = node;
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
 }
 
 static bool is_loopback(const char *host)

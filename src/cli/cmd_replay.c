@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/units.h"
 #include "cli/cmd.h"
+#include "replay/local.h"
 #include "replay/replay.h"
 
 #include <errno.h>
@@ -92,13 +93,17 @@ static int parse_node(const char *text, struct replay_opts *replay, struct err *
 {
 	static char service[64], host[UNIT_HOST_SIZE];
 	const char *equals = strchr(text, '=');
+	int rc;
 
 	if (equals) {
 		snprintf(service, sizeof(service), "%.*s", (int)(equals - text), text);
 		replay->service = service;
 	}
 	replay->host = host;
-	return unit_parse_endpoint(equals ? equals + 1 : text, host, &replay->port, err);
+	rc = unit_parse_endpoint(equals ? equals + 1 : text, host, &replay->port, err);
+	if (!rc && !host[0])
+		snprintf(host, sizeof(host), "%s", LOCAL_HOST);
+	return rc;
 }
 
 static int check_use(const struct replay_cmd_opts *opts, struct err *err)

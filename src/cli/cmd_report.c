@@ -3,9 +3,11 @@
 #include "cli/cmd.h"
 #include "report/compare.h"
 #include "report/summary.h"
+#include "report/summary_json.h"
 #include "report/summary_text.h"
 #include "trace/trace.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -142,15 +144,33 @@ static int print_text(const struct side *original, const struct side *run, struc
 
 static int print_json(const struct side *original, const struct side *run, struct err *err)
 {
-	const struct compare_side a = side_view(original->summary ? original : run, "capture");
 	const struct compare_side b = side_view(run, "replay");
+	struct compare_side a;
 
+	if (!original->summary)
+		return cmd_print_json(summary_to_json(run->summary, trace_manifest(run->trace)),
+				      err);
+	a = side_view(original, "capture");
 	return cmd_print_json(compare_to_json(&a, &b), err);
 }
 
 static bool doubtful(const struct side *side)
 {
 	return side->summary && summary_is_doubtful(side->summary, trace_manifest(side->trace));
+}
+
+/* Another trace may have taken the original's place since. */
+static bool is_origin(const struct side *original, const struct side *run, struct err *err)
+{
+	const char *was = trace_manifest(run->trace)->origin_sha256;
+	const char *is = trace_manifest(original->trace)->tables[TABLE_REQUESTS].sha256;
+
+	if (!was[0] || !strcmp(was, is))
+		return true;
+	err_set(err, ESTALE, "'%s' is not the trace any more that was replayed; --against compares all "
+			     "the same",
+		trace_path(original->trace));
+	return false;
 }
 
 /* The trace to compare with: what was asked for, or the run's own origin if it is still there. */
@@ -165,7 +185,7 @@ static int open_original(const struct report_opts *opts, const struct side *run,
 		return side_open(opts->against, original, err);
 	if (!origin[0])
 		return 0;
-	if (!side_open(origin, original, err))
+	if (!side_open(origin, original, err) && is_origin(original, run, err))
 		return 0;
 	cmd_complain("the replayed trace is not compared: %s", err->text);
 	side_close(original);

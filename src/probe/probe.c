@@ -16,8 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#define INITIAL_PID_NAMESPACE 0xeffffffcu /* include/linux/proc_ns.h: PROC_PID_INIT_INO */
 #define BTF_PATH "/sys/kernel/btf/vmlinux"
 #define RING_BYTES_DEFAULT (64u << 20)
 
@@ -35,6 +37,7 @@ enum program_use {
 	USE_RUN = 1 << 1,
 	USE_BOTH = USE_CAPTURE | USE_RUN,
 	USE_OPTIONAL = 1 << 2, /* left out where the kernel has no such tracepoint */
+	USE_STAMP = 1 << 3,    /* stamps bytes; a run that is skipped costs no more than a stamp */
 };
 
 struct program {
@@ -69,8 +72,8 @@ static const struct program programs[] = {
 	{ "on_irq_work_exit", "irq_work_exit", USE_BOTH | USE_OPTIONAL, "cpu.irq.other" },
 	{ "on_socket_state", "inet_sock_set_state", USE_BOTH, "connections" },
 	{ "on_socket_destroy", "tcp_destroy_sock", USE_BOTH, "connections that end" },
-	{ "on_segment", "tcp_probe", USE_BOTH, "arrival stamps, net.rxqueue" },
-	{ "on_transmit", "net_dev_queue", USE_BOTH, "transmit stamps, net.wire" },
+	{ "on_segment", "tcp_probe", USE_BOTH | USE_STAMP, "arrival stamps, net.rxqueue" },
+	{ "on_transmit", "net_dev_queue", USE_BOTH | USE_STAMP, "transmit stamps, net.wire" },
 	{ "on_own_receive", "sock_recv_length", USE_RUN, "a node's own arrival stamps" },
 	{ "on_own_send", "sock_send_length", USE_RUN, "a node's own transmit stamps" },
 	{ "on_call_enter", "sys_enter", USE_CAPTURE, "a service's ops" },
@@ -114,8 +117,22 @@ static void choose_programs(struct bpf_object *object, const struct btf *btf, un
 	}
 }
 
+/* The kernel side numbers processes as the initial namespace does; elsewhere pids mean others. */
+static bool in_initial_pid_namespace(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/pid", &st) || st.st_ino == INITIAL_PID_NAMESPACE;
+}
+
 static int check_ground(struct err *err)
 {
+	if (!in_initial_pid_namespace())
+		return err_set(
+			err, ENOTSUP,
+			"gait runs in a PID namespace of its own (a container?), where process "
+			"numbers are not the kernel's: run it on the host, or share the host's "
+			"PID namespace");
 	if (access(BTF_PATH, R_OK))
 		return err_set(
 			err, ENOTSUP,
@@ -313,21 +330,26 @@ int probe_drain(struct probe *p, probe_event_fn fn, void *arg)
 	return ring_buffer__consume(p->ring);
 }
 
+static uint64_t misses_of(struct probe *p, const char *name)
+{
+	struct bpf_program *program = bpf_object__find_program_by_name(p->skel->obj, name);
+	struct bpf_prog_info info = { 0 };
+	uint32_t len = sizeof(info);
+	int fd = bpf_program__fd(program);
+
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len))
+		return 0; /* not loaded in this mode */
+	return info.recursion_misses;
+}
+
 int probe_losses(struct probe *p, struct probe_losses *ret_losses)
 {
-	struct bpf_program *program;
-
 	memset(ret_losses, 0, sizeof(*ret_losses));
 	for (size_t i = 0; i < LOSS_COUNT; i++)
 		ret_losses->count[i] = p->skel->bss->losses[i];
-	bpf_object__for_each_program(program, p->skel->obj) {
-		struct bpf_prog_info info = { 0 };
-		uint32_t len = sizeof(info);
-		int fd = bpf_program__fd(program);
-
-		if (fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &len))
-			ret_losses->misses += info.recursion_misses;
-	}
+	for (size_t i = 0; i < PROGRAMS_COUNT; i++)
+		*(programs[i].use & USE_STAMP ? &ret_losses->stamp_misses : &ret_losses->misses) +=
+			misses_of(p, programs[i].name);
 	return 0;
 }
 
@@ -392,11 +414,10 @@ int probe_doctor(struct probe_check ret_checks[PROBE_CHECKS_MAX])
 	struct err err;
 	int count = 0;
 
-	ret_checks[count++] = (struct probe_check){ "btf", "type information of the kernel",
+	ret_checks[count++] = (struct probe_check){ "ground", "type information, process numbers",
 						    "capture, replay", check_ground(&err), "" };
 	if (ret_checks[0].result) {
-		snprintf(ret_checks[0].text, sizeof(ret_checks[0].text),
-			 "%s is missing: CONFIG_DEBUG_INFO_BTF=y is needed", BTF_PATH);
+		snprintf(ret_checks[0].text, sizeof(ret_checks[0].text), "%.159s", err.text);
 		return count;
 	}
 	libbpf_set_print(keep_word);

@@ -57,7 +57,8 @@ int probe_drain(struct probe *p, probe_event_fn fn, void *arg);
 
 struct probe_losses {
 	uint64_t count[LOSS_COUNT];
-	uint64_t misses; /* program runs that the kernel skipped */
+	uint64_t misses;       /* program runs that the kernel skipped: time is charged wrongly */
+	uint64_t stamp_misses; /* those that stamp bytes: each costs one stamp at most */
 };
 int probe_losses(struct probe *p, struct probe_losses *ret_losses);
 

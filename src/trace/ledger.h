@@ -27,7 +27,8 @@
 	X(ARRIVALS_UNKNOWN, "arrivals_unknown", DOUBTFUL, "requests whose arrival stamp was missing") \
 	X(OPS_UNSEEN, "ops_unseen", DOUBTFUL, "calls that moved bytes in ways not followed yet (UDP, UNIX sockets, io_uring...)") \
 	X(CALLS_UNOWNED, "calls_unowned", DOUBTFUL, "calls to other services without a known request") \
-	X(MULTIPLEXED, "pipelined", DOUBTFUL, "requests that came before the reply to the one before") \
+	X(STAMP_MISSES, "stamp_misses", DOUBTFUL,                                                  \
+	  "arrival or transmit stamps skipped by the kernel (recursion)")                          \
 	X(TABLE_EDITED, "tables_edited", DOUBTFUL, "tables that differ from the manifest")         \
 	X(ROWS_CUT, "rows_cut", TRUNCATED, "rows cut short at the end of a table")                 \
 	X(SENT, "sent", SEEN, "requests sent")                                                     \

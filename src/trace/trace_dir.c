@@ -106,7 +106,7 @@ static int empty_directory(int dir_fd, const char *path, bool replace, struct er
 			       contents.foreign);
 	if (contents.ours && !replace)
 		return err_set(err, EEXIST,
-			       "'%s' holds a trace already: remove it or choose another name",
+			       "'%s' holds a trace already: --force replaces it",
 			       path);
 	return contents.ours ? remove_trace_files(dir_fd, path, err) : 0;
 }

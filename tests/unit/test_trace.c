@@ -482,7 +482,7 @@ static void test_existing_trace_is_kept(void)
 
 	golden_write(path);
 	CHECK_EQ(try_new(path, 0, &err), -EEXIST);
-	CHECK(strstr(err.text, "holds a trace already: remove it or choose another name") != NULL);
+	CHECK(strstr(err.text, "holds a trace already: --force replaces it") != NULL);
 	check_same_tables(path, GOLDEN_PATH);
 }
 
