@@ -350,12 +350,19 @@ static bool has_room(const struct client_session *s, const struct plan_request *
 	       s->out.len < OUT_BYTES;
 }
 
+static bool has_more(const struct client_session *s)
+{
+	const struct plan *plan = s->plan;
+
+	return s->planned < plan->requests_count && has_room(s, &plan->requests[s->planned]);
+}
+
 /* The window of the plan moves on, in the order in which requests are due. */
 static void put_plans(struct client_session *s)
 {
 	const struct plan *plan = s->plan;
 
-	while (s->planned < plan->requests_count && has_room(s, &plan->requests[s->planned])) {
+	while (has_more(s)) {
 		const struct plan_request *request = &plan->requests[s->planned++];
 
 		wire_put_plan(&s->out, request, &plan->ops[request->first_op]);
@@ -401,7 +408,7 @@ static int send_window(struct client_session *s, struct err *err)
 	do {
 		put_plans(s);
 		ret = step(s, err);
-	} while (!ret && s->out.len);
+	} while (!ret && (s->out.len || has_more(s)));
 	return ret;
 }
 

@@ -10,7 +10,7 @@
 /* Plan requests held, unserved: the client is told in HELLO; one more ends the session. */
 #define NODE_REQUESTS_AHEAD (1u << 18)
 #define NODE_REQUESTS_AHEAD_MAX (1u << 24)
-#define NODE_OPS_PER_REQUEST 4 /* ops held: that many times the requests */
+#define NODE_OPS_PER_REQUEST 8 /* ops held: that many times the requests */
 
 /* Bytes of all files, appends too. Layout beyond it ends the session; a store gets EDQUOT. */
 #define NODE_STORAGE_BYTES (4ull << 30)

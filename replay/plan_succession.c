@@ -92,22 +92,26 @@ static size_t under_way(const struct sessions *s, size_t i, size_t *ended)
 	return i + 1 - *ended;
 }
 
-/* Whether the number under way is the same nearly whenever a session begins after one has ended. */
+/*
+ * Whether about as many as ever are under way nearly whenever a session begins after
+ * one has ended: when two end together, the first to come back is one short.
+ */
 static bool is_pool(const struct sessions *s)
 {
-	size_t ended = 0, most = 0, full = 0, later = 0;
+	size_t ended = 0, most = 0, full = 0, later = 0, short_by;
 
 	for (size_t i = 0; i < s->count; i++) {
 		size_t now = under_way(s, i, &ended);
 
 		most = now > most ? now : most;
 	}
+	short_by = most > 1 ? 1 + most / 10 : 0;
 	ended = 0;
 	for (size_t i = 0; i < s->count; i++) {
 		size_t now = under_way(s, i, &ended);
 
 		later += ended > 0;
-		full += ended > 0 && now == most;
+		full += ended > 0 && now + short_by >= most;
 	}
 	return later >= SUCCESSIONS_FEW && full >= SHARE_NEEDED * later;
 }

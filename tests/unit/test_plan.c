@@ -596,6 +596,49 @@ static void test_when_replies_go(void)
 	}
 }
 
+/*
+ * Connections of 5 requests each, two at a time: each comes 50 us after one has ended
+ * (`pooled`), or by its own time, while others are under way or not.
+ */
+static struct plan plan_sessions(bool pooled)
+{
+	uint64_t id = 1;
+
+	begin_trace();
+	for (int c = 0; c < 20; c++) {
+		int64_t begin = pooled ? 1000000 + (c / 2) * 10050000 + (c % 2) * 3000000 :
+					 1000000 + c * 7000000 + (c * c % 5) * 9000000;
+
+		put_connection(100 + c, 1, 1000);
+		for (int r = 0; r < 5; r++, id++)
+			put_request((struct row_request){
+				.request_id = id,
+				.connection_id = 100 + c,
+				.arrival_ns = begin + r * 2499875,
+				.after_request = r ? id - 1 : 0,
+				.think_ns = r ? 2000000 : 0,
+				.request_bytes = 1,
+				.response_bytes = 1,
+			});
+	}
+	return end_trace((struct plan_opts){ 0 });
+}
+
+static void test_reconnecting_loop(void)
+{
+	for (int pooled = 0; pooled < 2; pooled++) {
+		struct plan plan = plan_sessions(pooled);
+		size_t waiting = 0;
+
+		check_case("pooled %d", pooled);
+		for (size_t r = 0; r < plan.requests_count; r++)
+			waiting += plan.requests[r].after_request != 0;
+		/* of 20 first requests, all but the first two wait for another connection's end */
+		CHECK_EQ(waiting, 20 * 4 + (pooled ? 18 : 0));
+		plan_release(&plan);
+	}
+}
+
 int main(void)
 {
 	RUN(test_share_finds_causes);
@@ -611,6 +654,7 @@ int main(void)
 	RUN(test_arrivals);
 	RUN(test_chains);
 	RUN(test_when_replies_go);
+	RUN(test_reconnecting_loop);
 	RUN(test_leftovers);
 	return check_done();
 }
