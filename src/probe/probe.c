@@ -84,7 +84,8 @@ static const struct program programs[] = {
 /* libbpf says why only through its printer; the last warning is kept for the sentence. */
 static __thread char libbpf_word[160];
 
-static int keep_word(enum libbpf_print_level level, const char *fmt, va_list args)
+__attribute__((format(printf, 2, 0))) static int keep_word(enum libbpf_print_level level,
+							   const char *fmt, va_list args)
 {
 	size_t len;
 

@@ -39,7 +39,7 @@
 	X(PLAN_OVERTAKEN, "plan_overtaken", LOST, "messages that came before their plan")          \
 	X(OWN_COST_EXCESS_NS, "own_cost_excess_ns", DOUBTFUL, "ns of the node's own CPU that no recorded work covered") \
 	X(SLOTS_UNREAD, "stamps_missing", DOUBTFUL, "requests without kernel stamps")              \
-	X(CALLS_STUBBED, "calls_stubbed", DOUBTFUL, "calls to services outside the trace, answered at once") \
+	X(CALLS_STUBBED, "calls_stubbed", DOUBTFUL, "calls to services outside the trace, left out") \
 	X(OPS_SKIPPED, "ops_skipped", DOUBTFUL, "operations this version does not replay")
 
 enum ledger_severity {
