@@ -85,11 +85,28 @@ static uint64_t requests_of(const struct plan_source *s, uint64_t service_id)
 	return requests;
 }
 
+/* A capture that was killed has not written its last tables: its requests still say whose they are. */
+static int assume_service(struct plan_source *s, struct err *err)
+{
+	if (s->services_count || !s->requests_count)
+		return 0;
+	free(s->services);
+	s->services = calloc(1, sizeof(*s->services));
+	if (!s->services)
+		return err_errno(err, ENOMEM, "cannot hold a service");
+	s->services[0].service_id = s->requests[0].service_id;
+	s->services_count = 1;
+	return 0;
+}
+
 /* The service that the world calls most: this version replays one. */
 static int choose_service(struct planner *p, struct err *err)
 {
 	uint64_t most = 0;
+	int ret = assume_service(&p->source, err);
 
+	if (ret)
+		return ret;
 	for (size_t i = 0; i < p->source.services_count; i++) {
 		uint64_t requests = requests_of(&p->source, p->source.services[i].service_id);
 

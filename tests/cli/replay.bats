@@ -103,6 +103,14 @@ column() {
 	[ "$(column requests outcome | sort | uniq -c | tr -s ' ')" = " 22 ok" ]
 }
 
+@test "of a capture that was killed, whose last tables are missing, the requests are replayed" {
+	cp -r "$TRACE" killed.gait
+	rm killed.gait/{manifest.json,services.csv,connections.csv,classes.csv}
+	run -3 --separate-stderr "$GAIT" replay killed.gait --local --no-attribution -o run.gait
+	[[ "$stderr" == *"'killed.gait' was cut short"* ]]
+	[ "$(column requests outcome | sort | uniq -c | tr -s ' ')" = " 23 ok" ]
+}
+
 @test "requests without a reply in time are counted, and their connection goes on" {
 	replay --timeout 1ms --json >summary.json
 	[ "$(jq '.ledger.answered + (.ledger.timeouts // 0)' summary.json)" = 23 ]
