@@ -34,7 +34,7 @@ static void fill_args(const struct local_opts *opts, const char *args[ARGS_MAX])
 	args[n++] = "--listen";
 	args[n++] = LOCAL_HOST ":0";
 	args[n++] = "--once";
-	if (!opts->attribution)
+	if (opts->slots_fd < 0)
 		args[n++] = "--no-attribution";
 	if (opts->directory) {
 		args[n++] = "--dir";
@@ -44,13 +44,18 @@ static void fill_args(const struct local_opts *opts, const char *args[ARGS_MAX])
 }
 
 /* A process group of its own: the terminal's Ctrl-C is for the client, which then asks the node. */
-static void run_child(const char *const *args, int output, pid_t parent)
+static void run_child(const char *const *args, int slots_fd, int output, pid_t parent)
 {
+	char number[16];
+
 	setpgid(0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(1); /* it died before that */
 	dup2(output, STDOUT_FILENO);
+	snprintf(number, sizeof(number), "%d", slots_fd);
+	if (slots_fd >= 0 && !fcntl(slots_fd, F_SETFD, 0))
+		setenv(LOCAL_SLOTS_ENV, number, 1);
 	execv(PROGRAM, (char *const *)args);
 	_exit(127);
 }
@@ -66,7 +71,7 @@ static int spawn(const struct local_opts *opts, struct local_node *node, struct 
 		return err_errno(err, errno, "cannot start a node");
 	node->pid = fork();
 	if (!node->pid)
-		run_child(args, ends[1], parent);
+		run_child(args, opts->slots_fd, ends[1], parent);
 	close(ends[1]);
 	node->output = ends[0];
 	return node->pid < 0 ? err_errno(err, errno, "cannot start a node") : 0;

@@ -15,8 +15,12 @@ struct local_node;
 
 struct local_opts {
 	const char *directory; /* for its files; NULL: the node's default */
-	bool attribution;
+	int slots_fd; /* of the client's probe, which the node shares; -1: no attribution */
 };
+
+/* The node's environment has the number of that descriptor. */
+#define LOCAL_SLOTS_ENV "GAIT_SLOTS_FD"
+
 
 #define LOCAL_HOST "127.0.0.1"
 

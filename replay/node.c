@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/work.h"
 #include "replay/limits.h"
+#include "replay/local.h"
 #include "replay/node_session.h"
 
 #include <errno.h>
@@ -29,8 +30,8 @@ struct node {
 	uint64_t work_per_ms;
 	int stop_event;
 	atomic_bool stopping;
-	struct session *session; /* NULL: none */
-	bool served;		 /* a session has been */
+	struct session *session;		       /* NULL: none */
+	bool served;				       /* a session has been */
 	struct newcomer newcomers[NODE_NEWCOMERS_MAX]; /* the oldest first */
 	size_t newcomers_count;
 };
@@ -49,7 +50,14 @@ static void raise_descriptor_limit(void)
 /* A node can be of use without. */
 static void start_probe(struct node *n)
 {
-	if (n->opts.attribution && probe_guard_new(&n->guard, &n->unattributed))
+	const char *shared = getenv(LOCAL_SLOTS_ENV);
+	int rc;
+
+	if (!n->opts.attribution)
+		return;
+	rc = shared ? probe_guard_adopt(atoi(shared), &n->guard, &n->unattributed) :
+		      probe_guard_new(&n->guard, &n->unattributed);
+	if (rc)
 		n->guard = NULL;
 }
 

@@ -79,27 +79,24 @@ static int make_plan(struct replay *r, struct err *err)
 	return 0;
 }
 
-static int start_local(struct replay *r, struct err *err)
-{
-	const struct local_opts opts = { r->opts->directory, r->opts->attribution };
-
-	return r->opts->host ? 0 : local_node_start(&opts, &r->local, err);
-}
-
-/* After the local node, which has a probe of its own; before there are threads. */
+/* Before there are threads, and before the local node, which shares it. */
 static int start_probe(struct replay *r, struct err *err)
 {
 	struct err why = { "" };
 
-	if (!r->opts->attribution)
-		return 0;
-	if (!probe_guard_new(&r->guard, &why))
+	if (!r->opts->attribution || !probe_guard_new(&r->guard, &why))
 		return 0;
 	r->guard = NULL;
-	if (!r->local) /* a local node has met the same and said so */
-		snprintf(r->result->unattributed, sizeof(r->result->unattributed), "%.255s",
-			 why.text);
+	snprintf(r->result->unattributed, sizeof(r->result->unattributed), "%.255s", why.text);
 	return 0;
+}
+
+static int start_local(struct replay *r, struct err *err)
+{
+	const struct local_opts opts = { r->opts->directory,
+					 r->guard ? probe_guard_slots_fd(r->guard) : -1 };
+
+	return r->opts->host ? 0 : local_node_start(&opts, &r->local, err);
 }
 
 /* Early, so that nobody waits for a replay that cannot be written. */
@@ -110,7 +107,8 @@ static int refuse_existing(struct replay *r, struct err *err)
 
 	if (!stat(r->opts->run, &run) && !stat(r->opts->trace, &trace) &&
 	    run.st_dev == trace.st_dev && run.st_ino == trace.st_ino)
-		return err_set(err, EEXIST, "'%s' is the trace to be replayed: name another for the run",
+		return err_set(err, EEXIST,
+			       "'%s' is the trace to be replayed: name another for the run",
 			       r->opts->run);
 	if (r->opts->replace || trace_open(r->opts->run, 0, &existing, NULL))
 		return 0;
@@ -395,7 +393,7 @@ typedef int (*replay_step)(struct replay *r, struct err *err);
 int replay_run(const struct replay_opts *opts, struct replay_result *ret_result, struct err *err)
 {
 	static const replay_step preparations[] = {
-		refuse_existing, open_trace,  make_plan,  start_local, start_probe,
+		refuse_existing, open_trace,  make_plan,  start_probe, start_local,
 		open_session,	 open_client, create_run, start,
 	};
 	struct replay r = { .opts = opts,

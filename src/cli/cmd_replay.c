@@ -268,7 +268,7 @@ static int report(const struct replay_cmd_opts *opts, const struct replay_result
 	else if (cmd_print_json(summary_json(result, opts->output), &err))
 		return cmd_failed(&err);
 	if (result->unattributed[0])
-		cmd_complain("the client takes no kernel stamps: %s", result->unattributed);
+		cmd_complain("no attribution: %s", result->unattributed);
 	return judge(result, trace);
 }
 

@@ -19,8 +19,9 @@
 #define SLOTS_BYTES (PROBE_THREADS_MAX * sizeof(struct thread_slot))
 
 struct probe_guard {
-	pid_t pid;
+	pid_t pid; /* 0: adopted, another process's */
 	int fd;
+	int slots_fd;
 	const struct thread_slot *slots;
 };
 
@@ -140,20 +141,23 @@ static void guard_main(int sock, pid_t parent)
 
 static int guard_map(struct probe_guard *g, struct err *err)
 {
-	struct answer answer;
-	int fd = -1;
-	void *at;
+	void *at = mmap(NULL, SLOTS_BYTES, PROT_READ, MAP_SHARED, g->slots_fd, 0);
 
-	if (receive_answer(g->fd, &answer, &fd))
-		return err_set(err, EPIPE, "the probe process ended before it was ready");
-	if (answer.result)
-		return err_set(err, -answer.result, "%s", answer.err.text);
-	at = mmap(NULL, SLOTS_BYTES, PROT_READ, MAP_SHARED, fd, 0);
-	close(fd);
 	if (at == MAP_FAILED)
 		return err_errno(err, errno, "cannot map the probe's counters");
 	g->slots = at;
 	return 0;
+}
+
+static int guard_await(struct probe_guard *g, struct err *err)
+{
+	struct answer answer;
+
+	if (receive_answer(g->fd, &answer, &g->slots_fd))
+		return err_set(err, EPIPE, "the probe process ended before it was ready");
+	if (answer.result)
+		return err_set(err, -answer.result, "%s", answer.err.text);
+	return guard_map(g, err);
 }
 
 int probe_guard_new(struct probe_guard **ret_guard, struct err *err)
@@ -170,6 +174,7 @@ int probe_guard_new(struct probe_guard **ret_guard, struct err *err)
 		return rc;
 	}
 	g->fd = pair[0];
+	g->slots_fd = -1;
 	g->pid = fork();
 	if (!g->pid) {
 		close(pair[0]);
@@ -177,7 +182,7 @@ int probe_guard_new(struct probe_guard **ret_guard, struct err *err)
 	}
 	close(pair[1]);
 	rc = g->pid < 0 ? err_errno(err, errno, "cannot start the probe process") :
-			  guard_map(g, err);
+			  guard_await(g, err);
 	if (rc) {
 		probe_guard_free(g);
 		return rc;
@@ -192,10 +197,35 @@ void probe_guard_free(struct probe_guard *g)
 		return;
 	if (g->slots)
 		munmap((void *)g->slots, SLOTS_BYTES);
-	close(g->fd);
+	if (g->fd >= 0)
+		close(g->fd);
+	if (g->slots_fd >= 0)
+		close(g->slots_fd);
 	if (g->pid > 0)
 		waitpid(g->pid, NULL, 0);
 	free(g);
+}
+
+int probe_guard_slots_fd(const struct probe_guard *g)
+{
+	return g->slots_fd;
+}
+
+int probe_guard_adopt(int slots_fd, struct probe_guard **ret_guard, struct err *err)
+{
+	struct probe_guard *g = calloc(1, sizeof(*g));
+	int rc;
+
+	if (!g)
+		return err_errno(err, ENOMEM, "cannot map the probe's counters");
+	g->fd = -1;
+	g->slots_fd = slots_fd;
+	rc = guard_map(g, err);
+	if (rc)
+		probe_guard_free(g);
+	else
+		*ret_guard = g;
+	return rc;
 }
 
 static int guard_ask(struct probe_guard *g, const struct question *q, struct answer *ret_answer)
@@ -210,6 +240,8 @@ int probe_guard_follow_port(struct probe_guard *g, uint16_t port, struct err *er
 	struct question q = { GUARD_FOLLOW_PORT, port };
 	struct answer answer;
 
+	if (!g->pid)
+		return 0;
 	if (guard_ask(g, &q, &answer))
 		return err_set(err, EPIPE, "the probe process has ended");
 	return answer.result ? err_set(err, -answer.result, "%s", answer.err.text) : 0;
@@ -218,8 +250,8 @@ int probe_guard_follow_port(struct probe_guard *g, uint16_t port, struct err *er
 int probe_guard_losses(struct probe_guard *g, struct probe_losses *ret_losses)
 {
 	struct question q = { GUARD_LOSSES, 0 };
-	struct answer answer;
-	int rc = guard_ask(g, &q, &answer);
+	struct answer answer = { 0 };
+	int rc = g->pid ? guard_ask(g, &q, &answer) : 0;
 
 	if (rc)
 		return rc;

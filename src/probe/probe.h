@@ -80,6 +80,15 @@ int probe_guard_follow_port(struct probe_guard *g, uint16_t port, struct err *er
 int probe_guard_losses(struct probe_guard *g, struct probe_losses *ret_losses);
 const struct thread_slot *probe_guard_slots(const struct probe_guard *g);
 
+/*
+ * A child process is followed as its parent is, so the two can share one probe: programs
+ * attached twice run twice on every event. The parent hands down this descriptor (close on
+ * exec; the guard's own), and the child adopts it. What an adopted guard is asked is the
+ * parent's business: it knows no losses, and ports are followed as the child listens.
+ */
+int probe_guard_slots_fd(const struct probe_guard *g);
+int probe_guard_adopt(int slots_fd, struct probe_guard **ret_guard, struct err *err);
+
 /* The calling thread's own slot, or NULL. Look once a thread: it is a scan. */
 const struct thread_slot *probe_own_slot(const struct thread_slot *slots);
 
