@@ -140,7 +140,7 @@ socket_bytes() # CALL SIZE
 }
 
 @test "CPU per request of the replay is that of the service, when there is enough to measure" {
-	capture_load --model loop --cpu 1000000 -- --connections 2 --requests 200
+	capture_load --model loop --cpu 1000000 -- --connections 2 --requests 1000
 	"$GAIT" replay "$trace" --local -o "$run_dir" >/dev/null 2>&1 || true
 	"$GAIT" report "$run_dir" --against "$trace" --json >"$BATS_TEST_TMPDIR/report.json" || true
 	jq -e '.fidelity["CPU/request"].percent | . > -10 and . < 10' "$BATS_TEST_TMPDIR/report.json" ||
