@@ -62,7 +62,6 @@ ACCOUNT_INLINE void account_start(struct thread_slot *s, uint64_t now, bool wait
 	s->off_cpu = waiting ? 1 + TS_WAIT_OTHER : 0;
 	s->sys = s->sys_wait = s->sys_op = 0;
 	s->softirq = s->hardirq = s->hardirq_depth = 0;
-	s->switches = 0;
 	s->rx_arrival_ns = s->rx_counted = s->tx_ns = 0;
 }
 
@@ -125,7 +124,6 @@ ACCOUNT_INLINE void account_switch_out(struct thread_slot *s, const struct accou
 	account_charge(s, now);
 	s->off_cpu = 1 + account_wait_state(s, l);
 	s->wake_ns = 0; /* a wake-up seen before this was for a wait that never came */
-	s->switches++;
 }
 
 /* May run on another CPU: writes nothing but wake_ns. */

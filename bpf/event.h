@@ -45,8 +45,6 @@ enum thread_state {
 	TS_MAX = 32, /* counters in a slot: a power of two, for the verifier's mask */
 };
 
-#define TS_ON_CPU_LAST TS_IRQ_OTHER
-
 /*
  * A thread's slot. Written by the kernel side only; a thread that reads its own
  * slot sees no change under its hands but those of interrupts (`sequence`).
@@ -66,7 +64,6 @@ struct thread_slot {
 	uint8_t hardirq;  /* 0 none, else 1 + its state */
 	uint8_t hardirq_depth;
 	uint8_t service;	/* index that user space gave the process */
-	uint32_t switches;	/* times it left the CPU */
 	uint64_t enter_ns;	/* of this system call */
 	uint64_t enter[TS_MAX]; /* the counters then */
 	/* of a run: the last receive and transmit of this thread */
@@ -99,7 +96,6 @@ enum syscall_op {
 	SYSCALL_POLL,	 /* epoll_wait and its kin */
 	SYSCALL_ACCEPT,	 /* returns fd */
 	SYSCALL_CONNECT, /* (fd) */
-	SYSCALL_LISTEN,	 /* (fd) */
 	SYSCALL_SLEEP,
 	SYSCALL_UNSEEN, /* moves bytes in a way that is not followed yet: counted */
 	SYSCALL_OTHER,
@@ -118,7 +114,6 @@ enum event_kind {
 	EVENT_THREAD_EXIT,
 	EVENT_SOCKET, /* a connection is followed from now on */
 	EVENT_SOCKET_CLOSE,
-	EVENT_LISTEN,
 	EVENT_CALL,    /* a system call that gait follows has returned */
 	EVENT_RECEIVE, /* one that took bytes from a socket: a longer record */
 };

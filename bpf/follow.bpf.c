@@ -48,7 +48,6 @@ static __always_inline void follow(struct task_struct *task, __u32 service)
 	slot->service = service;
 	slot->tid = task->pid; /* last: who scans for its tid finds a whole slot */
 	thread->slot = index;
-	__sync_fetch_and_add(&threads_seen, 1);
 	announce(slot, index, task, EVENT_THREAD, now);
 }
 

@@ -93,7 +93,6 @@ extern struct event_map events SEC(".maps");
 extern __u8 followed_ports[65536];
 extern __u64 losses[LOSS_COUNT];
 extern __u64 sockets_seen;
-extern __u64 threads_seen;
 
 static __always_inline void loss_count(enum loss_kind kind)
 {

@@ -13,4 +13,3 @@ struct event_map events SEC(".maps");
 __u8 followed_ports[65536];
 __u64 losses[LOSS_COUNT];
 __u64 sockets_seen;
-__u64 threads_seen;

@@ -19,10 +19,6 @@ typedef __s64 int64_t;
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
-struct list_head {
-	struct list_head *next, *prev;
-};
-
 struct super_block {
 	__u32 s_dev;
 	unsigned long s_magic;
@@ -132,10 +128,6 @@ struct sk_buff {
 struct tcp_skb_cb {
 	__u32 seq;
 	__u32 end_seq;
-};
-
-struct irqaction {
-	unsigned int irq;
 };
 
 struct bpf_iter_meta {

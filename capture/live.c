@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define POLL_MS 5
+#define COMMAND_END_NS (5 * NS_PER_SEC)	 /* it ignores SIGTERM for longer: SIGKILL */
 #define LOOK_AROUND_NS (100 * NS_PER_MS) /* for the end of the service, and progress */
 
 struct live {
@@ -116,6 +117,20 @@ static void command_release(struct live *l)
 	l->command_gate = -1;
 }
 
+/* Whether it has ended within COMMAND_END_NS; its status is taken then. */
+static bool command_ended(pid_t command, int *ret_status)
+{
+	const struct timespec nap = { .tv_nsec = 10 * NS_PER_MS };
+	int64_t give_up = clock_now_ns() + COMMAND_END_NS;
+
+	while (!waitpid(command, ret_status, WNOHANG)) {
+		if (clock_now_ns() > give_up)
+			return false;
+		nanosleep(&nap, NULL);
+	}
+	return true;
+}
+
 /* We started it, so we end it; whoever wants it to live on starts it and uses --pid. */
 static void command_end(struct live *l, struct live_result *ret)
 {
@@ -127,7 +142,10 @@ static void command_end(struct live *l, struct live_result *ret)
 		return;
 	if (!waitpid(l->command, &status, WNOHANG)) {
 		kill(l->command, SIGTERM);
-		waitpid(l->command, &status, 0);
+		if (!command_ended(l->command, &status)) {
+			kill(l->command, SIGKILL);
+			waitpid(l->command, &status, 0);
+		}
 	} else if (WIFEXITED(status) && WEXITSTATUS(status)) {
 		ret->command_failed = true;
 	}
