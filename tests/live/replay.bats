@@ -141,7 +141,9 @@ socket_bytes() # CALL SIZE
 
 @test "CPU per request of the replay is that of the service, when there is enough to measure" {
 	capture_load --model loop --cpu 1000000 -- --connections 2 --requests 1000
-	"$GAIT" replay "$trace" --local -o "$run_dir" >/dev/null 2>&1 || true
+	# equal costs do not tell that the client waited for replies, and by the clock a slower moment
+	# of the machine would pile requests up
+	"$GAIT" replay "$trace" --local --arrivals dependent -o "$run_dir" >/dev/null 2>&1 || true
 	"$GAIT" report "$run_dir" --against "$trace" --json >"$BATS_TEST_TMPDIR/report.json" || true
 	jq -e '.fidelity["CPU/request"].percent | . > -10 and . < 10' "$BATS_TEST_TMPDIR/report.json" ||
 		fail "$(jq .fidelity "$BATS_TEST_TMPDIR/report.json")"
