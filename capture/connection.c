@@ -39,7 +39,7 @@ static const uint8_t *ipv4_of(const struct event_socket *e, const uint8_t addres
 	return is_mapped_v4(address) ? address + 12 : NULL;
 }
 
-/* How far away the peer is; its address stays out of the trace. */
+/* How far away the peer is. */
 static const char *peer_class(const struct event_socket *e)
 {
 	const uint8_t *v4 = ipv4_of(e, e->remote_addr);
@@ -70,7 +70,6 @@ void connection_opened(struct assembler *a, const struct event_socket *e)
 {
 	struct connection **bucket = bucket_of(a, e->socket_id);
 	struct connection *c = calloc(1, sizeof(*c));
-	char address[sizeof(a->totals.listen)];
 
 	if (!c) {
 		a->failed = -ENOMEM;
@@ -83,16 +82,15 @@ void connection_opened(struct assembler *a, const struct event_socket *e)
 	c->row.close_ns = c->row.srtt_ns = c->row.min_rtt_ns = TRACE_NONE;
 	c->row.outgoing = !!(e->flags & SOCKET_OUTGOING);
 	snprintf(c->row.peer_class, sizeof(c->row.peer_class), "%s", peer_class(e));
+	format_address(e, e->local_addr, e->local_port, c->row.local, sizeof(c->row.local));
+	format_address(e, e->remote_addr, e->remote_port, c->row.remote, sizeof(c->row.remote));
 	c->next = *bucket;
 	*bucket = c;
 	a->ledger.count[LG_CONNECTIONS]++;
-	if (c->row.outgoing) {
-		format_address(e, e->remote_addr, e->remote_port, address, sizeof(address));
-		c->called_target = target_of_service(a, address);
-	} else if (!a->totals.listen[0]) {
-		format_address(e, e->local_addr, e->local_port, a->totals.listen,
-			       sizeof(a->totals.listen));
-	}
+	if (c->row.outgoing)
+		c->called_target = target_of_service(a, c->row.remote);
+	else if (!a->totals.listen[0])
+		snprintf(a->totals.listen, sizeof(a->totals.listen), "%s", c->row.local);
 }
 
 /* 0 and ~0 are TCP's "not measured yet". */

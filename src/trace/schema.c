@@ -59,7 +59,7 @@ static const struct column connections_columns[] = {
 	ID(connection_id), ID(service_id), TEXT(peer_class), TEXT(protocol),
 	I64(open_ns),	   I64(close_ns),  I64(srtt_ns),     I64(min_rtt_ns),
 	U64(tls),	   U64(requests),  U64(outgoing),    U64(dependent),
-	U64(confidence),
+	U64(confidence),   TEXT(local),	     TEXT(remote),
 };
 #undef ROW
 

@@ -89,6 +89,8 @@ struct row_connection {
 	uint64_t outgoing;    /* 1: opened by the service, to call another */
 	uint64_t dependent;   /* 1: its requests wait for replies (closed loop) */
 	uint64_t confidence;  /* of `dependent`, percent */
+	char local[64];	      /* the two ends, ADDRESS:PORT: captures of several hosts join by them */
+	char remote[64];
 };
 
 struct row_class {
