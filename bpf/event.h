@@ -64,6 +64,8 @@ struct thread_slot {
 	uint8_t hardirq;  /* 0 none, else 1 + its state */
 	uint8_t hardirq_depth;
 	uint8_t service;	/* index that user space gave the process */
+	uint32_t waker;		/* 1 + slot of the thread whose wake-up wake_ns is; 0: not followed */
+	uint32_t pad;
 	uint64_t enter_ns;	/* of this system call */
 	uint64_t enter[TS_MAX]; /* the counters then */
 	/* of a run: the last receive and transmit of this thread */
@@ -87,7 +89,8 @@ enum syscall_op {
 	SYSCALL_PWRITE,
 	SYSCALL_RECV,	 /* (fd, buf, len) */
 	SYSCALL_RECVMSG, /* (fd, msghdr) */
-	SYSCALL_SEND,
+	SYSCALL_SEND,	  /* (fd, buf, len) */
+	SYSCALL_SENDMSG,  /* (fd, msghdr) */
 	SYSCALL_SENDFILE, /* (out, in, offset *, len) */
 	SYSCALL_SYNC,	  /* fsync(fd) */
 	SYSCALL_DATASYNC, /* fdatasync(fd), sync_file_range(fd) */
@@ -97,6 +100,10 @@ enum syscall_op {
 	SYSCALL_ACCEPT,	 /* returns fd */
 	SYSCALL_CONNECT, /* (fd) */
 	SYSCALL_SLEEP,
+	SYSCALL_FUTEX,	/* (addr, command): one of the next two, or of no interest */
+	SYSCALL_WAIT,	/* slept until another thread woke it */
+	SYSCALL_WAKE,	/* woke a thread that slept there */
+	SYSCALL_CLOSE,	/* (fd) */
 	SYSCALL_UNSEEN, /* moves bytes in a way that is not followed yet: counted */
 	SYSCALL_OTHER,
 };
@@ -116,6 +123,7 @@ enum event_kind {
 	EVENT_SOCKET_CLOSE,
 	EVENT_CALL,    /* a system call that gait follows has returned */
 	EVENT_RECEIVE, /* one that took bytes from a socket: a longer record */
+	EVENT_SEND,    /* one that gave bytes to a socket whose port is in `wanted_bytes` */
 };
 
 enum socket_flag {
@@ -123,7 +131,14 @@ enum socket_flag {
 	SOCKET_BEFORE = 2,   /* open before it was followed: its start is unknown */
 };
 
-enum object_kind { OBJECT_NONE, OBJECT_FILE, OBJECT_SOCKET, OBJECT_UNSEEN, OBJECT_OTHER };
+enum object_kind {
+	OBJECT_NONE,
+	OBJECT_FILE,
+	OBJECT_SOCKET,
+	OBJECT_UNSEEN,
+	OBJECT_SIGNAL, /* one thread writes to it so that another wakes: eventfd, pipe, futex */
+	OBJECT_OTHER,
+};
 
 struct event_head {
 	uint16_t kind;
@@ -155,7 +170,7 @@ struct event_call {
 	struct event_head head; /* ns: the return */
 	uint64_t enter_ns;
 	uint64_t socket_id;	    /* of the socket it moved bytes on; 0: none */
-	uint64_t inode, generation; /* of the file; 0: none */
+	uint64_t inode, generation; /* of the file, identity of the signal; 0: none */
 	uint64_t file_bytes;	    /* its size at the return */
 	int64_t offset;		    /* of the bytes moved; < 0: none */
 	int64_t ret;
@@ -166,11 +181,19 @@ struct event_call {
 	uint16_t syscall_nr;
 	uint8_t op;		  /* enum syscall_op */
 	uint8_t object;		  /* enum object_kind */
+	uint32_t waker;		  /* of a wait: 1 + slot of the thread that ended it; 0: unknown */
+	uint32_t pad;
 	uint64_t enter[TS_COUNT]; /* the thread's counters at entry and at return */
 	uint64_t exit[TS_COUNT];
 };
 
-#define EVENT_HEAD_BYTES 64
+/*
+ * How many of a message's bytes a record may hold: the least that has room for all of
+ * them. The last only for ports in `wanted_bytes`. They are never stored.
+ */
+#define EVENT_BYTES_SMALL 64
+#define EVENT_BYTES_MIDDLE 1024
+#define EVENT_BYTES_LARGE 16384
 
 struct event_receive {
 	struct event_call call;
@@ -178,11 +201,21 @@ struct event_receive {
 	uint64_t latest_ns;  /* last segment */
 	uint64_t counted;    /* 1: `arrival` holds the thread's counters at arrival_ns */
 	uint64_t arrival[TS_COUNT];
-	uint32_t head_bytes; /* of `bytes` that are filled; never stored */
-	uint32_t unread;     /* 1: bytes were left in the socket */
+	uint32_t seen;	 /* of `bytes` that are filled: the first ones of call.ret */
+	uint32_t unread; /* 1: bytes were left in the socket */
 	uint32_t srtt_us, min_rtt_us;
-	uint8_t bytes[EVENT_HEAD_BYTES];
+	uint8_t bytes[];
 };
+
+struct event_send {
+	struct event_call call;
+	uint32_t seen;
+	uint32_t pad;
+	uint8_t bytes[];
+};
+
+/* Whose bytes are wanted whole, by the local port. Written by user space. */
+enum wanted { WANTED_IN = 1, WANTED_OUT = 2 };
 
 /* Losses, counted where they happen. */
 enum loss_kind {

@@ -7,6 +7,10 @@
 #define S_IFSOCK 0140000
 #define S_IFREG 0100000
 #define S_IFBLK 0060000
+#define S_IFIFO 0010000
+#define S_ANONYMOUS 0 /* eventfd, timerfd and their kin */
+
+#define IOVECS_MAX 8
 
 #define TS_COMPAT 2 /* thread_info.status: a 32-bit call, numbered otherwise */
 
@@ -47,7 +51,7 @@ static __always_inline struct file *file_of(__u64 fd)
 	return file;
 }
 
-/* Finds out what a descriptor is: a TCP socket, a file with contents, something else. */
+/* Finds out what a descriptor is: a TCP socket, a file with contents, a signal, something else. */
 static __always_inline void object_look(struct thread *thread, __u64 fd)
 {
 	struct file *file = file_of(fd);
@@ -72,8 +76,28 @@ static __always_inline void object_look(struct thread *thread, __u64 fd)
 			thread->object = OBJECT_SOCKET;
 			thread->sk = sk;
 		}
+	} else if (type == S_IFIFO || type == S_ANONYMOUS) {
+		thread->object = OBJECT_SIGNAL;
 	} else {
 		thread->object = OBJECT_OTHER;
+	}
+}
+
+/* What a futex call is for: linux/futex.h, without its flags. */
+static __always_inline __u8 futex_op(__u32 command)
+{
+	switch (command & 0x7f) {
+	case 0: /* FUTEX_WAIT */
+	case 9: /* FUTEX_WAIT_BITSET */
+		return SYSCALL_WAIT;
+	case 1:	 /* FUTEX_WAKE */
+	case 3:	 /* FUTEX_REQUEUE */
+	case 4:	 /* FUTEX_CMP_REQUEUE */
+	case 5:	 /* FUTEX_WAKE_OP */
+	case 10: /* FUTEX_WAKE_BITSET */
+		return SYSCALL_WAKE;
+	default:
+		return SYSCALL_OTHER;
 	}
 }
 
@@ -108,7 +132,12 @@ int BPF_PROG(on_call_enter, struct pt_regs *regs, long nr)
 		if (thread->object == OBJECT_SOCKET) {
 			class.cpu = TS_KERNEL_NET;
 			class.wait = TS_WAIT_NET;
+		} else if (thread->object == OBJECT_SIGNAL) {
+			class.cpu = TS_KERNEL_OTHER;
+			class.wait = TS_WAIT_FUTEX;
 		}
+	} else if (class.op == SYSCALL_FUTEX) {
+		class.op = futex_op(ARG2(regs));
 	}
 	slot->sequence++;
 	account_sys_enter(slot, &class, bpf_ktime_get_ns());
@@ -150,6 +179,19 @@ static __always_inline void fill_sendfile(struct event_call *e, const struct cal
 		e->offset = offset - call->ret;
 }
 
+/* Identity of what threads signal each other by: of a pipe its inode, else the kernel's object. */
+static __always_inline void fill_signal(struct event_call *e, const struct call *call)
+{
+	struct file *file = call->thread->file;
+
+	if (e->op == SYSCALL_WAIT || e->op == SYSCALL_WAKE)
+		e->inode = ARG1(call->regs);
+	else if (file && (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) == S_IFIFO)
+		e->inode = BPF_CORE_READ(file, f_inode, i_ino);
+	else if (file)
+		e->inode = (__u64)BPF_CORE_READ(file, private_data);
+}
+
 static __always_inline void fill_call(struct event_call *e, const struct call *call,
 				      enum event_kind kind, struct socket_state *socket)
 {
@@ -166,7 +208,11 @@ static __always_inline void fill_call(struct event_call *e, const struct call *c
 	e->syscall_nr = CALL_NUMBER(call->regs);
 	e->op = call->slot->sys_op;
 	e->object = thread->object;
-	if (e->op == SYSCALL_SENDFILE)
+	e->waker = call->slot->waker;
+	e->pad = 0;
+	if (thread->object == OBJECT_SIGNAL)
+		fill_signal(e, call);
+	else if (e->op == SYSCALL_SENDFILE)
 		fill_sendfile(e, call);
 	else if (thread->object == OBJECT_FILE && thread->file)
 		fill_file(e, call, thread->file);
@@ -187,48 +233,129 @@ static __always_inline void emit_call(const struct call *call, struct socket_sta
 	bpf_ringbuf_submit(e, ring_flags());
 }
 
-/* Where the bytes of a receive begin in user memory. */
-static __always_inline __u64 receive_buffer(const struct call *call)
-{
-	__u64 pointer = ARG2(call->regs), base = 0;
+/* Where a call's bytes lie in user memory: in one piece, or in `iovecs` pieces. */
+struct user_bytes {
+	__u64 base;
+	__u64 iovec;
+	__u64 iovecs;
+};
 
-	if (call->slot->sys_op == SYSCALL_RECVMSG) /* struct msghdr: msg_iov at 16 */
-		bpf_probe_read_user(&pointer, sizeof(pointer), (void *)(pointer + 16));
-	if (call->slot->sys_op == SYSCALL_RECVMSG || call->slot->sys_op == SYSCALL_READV) {
-		bpf_probe_read_user(&base, sizeof(base), (void *)pointer);
-		return base;
+static __always_inline void user_bytes_look(const struct call *call, struct user_bytes *ret)
+{
+	__u8 op = call->slot->sys_op;
+	__u64 pointer = ARG2(call->regs);
+
+	ret->base = pointer;
+	ret->iovec = ret->iovecs = 0;
+	if (op == SYSCALL_READV || op == SYSCALL_WRITEV) {
+		ret->iovec = pointer;
+		ret->iovecs = ARG3(call->regs);
+	} else if (op == SYSCALL_RECVMSG || op == SYSCALL_SENDMSG) {
+		/* struct msghdr: msg_iov at 16, msg_iovlen at 24 */
+		bpf_probe_read_user(&ret->iovec, sizeof(ret->iovec), (void *)(pointer + 16));
+		bpf_probe_read_user(&ret->iovecs, sizeof(ret->iovecs), (void *)(pointer + 24));
 	}
-	return pointer;
 }
 
-static __always_inline void emit_receive(const struct call *call, struct socket_state *socket)
+/* Copies up to `room` of `bytes` from one piece; how many it were. */
+static __always_inline __u32 copy_flat(__u8 *to, __u64 from, __u64 bytes, __u32 room)
 {
-	struct event_receive *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
-	__u32 slot = call->thread->slot;
-	struct receive got;
-	__u64 bytes = call->ret;
+	if (bytes > room)
+		bytes = room;
+	return bpf_probe_read_user(to, bytes, (void *)from) ? 0 : bytes;
+}
 
-	if (!e)
-		loss_count(LOSS_RING_FULL);
-	receive_look(socket, call->thread->sk, slot, &got);
+/* From several pieces: half of the room, so that no piece can reach beyond its end. */
+static __always_inline __u32 copy_pieces(__u8 *to, const struct user_bytes *from, __u64 bytes,
+					 __u32 half)
+{
+	__u32 filled = 0;
+
+	for (__u32 i = 0; i < IOVECS_MAX && i < from->iovecs && filled < half; i++) {
+		__u64 iovec[2]; /* struct iovec: base, length */
+		__u64 len;
+
+		if (bpf_probe_read_user(iovec, sizeof(iovec), (void *)(from->iovec + 16 * i)))
+			break;
+		len = iovec[1] < bytes ? iovec[1] : bytes;
+		if (len > half)
+			len = half;
+		if (bpf_probe_read_user(to + filled, len, (void *)iovec[0]))
+			break;
+		filled += len;
+		bytes -= len;
+		if (len < iovec[1])
+			break;
+	}
+	return filled;
+}
+
+static __always_inline __u32 copy_bytes(__u8 *to, const struct call *call, __u32 room)
+{
+	struct user_bytes from;
+
+	user_bytes_look(call, &from);
+	if (from.iovecs > 1)
+		return copy_pieces(to, &from, call->ret, room / 2 - 1);
+	if (from.iovecs)
+		bpf_probe_read_user(&from.base, sizeof(from.base), (void *)from.iovec);
+	return copy_flat(to, from.base, call->ret, room);
+}
+
+static __always_inline void emit_send(const struct call *call, struct socket_state *socket)
+{
+	struct event_send *e = bpf_ringbuf_reserve(&events, sizeof(*e) + EVENT_BYTES_LARGE, 0);
+
 	if (!e) {
-		receive_done(socket, &got, slot);
+		loss_count(LOSS_RING_FULL);
 		return;
 	}
+	fill_call(&e->call, call, EVENT_SEND, socket);
+	e->seen = copy_bytes(e->bytes, call, EVENT_BYTES_LARGE);
+	e->pad = 0;
+	bpf_ringbuf_submit(e, ring_flags());
+}
+
+static __always_inline void fill_receive(struct event_receive *e, const struct call *call,
+					 struct socket_state *socket, const struct receive *got)
+{
 	fill_call(&e->call, call, EVENT_RECEIVE, socket);
-	e->arrival_ns = got.arrival_ns;
-	e->latest_ns = got.latest_ns;
-	e->counted = got.counted;
+	e->arrival_ns = got->arrival_ns;
+	e->latest_ns = got->latest_ns;
+	e->counted = got->counted;
 	for (int i = 0; i < TS_COUNT; i++)
 		e->arrival[i] = socket->counters[i];
-	if (bytes > EVENT_HEAD_BYTES)
-		bytes = EVENT_HEAD_BYTES;
-	e->head_bytes = bytes;
-	if (bpf_probe_read_user(e->bytes, bytes, (void *)receive_buffer(call)))
-		e->head_bytes = 0;
 	round_trips(call->thread->sk, &e->srtt_us, &e->min_rtt_us);
-	e->unread = receive_done(socket, &got, slot);
-	bpf_ringbuf_submit(e, ring_flags());
+	e->unread = receive_done(socket, got, call->thread->slot);
+}
+
+/* One of the three sizes of record; a lost one still takes the stamps. */
+#define EMIT_RECEIVE(room)                                                                    \
+	do {                                                                                  \
+		struct event_receive *e = bpf_ringbuf_reserve(&events, sizeof(*e) + (room), 0); \
+                                                                                              \
+		if (!e) {                                                                     \
+			loss_count(LOSS_RING_FULL);                                           \
+			receive_done(socket, &got, call->thread->slot);                       \
+			return;                                                               \
+		}                                                                             \
+		fill_receive(e, call, socket, &got);                                          \
+		e->seen = copy_bytes(e->bytes, call, room);                                   \
+		bpf_ringbuf_submit(e, ring_flags());                                          \
+	} while (0)
+
+static __always_inline void emit_receive(const struct call *call, struct socket_state *socket,
+					 __u8 wanted)
+{
+	struct receive got;
+
+	receive_look(socket, call->thread->sk, call->thread->slot, &got);
+	if (call->ret <= EVENT_BYTES_SMALL)
+		EMIT_RECEIVE(EVENT_BYTES_SMALL);
+	else if (call->ret <= EVENT_BYTES_MIDDLE || !(wanted & WANTED_IN))
+		EMIT_RECEIVE(EVENT_BYTES_MIDDLE);
+	else
+		EMIT_RECEIVE(EVENT_BYTES_LARGE);
 }
 
 static __always_inline bool op_receives(__u8 op)
@@ -251,15 +378,20 @@ static __always_inline struct socket_state *socket_meet(struct sock *sk)
 
 static __always_inline void leave_socket_call(const struct call *call)
 {
+	__u8 op = call->slot->sys_op, wanted;
+	struct sock *sk = call->thread->sk;
 	struct socket_state *socket;
 
 	if (call->ret <= 0)
 		return;
-	socket = socket_meet(call->thread->sk);
+	socket = socket_meet(sk);
 	if (!socket)
 		return;
-	if (op_receives(call->slot->sys_op))
-		emit_receive(call, socket);
+	wanted = wanted_bytes[BPF_CORE_READ(sk, __sk_common.skc_num)];
+	if (op_receives(op))
+		emit_receive(call, socket, wanted);
+	else if (wanted & WANTED_OUT && op != SYSCALL_SENDFILE)
+		emit_send(call, socket);
 	else
 		emit_call(call, socket);
 }
@@ -300,6 +432,17 @@ static __always_inline void leave_open(const struct call *call)
 		emit_call(call, NULL);
 }
 
+/* Only waits that another thread ended, and wake-ups that reached one: 0 and more than 0. */
+static __always_inline void leave_futex(const struct call *call)
+{
+	bool wait = call->slot->sys_op == SYSCALL_WAIT;
+
+	if (wait ? call->ret != 0 : call->ret <= 0)
+		return;
+	call->thread->object = OBJECT_SIGNAL;
+	emit_call(call, NULL);
+}
+
 static __always_inline void leave_call(const struct call *call)
 {
 	__u8 op = call->slot->sys_op;
@@ -309,6 +452,8 @@ static __always_inline void leave_call(const struct call *call)
 			leave_socket_call(call);
 		else if (call->thread->object == OBJECT_FILE)
 			emit_call(call, NULL);
+		else if (call->thread->object == OBJECT_SIGNAL && call->ret > 0)
+			emit_call(call, NULL);
 		else if (call->thread->object == OBJECT_UNSEEN && call->ret > 0)
 			loss_count(LOSS_OBJECTS_UNSEEN);
 		return;
@@ -317,6 +462,8 @@ static __always_inline void leave_call(const struct call *call)
 	call->thread->file = NULL;
 	if (op == SYSCALL_POLL || op == SYSCALL_SLEEP)
 		emit_call(call, NULL);
+	else if (op == SYSCALL_WAIT || op == SYSCALL_WAKE)
+		leave_futex(call);
 	else if (op == SYSCALL_STAT)
 		leave_stat(call);
 	else if (op == SYSCALL_UNSEEN && call->ret > 0)

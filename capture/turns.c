@@ -62,7 +62,7 @@ static void note_framing(struct connection *c, struct request *r, const struct e
 {
 	struct framing framing;
 
-	framer_look(e->bytes, e->head_bytes, &framing);
+	framer_look(e->bytes, e->seen, &framing);
 	snprintf(r->verb, sizeof(r->verb), "%s", framing.verb);
 	if (!c->row.protocol[0])
 		snprintf(c->row.protocol, sizeof(c->row.protocol), "%s", framing.protocol);
