@@ -186,6 +186,16 @@ ACCOUNT_INLINE uint8_t account_softirq_state(const struct thread_slot *s, uint32
 	}
 }
 
+/*
+ * Over loopback the receiver's half of the work is a softirq inside the sender's call, and
+ * stays what that call is: nothing changes, so nothing need be charged (nor a clock read).
+ */
+ACCOUNT_INLINE bool account_softirq_is_own(const struct thread_slot *s, uint32_t vector)
+{
+	return vector == 3 && s->sys == 1 + TS_KERNEL_NET && !s->off_cpu && !s->hardirq &&
+	       !s->softirq;
+}
+
 ACCOUNT_INLINE void account_softirq_enter(struct thread_slot *s, uint32_t vector, uint64_t now)
 {
 	account_present(s, now);

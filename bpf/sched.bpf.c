@@ -101,7 +101,7 @@ int BPF_PROG(on_softirq_entry, unsigned int vector)
 {
 	struct thread_slot *slot = slot_of_current();
 
-	if (slot)
+	if (slot && !account_softirq_is_own(slot, vector))
 		SLOT_CHANGE(slot, account_softirq_enter(slot, vector, bpf_ktime_get_ns()));
 	return 0;
 }
@@ -111,7 +111,7 @@ int BPF_PROG(on_softirq_exit, unsigned int vector)
 {
 	struct thread_slot *slot = slot_of_current();
 
-	if (slot)
+	if (slot && slot->softirq)
 		SLOT_CHANGE(slot, account_softirq_exit(slot, bpf_ktime_get_ns()));
 	return 0;
 }

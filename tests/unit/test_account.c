@@ -132,6 +132,30 @@ static void test_loopback_receive_inside_send(void)
 	CHECK_EQ(s.ns[TS_USER], 10);
 }
 
+/* The softirq that the BPF side leaves out changes nothing, whatever follows; any other does. */
+static void test_own_softirq_needs_no_charge(void)
+{
+	struct thread_slot with = started(0), without;
+
+	CHECK(!account_softirq_is_own(&with, 3));
+	account_sys_enter(&with, &recv_class, 10);
+	CHECK(!account_softirq_is_own(&with, 1));
+	CHECK(account_softirq_is_own(&with, 3));
+	without = with;
+	account_softirq_enter(&with, 3, 20);
+	account_hardirq_enter(&with, TS_IRQ_TIMER, 30);
+	account_hardirq_enter(&without, TS_IRQ_TIMER, 30);
+	CHECK(!account_softirq_is_own(&without, 3));
+	account_hardirq_exit(&with, 50);
+	account_hardirq_exit(&without, 50);
+	account_softirq_exit(&with, 60);
+	account_sys_exit(&with, 90);
+	account_sys_exit(&without, 90);
+	CHECK_MEM(&with, &without, sizeof(with));
+	account_sys_enter(&with, &sync_class, 95);
+	CHECK(!account_softirq_is_own(&with, 3));
+}
+
 /* A switch-in that nobody reported: the next event of the thread itself tells that it is back. */
 static void test_missed_switch_in(void)
 {
@@ -226,6 +250,7 @@ int main(void)
 	RUN(test_waking_before_switch_out);
 	RUN(test_nested_interrupts);
 	RUN(test_loopback_receive_inside_send);
+	RUN(test_own_softirq_needs_no_charge);
 	RUN(test_missed_switch_in);
 	RUN(test_peek_leaves_no_trace);
 	RUN(test_any_order_sums);
