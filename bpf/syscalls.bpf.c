@@ -39,48 +39,88 @@ struct call {
 #define CALL_NUMBER(regs) ((regs)->user_regs.regs[8])
 #endif
 
+/* The task's own pointers are walked by plain loads, which the verifier knows from BTF. */
 static __always_inline struct file *file_of(__u64 fd)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct file **table = BPF_CORE_READ(task, files, fdt, fd);
+	struct files_struct *files = task->files;
+	struct fdtable *table;
 	struct file *file = NULL;
 
-	if (fd >= BPF_CORE_READ(task, files, fdt, max_fds))
+	if (!files)
 		return NULL;
-	bpf_probe_read_kernel(&file, sizeof(file), table + fd);
+	table = files->fdt;
+	if (!table || fd >= table->max_fds)
+		return NULL;
+	bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd);
 	return file;
+}
+
+/* Since 6.2: an address is of that type, so plain loads (of nothing bad: 0) do for helper calls. */
+extern void *bpf_rdonly_cast(const void *address, __u32 btf_id) __ksym __weak;
+
+#define LOADABLE(address, type) \
+	((struct type *)bpf_rdonly_cast(address, bpf_core_type_id_kernel(struct type)))
+
+static __always_inline void object_look_socket(struct thread *thread, struct sock *sk, __u16 family,
+					       __u16 protocol)
+{
+	thread->object = OBJECT_UNSEEN; /* UDP, UNIX: not followed yet */
+	if ((family == AF_INET || family == AF_INET6) && protocol == IPPROTO_TCP_) {
+		thread->object = OBJECT_SOCKET;
+		thread->sk = sk;
+	}
+}
+
+static __always_inline void object_look_probing(struct thread *thread, struct file *file)
+{
+	__u16 type = BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT;
+
+	if (type == S_IFREG || type == S_IFBLK) {
+		thread->object = OBJECT_FILE;
+	} else if (type == S_IFSOCK) {
+		struct socket *socket = BPF_CORE_READ(file, private_data);
+		struct sock *sk = BPF_CORE_READ(socket, sk);
+
+		object_look_socket(thread, sk, BPF_CORE_READ(sk, __sk_common.skc_family),
+				   BPF_CORE_READ(sk, sk_protocol));
+	} else {
+		thread->object = type == S_IFIFO || type == S_ANONYMOUS ? OBJECT_SIGNAL :
+									  OBJECT_OTHER;
+	}
+}
+
+static __always_inline void object_look_loading(struct thread *thread, struct file *address)
+{
+	struct file *file = LOADABLE(address, file);
+	__u16 type = file->f_inode->i_mode & S_IFMT;
+
+	if (type == S_IFREG || type == S_IFBLK) {
+		thread->object = OBJECT_FILE;
+	} else if (type == S_IFSOCK) {
+		struct sock *sk = LOADABLE(file->private_data, socket)->sk;
+
+		object_look_socket(thread, sk, sk->__sk_common.skc_family, sk->sk_protocol);
+	} else {
+		thread->object = type == S_IFIFO || type == S_ANONYMOUS ? OBJECT_SIGNAL :
+									  OBJECT_OTHER;
+	}
 }
 
 /* Finds out what a descriptor is: a TCP socket, a file with contents, a signal, something else. */
 static __always_inline void object_look(struct thread *thread, __u64 fd)
 {
 	struct file *file = file_of(fd);
-	__u16 type;
 
 	thread->object = OBJECT_NONE;
 	thread->file = file;
 	thread->sk = NULL;
 	if (!file)
 		return;
-	type = BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT;
-	if (type == S_IFREG || type == S_IFBLK) {
-		thread->object = OBJECT_FILE;
-	} else if (type == S_IFSOCK) {
-		struct socket *socket = BPF_CORE_READ(file, private_data);
-		struct sock *sk = BPF_CORE_READ(socket, sk);
-		__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
-
-		thread->object = OBJECT_UNSEEN; /* UDP, UNIX: not followed yet */
-		if ((family == AF_INET || family == AF_INET6) &&
-		    BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP_) {
-			thread->object = OBJECT_SOCKET;
-			thread->sk = sk;
-		}
-	} else if (type == S_IFIFO || type == S_ANONYMOUS) {
-		thread->object = OBJECT_SIGNAL;
-	} else {
-		thread->object = OBJECT_OTHER;
-	}
+	if (bpf_rdonly_cast)
+		object_look_loading(thread, file);
+	else
+		object_look_probing(thread, file);
 }
 
 /* What a futex call is for: linux/futex.h, without its flags. */
