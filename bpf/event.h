@@ -63,8 +63,8 @@ struct thread_slot {
 	uint8_t softirq;  /* 0 none, else 1 + its state */
 	uint8_t hardirq;  /* 0 none, else 1 + its state */
 	uint8_t hardirq_depth;
-	uint8_t service;	/* index that user space gave the process */
-	uint32_t waker;		/* 1 + slot of the thread whose wake-up wake_ns is; 0: not followed */
+	uint8_t service; /* index that user space gave the process */
+	uint32_t waker;	 /* 1 + slot of the thread whose wake-up wake_ns is; 0: not followed */
 	uint32_t pad;
 	uint64_t enter_ns;	/* of this system call */
 	uint64_t enter[TS_MAX]; /* the counters then */
@@ -87,8 +87,8 @@ enum syscall_op {
 	SYSCALL_WRITE,
 	SYSCALL_WRITEV,
 	SYSCALL_PWRITE,
-	SYSCALL_RECV,	 /* (fd, buf, len) */
-	SYSCALL_RECVMSG, /* (fd, msghdr) */
+	SYSCALL_RECV,	  /* (fd, buf, len) */
+	SYSCALL_RECVMSG,  /* (fd, msghdr) */
 	SYSCALL_SEND,	  /* (fd, buf, len) */
 	SYSCALL_SENDMSG,  /* (fd, msghdr) */
 	SYSCALL_SENDFILE, /* (out, in, offset *, len) */
@@ -179,9 +179,9 @@ struct event_call {
 	uint32_t magic;	     /* of the file's file system */
 	uint32_t file_flags; /* O_* */
 	uint16_t syscall_nr;
-	uint8_t op;		  /* enum syscall_op */
-	uint8_t object;		  /* enum object_kind */
-	uint32_t waker;		  /* of a wait: 1 + slot of the thread that ended it; 0: unknown */
+	uint8_t op;	/* enum syscall_op */
+	uint8_t object; /* enum object_kind */
+	uint32_t waker; /* of a wait: 1 + slot of the thread that ended it; 0: unknown */
 	uint32_t pad;
 	uint64_t enter[TS_COUNT]; /* the thread's counters at entry and at return */
 	uint64_t exit[TS_COUNT];

@@ -370,18 +370,18 @@ static __always_inline void fill_receive(struct event_receive *e, const struct c
 }
 
 /* One of the three sizes of record; a lost one still takes the stamps. */
-#define EMIT_RECEIVE(room)                                                                    \
-	do {                                                                                  \
+#define EMIT_RECEIVE(room)                                                                      \
+	do {                                                                                    \
 		struct event_receive *e = bpf_ringbuf_reserve(&events, sizeof(*e) + (room), 0); \
-                                                                                              \
-		if (!e) {                                                                     \
-			loss_count(LOSS_RING_FULL);                                           \
-			receive_done(socket, &got, call->thread->slot);                       \
-			return;                                                               \
-		}                                                                             \
-		fill_receive(e, call, socket, &got);                                          \
-		e->seen = copy_bytes(e->bytes, call, room);                                   \
-		bpf_ringbuf_submit(e, ring_flags());                                          \
+                                                                                                \
+		if (!e) {                                                                       \
+			loss_count(LOSS_RING_FULL);                                             \
+			receive_done(socket, &got, call->thread->slot);                         \
+			return;                                                                 \
+		}                                                                               \
+		fill_receive(e, call, socket, &got);                                            \
+		e->seen = copy_bytes(e->bytes, call, room);                                     \
+		bpf_ringbuf_submit(e, ring_flags());                                            \
 	} while (0)
 
 static __always_inline void emit_receive(const struct call *call, struct socket_state *socket,

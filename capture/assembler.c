@@ -26,7 +26,6 @@ void assembly_write_op(struct assembler *a, struct row_op *op)
 {
 	if (!op->op_id)
 		op->op_id = ++a->ops;
-	op->service_id = SERVICE_ID;
 	a->ledger.count[LG_OPS]++;
 	a->ledger.count[LG_BACKGROUND_OPS] += !op->request_id;
 	assembly_write(a, TABLE_OPS, op);
@@ -46,6 +45,12 @@ static const call_handler call_handlers[] = {
 	[SYSCALL_SENDFILE] = op_on_file,
 };
 
+static void on_other(struct assembler *a, struct athread *t, const struct segment *seg)
+{
+	owner_give_before(a, t, seg, NULL, false);
+	owner_give_call(t, seg, owner_current(t));
+}
+
 static void dispatch(struct assembler *a, struct athread *t, const struct event_call *e,
 		     const struct segment *seg)
 {
@@ -53,10 +58,14 @@ static void dispatch(struct assembler *a, struct athread *t, const struct event_
 
 	if (e->head.kind == EVENT_RECEIVE)
 		turn_receive(a, t, (const struct event_receive *)e, seg);
+	else if (e->object == OBJECT_SIGNAL)
+		op_on_signal(a, t, e, seg);
 	else if (e->socket_id && op != SYSCALL_ACCEPT && op != SYSCALL_CONNECT)
 		turn_send(a, t, e, seg);
 	else if (op < sizeof(call_handlers) / sizeof(call_handlers[0]) && call_handlers[op])
 		call_handlers[op](a, t, e, seg);
+	else
+		on_other(a, t, seg);
 }
 
 static struct athread *thread_new(struct assembler *a, const struct event_head *head)
@@ -70,6 +79,7 @@ static struct athread *thread_new(struct assembler *a, const struct event_head *
 	t->slot = head->slot;
 	t->generation = head->generation;
 	t->last_ns = TRACE_TIME(a, head->ns);
+	t->service = &a->services[0];
 	a->threads[head->slot] = t;
 	a->ledger.count[LG_THREADS]++;
 	return t;
@@ -84,15 +94,16 @@ static struct athread *thread_find(struct assembler *a, const struct event_head 
 
 static void thread_finish(struct assembler *a, struct athread *t, const uint64_t ns[TS_COUNT])
 {
+	struct service *s = t->service;
+
 	owner_flush_after(a, t);
+	unit_drop(a, t);
 	owner_flush_background(a, t);
 	a->totals.user_ns += ns[TS_USER];
 	a->totals.kernel_ns +=
 		ns[TS_KERNEL_NET] + ns[TS_KERNEL_FS] + ns[TS_KERNEL_MM] + ns[TS_KERNEL_OTHER];
-	a->totals.serving_threads += t->serves;
-	if (t->serves)
-		snprintf(a->totals.io_model, sizeof(a->totals.io_model), "%s",
-			 t->polls ? "event-loop" : "per-connection");
+	s->row.threads += t->serves;
+	s->polls |= t->serves && t->polls;
 }
 
 static void on_thread(struct assembler *a, const struct event_thread *e)
@@ -106,6 +117,7 @@ static void on_thread(struct assembler *a, const struct event_thread *e)
 		return;
 	t->tid = e->tid;
 	t->tgid = e->tgid;
+	t->service = &a->services[e->service < SERVICES_MAX ? e->service : 0];
 	memcpy(t->comm, e->comm, sizeof(t->comm));
 }
 
@@ -154,15 +166,27 @@ static size_t event_size(uint16_t kind)
 		[EVENT_SOCKET_CLOSE] = sizeof(struct event_socket),
 		[EVENT_CALL] = sizeof(struct event_call),
 		[EVENT_RECEIVE] = sizeof(struct event_receive),
+		[EVENT_SEND] = sizeof(struct event_send),
 	};
 
 	return kind < sizeof(sizes) / sizeof(sizes[0]) ? sizes[kind] : 0;
+}
+
+/* Bytes of a message that the record says it holds, behind its fixed part. */
+static size_t bytes_seen(const struct event_head *head)
+{
+	if (head->kind == EVENT_RECEIVE)
+		return ((const struct event_receive *)head)->seen;
+	return head->kind == EVENT_SEND ? ((const struct event_send *)head)->seen : 0;
 }
 
 int assembler_event(struct assembler *a, const void *event, size_t size)
 {
 	const struct event_head *head = event;
 	size_t want = size >= sizeof(*head) ? event_size(head->kind) : 0;
+
+	if (want && size >= want)
+		want += bytes_seen(head);
 
 	if (!want || size < want)
 		return a->failed;
@@ -190,12 +214,32 @@ void assembler_thread_end(struct assembler *a, unsigned slot, uint32_t generatio
 		thread_finish(a, t, counters);
 }
 
+/* What holds first, from the most to the least particular. */
+static const char *io_model(const struct service *s)
+{
+	if (!s->row.threads)
+		return "";
+	if (s->works || s->delivers)
+		return "worker-pool";
+	if (s->hands_off)
+		return "io-threads";
+	if (s->polls)
+		return s->accepts_apart ? "hand-off" : "event-loop";
+	return "per-connection";
+}
+
 int assembler_finish(struct assembler *a, int64_t end_ns, struct assembler_totals *ret_totals)
 {
 	for (size_t i = 0; i < CONNECTION_BUCKETS; i++)
 		while (a->connections[i])
 			connection_finish(a, a->connections[i], TRACE_NONE);
 	classes_finish(a);
+	for (size_t i = 0; i < SERVICES_MAX; i++) {
+		struct row_service *row = &a->services[i].row;
+
+		snprintf(row->io_model, sizeof(row->io_model), "%s", io_model(&a->services[i]));
+		a->totals.services[i] = *row;
+	}
 	*ret_totals = a->totals;
 	return a->failed;
 }
@@ -212,6 +256,8 @@ struct assembler *assembler_new(const struct assembler_opts *opts)
 	if (!a)
 		return NULL;
 	a->opts = *opts;
+	for (size_t i = 0; i < SERVICES_MAX; i++)
+		a->services[i].row.service_id = i + 1;
 	a->files = calloc(TARGETS_MAX * 2, sizeof(*a->files));
 	if (a->files)
 		return a;
@@ -221,9 +267,33 @@ struct assembler *assembler_new(const struct assembler_opts *opts)
 
 static void thread_free(struct athread *t)
 {
-	if (t)
-		free(t->pass);
+	if (!t)
+		return;
+	free(t->pass);
+	unit_free(t->unit);
 	free(t);
+}
+
+static void connection_free(struct connection *c)
+{
+	while (c->first) {
+		struct request *r = c->first;
+
+		c->first = r->next;
+		free(r);
+	}
+	free(c->turns);
+	free(c);
+}
+
+static void service_release(struct service *s)
+{
+	while (s->delivered_first) {
+		struct unit *u = s->delivered_first;
+
+		s->delivered_first = u->newer;
+		unit_free(u);
+	}
 }
 
 void assembler_free(struct assembler *a)
@@ -238,13 +308,11 @@ void assembler_free(struct assembler *a)
 			struct connection *c = a->connections[i];
 
 			a->connections[i] = c->next;
-			free(c->request);
-			free(c->turns);
-			free(c);
+			connection_free(c);
 		}
 	}
 	while ((r = a->free_requests)) {
-		a->free_requests = r->next_free;
+		a->free_requests = r->next;
 		free(r);
 	}
 	while ((t = a->gone)) {
@@ -253,6 +321,10 @@ void assembler_free(struct assembler *a)
 	}
 	for (size_t i = 0; i < THREAD_SLOTS; i++)
 		thread_free(a->threads[i]);
+	for (size_t i = 0; i < SERVICES_MAX; i++)
+		service_release(&a->services[i]);
+	free(a->marks);
+	free(a->touched);
 	free(a->files);
 	free(a);
 }

@@ -6,6 +6,7 @@
 #include "bpf/event.h"
 #include "capture/sink.h"
 #include "trace/ledger.h"
+#include "trace/schema.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -20,10 +21,15 @@
  */
 struct assembler;
 
+#define SERVICES_MAX 64
+
 struct assembler_opts {
 	int64_t start_ns;     /* CLOCK_MONOTONIC of the trace's start */
 	uint64_t work_per_ms; /* calibration: turns user CPU time into work units */
 	struct row_sink sink;
+	/* What comes in on that local port, or goes out, should be seen whole (enum wanted). */
+	void (*want)(void *arg, uint16_t local_port, unsigned wanted);
+	void *want_arg;
 };
 
 /* NULL when memory ran out. */
@@ -37,12 +43,13 @@ int assembler_event(struct assembler *a, const void *event, size_t size);
 void assembler_thread_end(struct assembler *a, unsigned slot, uint32_t generation,
 			  const uint64_t counters[TS_COUNT]);
 
-/* What a trace says of the service as a whole. */
+/*
+ * What a trace says of the services as a whole. Of their rows `threads` (those that read
+ * requests), `listen` (local address of the first connection) and `io_model` are filled.
+ */
 struct assembler_totals {
-	int64_t user_ns, kernel_ns; /* CPU of its threads */
-	uint64_t serving_threads;   /* that read requests */
-	char io_model[24];
-	char listen[64]; /* local address of the first connection seen */
+	int64_t user_ns, kernel_ns; /* CPU of all threads */
+	struct row_service services[SERVICES_MAX];
 };
 
 /* Closes what is open and writes the last rows. No events after that. */

@@ -11,13 +11,22 @@
 
 #include <stdbool.h>
 
-#define SERVICE_ID 1 /* one service a capture, so far */
 #define THREAD_SLOTS 4096
 #define CONNECTION_BUCKETS 65536
 #define CLASSES_MAX 256
 #define TARGETS_MAX 65536
+#define REQUESTS_SHARED_MAX 1024 /* answered by one call, whose CPU time is parted */
 
+struct athread;
 struct connection;
+struct service;
+struct unit;
+
+/* A reference to a request that may be gone: its id tells. */
+struct request_ref {
+	struct request *request;
+	uint64_t id;
+};
 
 /* A request without an answer, or with one that may still go on. */
 struct request {
@@ -25,13 +34,25 @@ struct request {
 	struct row_latency latency; /* as of the last byte of the reply so far */
 	struct account account;
 	struct athread *thread; /* that read it */
+	struct athread *worker; /* that is thought to work on it; NULL: nobody else */
+	struct unit *unit;	/* what the worker has delivered for it; NULL: nothing */
 	struct connection *connection;
-	struct request *next_free;
-	size_t pass_index; /* in thread->pass, when in_pass */
-	bool in_pass;	   /* read in this pass of the thread's loop, no byte of a reply yet */
-	bool disturbed;	   /* its user code was interrupted: no measure of demand */
-	bool other_thread; /* another thread than the reader worked on it */
-	bool called;	   /* has called another service */
+	struct request *next;	       /* of the connection, in order; of the free list */
+	struct request *older, *newer; /* in service->left, when in_left */
+	struct account left;	       /* its account as it was when its reader left it */
+	int64_t left_ns;	       /* when that was; 0: it has not */
+	int64_t known_ns;	       /* elsewhere: `account` reaches up to here */
+	uint64_t frame;		       /* the framer's id of it; 0: found by turns */
+	size_t pass_index;	       /* in thread->pass, when in_pass */
+	bool in_pass;	  /* read in this pass of the thread's loop, no byte of a reply yet */
+	bool in_left;	  /* in service->left */
+	bool disturbed;	  /* its user code was interrupted: no measure of demand */
+	bool elsewhere;	  /* another thread than the reader worked on it: account is detached */
+	bool called;	  /* has called another service */
+	bool complete;	  /* all of its message has come in */
+	bool no_reply;	  /* and there will be none */
+	bool replied;	  /* its reply is complete, by the framer */
+	uint64_t sending; /* bytes of its reply in the call at hand */
 	int64_t compute_start_ns; /* user time since its last op, not yet written as one */
 	int64_t compute_ns, compute_elapsed_ns;
 	int64_t user_ns; /* all of it */
@@ -41,10 +62,39 @@ struct request {
 	char signature[sizeof(((struct row_class *)0)->signature)];
 };
 
-/* A reference to a request that may be gone: its id tells. */
-struct request_ref {
-	struct request *request;
-	uint64_t id;
+/* A thread came back from a wait, or had just delivered: what follows may be a request's. */
+struct mark {
+	int64_t ns;
+	uint64_t counters[TS_COUNT];
+	int64_t waited[TS_COUNT]; /* its states in the wait */
+	bool has_waited;
+};
+
+#define UNIT_MARKS 8 /* the first is the last delivery, the others the latest waits */
+
+/* An op that nobody is known to own yet. */
+struct pending {
+	struct row_op op;
+	struct connection *call; /* a forward that still goes on, on that connection */
+};
+
+/*
+ * What a thread has done since it last delivered something (a reply, a signal to the
+ * thread that sends it), for a request that another thread read. Whose it is, the
+ * delivery shows; until then its ops wait here.
+ */
+struct unit {
+	struct pending *ops;
+	size_t count, capacity;
+	struct mark marks[UNIT_MARKS];
+	unsigned marks_count;
+	int64_t user_ns, user_start_ns; /* user time since the last op */
+	int64_t called_ns;		/* waits for the replies to its calls */
+	struct request_ref guess;	/* whose it is thought to be, before it is delivered */
+	uint64_t end[TS_COUNT];		/* delivered: the thread's counters then */
+	int64_t end_ns;			/* 0: it is not */
+	struct athread *thread;
+	struct unit *older, *newer; /* in service->delivered */
 };
 
 /* What the thread's time belongs to until its next boundary. */
@@ -66,7 +116,10 @@ struct athread {
 	int64_t after_ns, after_start_ns; /* user time after that reply, not yet written */
 	int64_t background_ns, background_start_ns;
 	bool shared; /* its last op had several owners: the next reply's time is that reply's */
-	bool serves, polls;
+	bool serves, polls, accepts, answers, delivers;
+	struct service *service;
+	struct unit *unit;
+	uint64_t idle_at; /* the signal at which it waits for work; 0: unknown */
 	struct request **pass;
 	size_t pass_count, pass_capacity;
 	struct athread *next_gone;
@@ -76,20 +129,27 @@ struct athread {
 struct call {
 	bool open;
 	struct row_op op;
+	struct unit *unit; /* whose op at `index` it is; NULL: its request is known, or nobody's */
+	size_t index;
 };
 
 struct connection {
 	struct connection *next; /* in its bucket */
 	uint64_t socket_id;
 	struct row_connection row;
-	struct request *request; /* on an incoming one: the turn that is going on */
-	uint64_t previous;	 /* request of the turn before */
+	struct request *first, *last; /* on an incoming one: not closed yet, in order */
+	uint64_t previous;	      /* request of the turn before */
 	int64_t previous_arrival_ns, previous_end_ns;
 	struct request_ref owner; /* on an outgoing one: whose call */
 	struct call call;
 	uint64_t called_target;
 	struct turn *turns;
 	size_t turns_count;
+	struct framer framer;
+	bool framed; /* the framer follows both directions since the last quiet moment */
+	struct request *replying; /* whose reply is under way, by the framer */
+	uint16_t local_port;
+	struct athread *acceptor;
 };
 
 struct class
@@ -97,6 +157,22 @@ struct class
 	struct row_class row;
 	double user_ns, quiet_ns;
 	uint64_t quiet;
+};
+
+/* One program that listens, of those that are captured. */
+struct service {
+	struct row_service row;
+	struct request *left_first, *left_last; /* left by their readers, taken by nobody */
+	struct unit *delivered_first, *delivered_last;
+	size_t delivered; /* length of that list */
+	size_t open;	  /* requests without an answer */
+	bool delivers;	  /* some thread of it gives results to another, which replies */
+	bool works;	  /* some thread worked on what another had read */
+	bool hands_off;	  /* some thread replied to what another had read */
+	bool together;	  /* it has answered several requests of a connection by one call */
+	bool polls, accepts_apart;
+	uint64_t processes; /* that read requests */
+	uint32_t tgid;	    /* of one of them */
 };
 
 struct file_key {
@@ -112,9 +188,14 @@ struct assembler {
 	struct connection *connections[CONNECTION_BUCKETS];
 	struct request *free_requests;
 	struct athread *gone; /* threads that have ended */
+	struct service services[SERVICES_MAX];
 	struct class classes[CLASSES_MAX];
 	size_t classes_count;
-	struct file_key *files; /* open hash of TARGETS_MAX * 2 */
+	struct file_key *files;	   /* open hash of TARGETS_MAX * 2 */
+	struct framer_mark *marks; /* of the chunk at hand */
+	size_t marks_count, marks_capacity;
+	struct request **touched; /* by the call at hand */
+	size_t touched_count, touched_capacity;
 	uint64_t targets, requests, ops, connections_seen;
 	struct assembler_totals totals;
 	int failed; /* what the sink or malloc said; sticks */
@@ -140,11 +221,48 @@ void owner_set_request(struct assembler *a, struct athread *t, struct request *r
 void owner_set_after(struct assembler *a, struct athread *t, const struct request *r);
 /* The request the thread works for; NULL when it works for none. */
 struct request *owner_current(struct athread *t);
+/* At at_ns the thread turns to something else: what it works for waits, or goes on elsewhere. */
+void owner_leave(struct athread *t, int64_t at_ns);
 /* Gives the time before a call that is for `next` (NULL: for nobody) to whom it belongs. */
-void owner_give_before(struct athread *t, const struct segment *seg, struct request *next,
-		       bool replies);
+void owner_give_before(struct assembler *a, struct athread *t, const struct segment *seg,
+		       struct request *next, bool replies);
+/* User time of nobody; written in pieces. */
+void owner_add_background(struct assembler *a, struct athread *t, int64_t ns, int64_t start_ns);
 /* Gives the call itself to r (NULL: to nobody). */
 void owner_give_call(struct athread *t, const struct segment *seg, struct request *r);
+
+/* unit.c */
+/* Makes sure that t has a unit, with all user time in its ops. False: out of memory. */
+bool unit_ready(struct assembler *a, struct athread *t);
+void unit_add_user(struct assembler *a, struct athread *t, int64_t ns, int64_t start_ns);
+void unit_add_op(struct assembler *a, struct athread *t, const struct row_op *op);
+/* c->call has begun: its op is the next of t's unit. */
+void unit_begin_call(struct assembler *a, struct athread *t, struct connection *c);
+void unit_end_call(struct connection *c);
+void unit_called(struct athread *t, int64_t ns);
+/* Ops before `from_ns` were nobody's, the others are request r's (NULL: nobody's either). */
+void unit_give(struct assembler *a, struct unit *u, struct request *r, int64_t from_ns);
+void unit_drop(struct assembler *a, struct athread *t);
+void unit_free(struct unit *u);
+
+/* handoff.c */
+void op_on_signal(struct assembler *a, struct athread *t, const struct event_call *e,
+		  const struct segment *seg);
+/* The thread has come back from a wait: for work, perhaps. */
+void handoff_woken(struct assembler *a, struct athread *t, const struct event_call *e,
+		   const struct segment *seg);
+/*
+ * Thread t replies to r: gives r what other threads have done for it, and t itself when
+ * it is not r's reader. True when the time before the call is settled by that.
+ */
+bool handoff_collect(struct assembler *a, struct athread *t, struct request *r,
+		     const struct event_call *e, const struct segment *seg);
+/* The reply has been sent by a thread that had not read the request. */
+void handoff_sent(struct assembler *a, struct athread *t, const struct event_call *e,
+		  const struct segment *seg);
+/* The request is over. */
+void handoff_forget(struct assembler *a, struct request *r);
+void left_add(struct request *r);
 
 /* turns.c */
 void turn_receive(struct assembler *a, struct athread *t, const struct event_receive *e,
@@ -172,6 +290,13 @@ void request_flush_compute(struct assembler *a, struct request *r);
 void request_add_user(struct request *r, const int64_t delta[TS_COUNT], int64_t start_ns);
 void request_begin_op(struct assembler *a, struct request *r, struct row_op *op);
 void request_op(struct assembler *a, struct request *r, struct row_op *op);
+/* An op that waited in a unit for its owner. */
+void request_give_op(struct assembler *a, struct request *r, struct row_op *op);
+/* The counters moved by delta while it was worked on: notes what disturbed it. */
+void request_disturb(struct request *r, const int64_t delta[TS_COUNT]);
+/* n requests were answered at once: nothing shows which of them needed what. */
+void request_share(struct request *const requests[], size_t n);
+bool request_is_answered(const struct request *r);
 void request_sign(struct request *r, enum op_kind kind);
 void request_answered(struct request *r, int64_t end_ns, int64_t exit_ns);
 void request_close(struct assembler *a, struct request *r, const char *status);
@@ -189,10 +314,12 @@ void connection_closed(struct assembler *a, const struct event_socket *e);
 void connection_finish(struct assembler *a, struct connection *c, int64_t close_ns);
 void connection_round_trips(struct connection *c, uint32_t srtt_us, uint32_t min_rtt_us);
 void connection_turn(struct connection *c, int64_t arrival_ns);
-void connection_call_send(struct assembler *a, struct connection *c, struct request *r,
-			  const struct event_call *e);
+void connection_call_send(struct assembler *a, struct athread *t, struct connection *c,
+			  struct request *r, const struct event_call *e);
 void connection_call_receive(struct assembler *a, struct connection *c, const struct event_call *e);
 void connection_call_end(struct assembler *a, struct connection *c);
+/* The call that goes on is request r's. */
+void connection_call_owned(struct assembler *a, struct connection *c, struct request *r);
 
 /* target.c */
 uint64_t target_of_file(struct assembler *a, const struct event_call *e, bool writes);

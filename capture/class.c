@@ -7,20 +7,22 @@
 
 #define QUIET_MIN 20 /* undisturbed requests that a class needs to have its demand estimated */
 
-static struct class *class_find(struct assembler *a, const char *name)
+static struct class *class_find(struct assembler *a, uint64_t service_id, const char *name)
 {
 	for (size_t i = 0; i < a->classes_count; i++)
-		if (!strcmp(a->classes[i].row.name, name))
+		if (a->classes[i].row.service_id == service_id &&
+		    !strcmp(a->classes[i].row.name, name))
 			return &a->classes[i];
 	return NULL;
 }
 
-static struct class *class_add(struct assembler *a, const char *name, const char *signature)
+static struct class *class_add(struct assembler *a, uint64_t service_id, const char *name,
+			       const char *signature)
 {
 	struct class *class = &a->classes[a->classes_count++];
 
 	class->row.class_id = a->classes_count;
-	class->row.service_id = SERVICE_ID;
+	class->row.service_id = service_id;
 	snprintf(class->row.name, sizeof(class->row.name), "%s", name);
 	snprintf(class->row.signature, sizeof(class->row.signature), "%s", signature);
 	return class;
@@ -29,16 +31,17 @@ static struct class *class_add(struct assembler *a, const char *name, const char
 uint64_t class_of(struct assembler *a, struct request *r)
 {
 	char name[sizeof(a->classes[0].row.name)];
+	uint64_t service_id = r->row.service_id;
 	struct class *class;
 
 	snprintf(name, sizeof(name), "%.31s", r->verb[0] ? r->verb : r->signature);
-	class = class_find(a, name);
-	if (!class && a->classes_count == CLASSES_MAX - 1)
+	class = class_find(a, service_id, name);
+	if (!class && a->classes_count >= CLASSES_MAX - SERVICES_MAX) {
 		snprintf(name, sizeof(name), "other");
+		class = class_find(a, service_id, name);
+	}
 	if (!class)
-		class = class_find(a, name);
-	if (!class)
-		class = class_add(a, name, r->signature);
+		class = class_add(a, service_id, name, r->signature);
 	class->row.requests++;
 	class->user_ns += r->user_ns;
 	if (!r->disturbed) {

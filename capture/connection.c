@@ -77,7 +77,7 @@ void connection_opened(struct assembler *a, const struct event_socket *e)
 	}
 	c->socket_id = e->socket_id;
 	c->row.connection_id = ++a->connections_seen;
-	c->row.service_id = SERVICE_ID;
+	c->local_port = e->local_port;
 	c->row.open_ns = e->flags & SOCKET_BEFORE ? TRACE_NONE : TRACE_TIME(a, e->head.ns);
 	c->row.close_ns = c->row.srtt_ns = c->row.min_rtt_ns = TRACE_NONE;
 	c->row.outgoing = !!(e->flags & SOCKET_OUTGOING);
@@ -89,8 +89,6 @@ void connection_opened(struct assembler *a, const struct event_socket *e)
 	a->ledger.count[LG_CONNECTIONS]++;
 	if (c->row.outgoing)
 		c->called_target = target_of_service(a, c->row.remote);
-	else if (!a->totals.listen[0])
-		snprintf(a->totals.listen, sizeof(a->totals.listen), "%s", c->row.local);
 }
 
 /* 0 and ~0 are TCP's "not measured yet". */
@@ -118,22 +116,28 @@ void connection_turn(struct connection *c, int64_t arrival_ns)
 }
 
 /* Bytes to another service; the first of a turn begins a forward op of request r. */
-void connection_call_send(struct assembler *a, struct connection *c, struct request *r,
-			  const struct event_call *e)
+void connection_call_send(struct assembler *a, struct athread *t, struct connection *c,
+			  struct request *r, const struct event_call *e)
 {
 	if (c->call.open && c->call.op.reply_bytes)
 		connection_call_end(a, c);
 	if (!c->call.open) {
-		memset(&c->call.op, 0, sizeof(c->call.op));
+		memset(&c->call, 0, sizeof(c->call));
 		c->call.open = true;
 		c->call.op.kind = OP_FORWARD;
 		c->call.op.start_ns = TRACE_TIME(a, e->enter_ns);
 		c->call.op.target_id = c->called_target;
 		c->call.op.offset = TRACE_NONE;
 		c->owner = (struct request_ref){ r, r ? r->row.request_id : 0 };
+		c->call.op.thread_id = t->tid;
+		c->call.op.service_id = t->service->row.service_id;
+		c->row.service_id = t->service->row.service_id;
 		if (r)
 			request_begin_op(a, r, &c->call.op);
-		a->ledger.count[LG_CALLS_UNOWNED] += !r;
+		else if (!t->serves)
+			unit_begin_call(a, t, c);
+		else
+			a->ledger.count[LG_CALLS_UNOWNED]++;
 	}
 	c->call.op.bytes += e->ret;
 }
@@ -151,7 +155,18 @@ void connection_call_end(struct assembler *a, struct connection *c)
 	if (!c->call.open)
 		return;
 	c->call.open = false;
-	assembly_write_op(a, &c->call.op);
+	if (c->call.unit)
+		unit_end_call(c);
+	else
+		assembly_write_op(a, &c->call.op);
+}
+
+void connection_call_owned(struct assembler *a, struct connection *c, struct request *r)
+{
+	request_flush_compute(a, r);
+	request_begin_op(a, r, &c->call.op);
+	c->owner = (struct request_ref){ r, r->row.request_id };
+	c->call.unit = NULL;
 }
 
 static void connection_remove(struct assembler *a, struct connection *c)
@@ -165,18 +180,27 @@ static void connection_remove(struct assembler *a, struct connection *c)
 	free(c);
 }
 
-/* Writes the connection's row, and its last request's. close_ns TRACE_NONE: it goes on. */
+static const char *status_at_end(const struct request *r, int64_t close_ns)
+{
+	if (request_is_answered(r))
+		return "";
+	if (r->no_reply)
+		return "no-reply";
+	return close_ns == TRACE_NONE ? "open" : "unanswered";
+}
+
+/* Writes the connection's row, and its last requests'. close_ns TRACE_NONE: it goes on. */
 void connection_finish(struct assembler *a, struct connection *c, int64_t close_ns)
 {
 	struct dependence verdict;
-	struct request *r = c->request;
-	bool answered = r && r->row.end_ns != TRACE_NONE;
 
 	connection_call_end(a, c);
-	if (r && !answered && close_ns == TRACE_NONE)
-		a->ledger.count[LG_OPEN_AT_END]++;
-	if (r)
-		request_close(a, r, answered ? "" : close_ns == TRACE_NONE ? "open" : "unanswered");
+	while (c->first) {
+		const char *status = status_at_end(c->first, close_ns);
+
+		a->ledger.count[LG_OPEN_AT_END] += !strcmp(status, "open");
+		request_close(a, c->first, status);
+	}
 	verdict = dependence_judge(c->turns, c->turns_count);
 	c->row.dependent = verdict.dependent;
 	c->row.confidence = verdict.confidence;

@@ -22,6 +22,7 @@
 struct live {
 	const struct live_opts *opts;
 	struct processes processes;
+	char names[SERVICES_NAMED_MAX][32]; /* of the services, while their processes are there */
 	struct probe *probe;
 	struct trace_writer *writer;
 	struct assembler *assembler;
@@ -42,6 +43,13 @@ static int write_row(void *arg, enum trace_table table, const void *row)
 static bool is_full(const struct live *l)
 {
 	return l->opts->max_bytes && trace_writer_bytes(l->writer) >= l->opts->max_bytes;
+}
+
+static void want_bytes(void *arg, uint16_t local_port, unsigned wanted)
+{
+	struct live *l = arg;
+
+	probe_want_bytes(l->probe, local_port, wanted);
 }
 
 /* -EFBIG ends the capture: a full ring would make many times --max-size of it. */
@@ -104,6 +112,8 @@ static int command_start(struct live *l)
 	l->command_gate = gate[1];
 	if (l->command < 0)
 		return err_errno(l->err, errno, "cannot start '%s'", l->opts->command[0]);
+	if (processes_begin_service(&l->processes, l->err))
+		return -E2BIG;
 	return processes_add(&l->processes, l->command, l->err);
 }
 
@@ -171,14 +181,24 @@ static int follow_all(struct live *l)
 	if (!rc)
 		rc = follow_ports(l, &l->opts->ports);
 	for (size_t i = 0; i < l->processes.count && !rc; i++)
-		rc = probe_follow(l->probe, l->processes.pids[i], 0, l->err);
+		rc = probe_follow(l->probe, l->processes.pids[i], l->processes.services[i], l->err);
 	return rc;
+}
+
+static void look_at_names(struct live *l)
+{
+	for (size_t i = l->processes.count; i--;)
+		if (l->processes.pids[i] != l->command) /* still a copy of ourselves */
+			process_name(l->processes.pids[i], l->names[l->processes.services[i]],
+				     sizeof(l->names[0]));
 }
 
 static int begin(struct live *l)
 {
 	struct probe_opts probe_opts = { PROBE_CAPTURE, l->opts->ring_bytes };
-	struct assembler_opts assembler_opts = { .sink = { write_row, l } };
+	struct assembler_opts assembler_opts = { .sink = { write_row, l },
+						 .want = want_bytes,
+						 .want_arg = l };
 	int rc = processes_add_descendants(&l->processes, l->err);
 
 	if (!rc && l->opts->command && !command_exists(l->opts->command[0]))
@@ -194,6 +214,7 @@ static int begin(struct live *l)
 		rc = command_start(l);
 	if (rc)
 		return rc;
+	look_at_names(l);
 	l->start_ns = clock_now_ns();
 	assembler_opts.start_ns = l->start_ns;
 	assembler_opts.work_per_ms = l->work_per_ms;
@@ -276,17 +297,28 @@ static void take_ledger(struct live *l, struct ledger *ledger)
 	ledger->count[LG_STAMP_MISSES] = losses.stamp_misses;
 }
 
-static int write_service(struct live *l, const struct assembler_totals *totals)
+static void name_service(const struct live *l, size_t index, struct row_service *row)
 {
-	struct row_service row = { .service_id = 1, .host_id = 1 };
+	const char *slash = l->opts->command ? strrchr(l->opts->command[0], '/') : NULL;
 
-	process_name(l->processes.pids[0], row.name, sizeof(row.name));
-	if (!row.name[0] && l->opts->command)
-		snprintf(row.name, sizeof(row.name), "%.31s", l->opts->command[0]);
-	snprintf(row.listen, sizeof(row.listen), "%s", totals->listen);
-	row.threads = totals->serving_threads;
-	snprintf(row.io_model, sizeof(row.io_model), "%s", totals->io_model);
-	return trace_write(l->writer, TABLE_SERVICES, &row, l->err);
+	snprintf(row->name, sizeof(row->name), "%s", l->names[index]);
+	if (!row->name[0] && l->opts->command)
+		snprintf(row->name, sizeof(row->name), "%.31s",
+			 slash ? slash + 1 : l->opts->command[0]);
+}
+
+static int write_services(struct live *l, struct assembler_totals *totals)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < l->processes.services_count && rc >= 0; i++) {
+		struct row_service *row = &totals->services[i];
+
+		row->host_id = 1;
+		name_service(l, i, row);
+		rc = trace_write(l->writer, TABLE_SERVICES, row, l->err);
+	}
+	return rc;
 }
 
 static void fill_manifest(struct live *l, struct manifest *m, const struct assembler_totals *totals,
@@ -332,7 +364,7 @@ static int finish(struct live *l, struct live_result *ret)
 	if (rc >= 0)
 		rc = assembler_finish(l->assembler, end_ns - l->start_ns, &totals);
 	if (rc >= 0)
-		rc = write_service(l, &totals);
+		rc = write_services(l, &totals);
 	fill_manifest(l, &ret->manifest, &totals, end_ns);
 	if (rc >= 0)
 		rc = trace_writer_finish(l->writer, &ret->manifest, l->err);

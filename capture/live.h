@@ -19,9 +19,9 @@ struct live_opts {
 	uint64_t max_bytes;	    /* of the trace; 0: no limit */
 	uint64_t ring_bytes;	    /* 0: the probe's default */
 	const char *output;
-	bool replace;	    /* an older trace of that name */
-	bool progress;	    /* a line a second on stderr */
-	const char *filter; /* what the user asked for, for the manifest */
+	bool replace;		/* an older trace of that name */
+	bool progress;		/* a line a second on stderr */
+	const char *filter;	/* what the user asked for, for the manifest */
 	void (*on_ready)(void); /* called once everything is attached; NULL: nobody asks */
 	const volatile sig_atomic_t *stop;
 };

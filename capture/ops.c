@@ -4,8 +4,6 @@
 
 #include <fcntl.h>
 
-#define BACKGROUND_FLUSH_NS 1000000 /* unowned user time is written in pieces of this size */
-
 /*
  * An interrupt within the kernel side's own update can undo a few us of a counter, once
  * in a million calls; an op's CPU time is not less than none for that.
@@ -22,6 +20,7 @@ struct row_op op_begin(const struct athread *t, const struct segment *seg, enum 
 {
 	return (struct row_op){
 		.kind = kind,
+		.service_id = t->service->row.service_id,
 		.thread_id = t->tid,
 		.start_ns = seg->enter_ns,
 		.elapsed_ns = seg->exit_ns - seg->enter_ns,
@@ -47,7 +46,10 @@ static void lone_op(struct assembler *a, struct athread *t, struct row_op *op,
 		op->after_reply = 1;
 	}
 	owner_flush_after(a, t);
-	assembly_write_op(a, op);
+	if (t->serves || op->request_id)
+		assembly_write_op(a, op);
+	else
+		unit_add_op(a, t, op);
 }
 
 /* One op for all requests of the pass that it can be for (moved to the front of t->pass). */
@@ -162,7 +164,7 @@ void op_on_file(struct assembler *a, struct athread *t, const struct event_call 
 {
 	struct row_op op = op_begin(t, seg, file_ops[e->op].kind);
 
-	owner_give_before(t, seg, NULL, false);
+	owner_give_before(a, t, seg, NULL, false);
 	fill_file_op(a, &op, e, seg);
 	if (op.kind == OP_STORE || op.kind == OP_SYNC)
 		write_or_sync(a, t, &op, seg);
@@ -175,7 +177,7 @@ void op_on_sleep(struct assembler *a, struct athread *t, const struct event_call
 {
 	struct row_op op = op_begin(t, seg, OP_SLEEP);
 
-	owner_give_before(t, seg, NULL, false);
+	owner_give_before(a, t, seg, NULL, false);
 	lone_op(a, t, &op, seg);
 }
 
@@ -183,21 +185,29 @@ void op_on_sleep(struct assembler *a, struct athread *t, const struct event_call
 void op_on_poll(struct assembler *a, struct athread *t, const struct event_call *e,
 		const struct segment *seg)
 {
-	owner_give_before(t, seg, NULL, false);
+	owner_give_before(a, t, seg, NULL, false);
+	owner_leave(t, seg->enter_ns);
 	owner_give_call(t, seg, NULL);
 	t->polls = true;
 	owner_set_none(a, t);
 	pass_clear(t);
-	if (t->background_ns >= BACKGROUND_FLUSH_NS)
-		owner_flush_background(a, t);
+	if (t->serves)
+		owner_add_background(a, t, 0, t->last_ns);
+	else
+		handoff_woken(a, t, e, seg);
 }
 
 void op_on_accept(struct assembler *a, struct athread *t, const struct event_call *e,
 		  const struct segment *seg)
 {
-	owner_give_before(t, seg, NULL, false);
+	struct connection *c = connection_find(a, e->socket_id);
+
+	owner_give_before(a, t, seg, NULL, false);
+	owner_leave(t, seg->enter_ns);
 	owner_give_call(t, seg, NULL);
 	owner_set_none(a, t);
+	if (c)
+		c->acceptor = t;
 }
 
 void op_on_connect(struct assembler *a, struct athread *t, const struct event_call *e,
@@ -206,7 +216,7 @@ void op_on_connect(struct assembler *a, struct athread *t, const struct event_ca
 	struct connection *c = connection_find(a, e->socket_id);
 	struct request *r = owner_current(t);
 
-	owner_give_before(t, seg, NULL, false);
+	owner_give_before(a, t, seg, NULL, false);
 	owner_give_call(t, seg, r);
 	if (c && r)
 		c->owner = t->current;

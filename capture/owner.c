@@ -6,6 +6,8 @@
  */
 #include "capture/assembly.h"
 
+#define BACKGROUND_FLUSH_NS 1000000 /* unowned user time is written in pieces of this size */
+
 /* User time that became an op by itself: after a reply, or nobody's. */
 static void write_compute(struct assembler *a, struct athread *t, uint64_t request_id,
 			  int64_t start_ns, int64_t cpu_ns)
@@ -14,6 +16,7 @@ static void write_compute(struct assembler *a, struct athread *t, uint64_t reque
 		.request_id = request_id,
 		.after_reply = request_id != 0,
 		.kind = OP_COMPUTE,
+		.service_id = t->service->row.service_id,
 		.thread_id = t->tid,
 		.start_ns = start_ns,
 		.elapsed_ns = cpu_ns,
@@ -30,6 +33,14 @@ void owner_flush_after(struct assembler *a, struct athread *t)
 	if (t->after_ns > 0)
 		write_compute(a, t, t->after_id, t->after_start_ns, t->after_ns);
 	t->after_ns = 0;
+}
+
+void owner_add_background(struct assembler *a, struct athread *t, int64_t ns, int64_t start_ns)
+{
+	t->background_start_ns = t->background_ns ? t->background_start_ns : start_ns;
+	t->background_ns += ns;
+	if (t->background_ns >= BACKGROUND_FLUSH_NS)
+		owner_flush_background(a, t);
 }
 
 void owner_flush_background(struct assembler *a, struct athread *t)
@@ -68,15 +79,31 @@ struct request *owner_current(struct athread *t)
 	return t->owner == OWNER_REQUEST ? request_get(t->current) : NULL;
 }
 
+void owner_leave(struct athread *t, int64_t at_ns)
+{
+	struct request *r = owner_current(t);
+
+	if (!r || r->thread != t || r->elsewhere || request_is_answered(r))
+		return;
+	r->left = r->account;
+	account_detach(&r->left, &t->timeline);
+	account_polled(&r->left, &t->timeline, r->called ? SUB_CALL : SUB_NET_SOCKET);
+	r->left_ns = at_ns;
+	if (!r->called)
+		left_add(r);
+}
+
 /* A segment of thread t that is request r's own. */
 static void give_request(struct athread *t, struct request *r, const int64_t delta[TS_COUNT],
 			 int64_t start_ns)
 {
 	request_add_user(r, delta, start_ns);
-	if (r->thread == t)
+	if (r->elsewhere) {
+		account_add(&r->account, delta);
+		r->known_ns = start_ns + counters_sum(delta);
+	} else if (r->thread == t) {
 		account_own(&r->account, delta);
-	else
-		r->other_thread = true;
+	}
 }
 
 /* Whose is the time before a call that is for `next` (NULL: for nobody)? */
@@ -91,8 +118,8 @@ static struct request *owner_before(struct athread *t, struct request *next, boo
 	return next;
 }
 
-void owner_give_before(struct athread *t, const struct segment *seg, struct request *next,
-		       bool replies)
+void owner_give_before(struct assembler *a, struct athread *t, const struct segment *seg,
+		       struct request *next, bool replies)
 {
 	struct request *r = owner_before(t, next, replies);
 	int64_t user = seg->before[TS_USER];
@@ -103,9 +130,11 @@ void owner_give_before(struct athread *t, const struct segment *seg, struct requ
 	} else if (t->owner == OWNER_AFTER) {
 		t->after_start_ns = t->after_ns ? t->after_start_ns : t->last_ns;
 		t->after_ns += user;
-	} else {
+	} else if (t->serves) {
 		t->background_start_ns = t->background_ns ? t->background_start_ns : t->last_ns;
 		t->background_ns += user;
+	} else {
+		unit_add_user(a, t, user, t->last_ns);
 	}
 }
 

@@ -44,10 +44,16 @@ void pass_clear(struct athread *t)
 	t->pass_count = 0;
 }
 
+/* Behind another on its connection: only a service that answers several at once does them at once. */
+static bool has_its_turn(const struct request *r)
+{
+	return r->connection->first == r || r->thread->service->together;
+}
+
 static bool may_own(const struct request *r, enum op_kind kind, uint64_t target, bool stored)
 {
-	if (r->called)
-		return false; /* it waits for a reply */
+	if (r->called || !has_its_turn(r))
+		return false; /* it waits for a reply, or for its turn */
 	if (kind == OP_STORE)
 		return r->stored_target != target;
 	return r->synced_target != target && (!stored || r->stored_target == target);

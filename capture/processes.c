@@ -14,23 +14,43 @@
 #define TCP_LISTEN 10
 #define INODES_MAX 4096
 
-static bool contains(const struct processes *set, pid_t pid)
+static size_t index_of(const struct processes *set, pid_t pid)
 {
-	for (size_t i = 0; i < set->count; i++)
-		if (set->pids[i] == pid)
-			return true;
-	return false;
+	size_t i = 0;
+
+	while (i < set->count && set->pids[i] != pid)
+		i++;
+	return i;
 }
 
-int processes_add(struct processes *set, pid_t pid, struct err *err)
+static bool contains(const struct processes *set, pid_t pid)
+{
+	return index_of(set, pid) < set->count;
+}
+
+int processes_begin_service(struct processes *set, struct err *err)
+{
+	if (set->services_count == SERVICES_NAMED_MAX)
+		return err_set(err, E2BIG, "more than %d services are named", SERVICES_NAMED_MAX);
+	set->services_count++;
+	return 0;
+}
+
+static int add_to(struct processes *set, pid_t pid, uint8_t service, struct err *err)
 {
 	if (contains(set, pid))
 		return 0;
 	if (set->count == PROCESSES_MAX)
 		return err_set(err, E2BIG, "more than %d processes match; name fewer with --pid",
 			       PROCESSES_MAX);
+	set->services[set->count] = service;
 	set->pids[set->count++] = pid;
 	return 0;
+}
+
+int processes_add(struct processes *set, pid_t pid, struct err *err)
+{
+	return add_to(set, pid, set->services_count ? set->services_count - 1 : 0, err);
 }
 
 /* Calls fn for each process; stops at the first failure, which is returned. */
@@ -116,8 +136,9 @@ static int add_if_child(void *arg, pid_t pid, struct err *err)
 {
 	struct processes *set = arg;
 	char state;
+	size_t parent = index_of(set, parent_of(pid, &state));
 
-	return contains(set, parent_of(pid, &state)) ? processes_add(set, pid, err) : 0;
+	return parent < set->count ? add_to(set, pid, set->services[parent], err) : 0;
 }
 
 int processes_add_descendants(struct processes *set, struct err *err)

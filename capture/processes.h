@@ -8,19 +8,28 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Which processes are meant, found in /proc. */
+/*
+ * Which processes are meant, found in /proc, and which of them make one service: those
+ * that one option names, with their descendants.
+ */
 #define PROCESSES_MAX 1024
+#define SERVICES_NAMED_MAX 64
 #define PORTS_MAX 64
 
 struct processes {
 	pid_t pids[PROCESSES_MAX];
+	uint8_t services[PROCESSES_MAX]; /* index of each one's service */
 	size_t count;
+	size_t services_count;
 };
 
 struct ports {
 	uint16_t ports[PORTS_MAX];
 	size_t count;
 };
+
+/* What is added from now on is another service. -E2BIG beyond SERVICES_NAMED_MAX. */
+int processes_begin_service(struct processes *set, struct err *err);
 
 /* Adds a pid that is not there yet. -E2BIG beyond PROCESSES_MAX. */
 int processes_add(struct processes *set, pid_t pid, struct err *err);

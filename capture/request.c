@@ -17,7 +17,7 @@ static struct request *request_take(struct assembler *a)
 	struct request *r = a->free_requests;
 
 	if (r)
-		a->free_requests = r->next_free;
+		a->free_requests = r->next;
 	else
 		r = malloc(sizeof(*r));
 	if (!r) {
@@ -32,7 +32,7 @@ static struct request *request_take(struct assembler *a)
 static void request_give(struct assembler *a, struct request *r)
 {
 	r->row.request_id = 0;
-	r->next_free = a->free_requests;
+	r->next = a->free_requests;
 	a->free_requests = r;
 }
 
@@ -45,15 +45,38 @@ struct request *request_open(struct assembler *a, struct athread *t, struct conn
 	r->thread = t;
 	r->connection = c;
 	r->row.request_id = ++a->requests;
-	r->row.service_id = SERVICE_ID;
+	r->row.service_id = t->service->row.service_id;
 	r->row.connection_id = c->row.connection_id;
 	r->row.thread_id = t->tid;
 	r->row.confidence = 100;
 	r->row.think_ns = TRACE_NONE;
 	r->row.write_ns = r->row.end_ns = TRACE_NONE;
-	c->request = r;
+	c->row.service_id = r->row.service_id;
+	*(c->last ? &c->last->next : &c->first) = r;
+	c->last = r;
+	t->service->open++;
 	pass_add(a, t, r);
 	return r;
+}
+
+static void connection_unlink(struct connection *c, struct request *r)
+{
+	struct request **at = &c->first, *before = NULL;
+
+	while (*at != r) {
+		before = *at;
+		at = &(*at)->next;
+	}
+	*at = r->next;
+	if (c->last == r)
+		c->last = before;
+	if (c->replying == r)
+		c->replying = NULL;
+}
+
+bool request_is_answered(const struct request *r)
+{
+	return r->row.end_ns != TRACE_NONE;
 }
 
 /* User code that was interrupted or moved is no measure of what it needs. */
@@ -65,6 +88,11 @@ static bool delta_disturbed(const int64_t delta[TS_COUNT])
 	return false;
 }
 
+void request_disturb(struct request *r, const int64_t delta[TS_COUNT])
+{
+	r->disturbed |= delta_disturbed(delta);
+}
+
 void request_add_user(struct request *r, const int64_t delta[TS_COUNT], int64_t start_ns)
 {
 	if (delta[TS_USER] <= 0)
@@ -74,7 +102,7 @@ void request_add_user(struct request *r, const int64_t delta[TS_COUNT], int64_t 
 	r->compute_ns += delta[TS_USER];
 	r->compute_elapsed_ns += counters_sum(delta);
 	r->user_ns += delta[TS_USER];
-	r->disturbed |= delta_disturbed(delta);
+	request_disturb(r, delta);
 }
 
 /* The user time since the last op becomes an op itself, before the next one. */
@@ -82,6 +110,7 @@ void request_flush_compute(struct assembler *a, struct request *r)
 {
 	struct row_op op = {
 		.kind = OP_COMPUTE,
+		.service_id = r->row.service_id,
 		.start_ns = r->compute_start_ns,
 		.elapsed_ns = r->compute_elapsed_ns,
 		.cpu_ns = r->compute_ns,
@@ -126,6 +155,45 @@ void request_op(struct assembler *a, struct request *r, struct row_op *op)
 	assembly_write_op(a, op);
 }
 
+void request_give_op(struct assembler *a, struct request *r, struct row_op *op)
+{
+	request_flush_compute(a, r);
+	if (op->kind == OP_COMPUTE)
+		r->user_ns += op->cpu_ns;
+	request_op(a, r, op);
+}
+
+/* Their user time, and what it cost, in equal parts. */
+void request_share(struct request *const requests[], size_t n)
+{
+	struct request sum = { .compute_start_ns = INT64_MAX };
+	struct account *accounts[REQUESTS_SHARED_MAX];
+
+	if (n > REQUESTS_SHARED_MAX)
+		n = REQUESTS_SHARED_MAX;
+	for (size_t i = 0; i < n; i++) {
+		const struct request *r = requests[i];
+
+		sum.compute_ns += r->compute_ns;
+		sum.compute_elapsed_ns += r->compute_elapsed_ns;
+		sum.user_ns += r->user_ns;
+		sum.disturbed |= r->disturbed;
+		if (r->compute_ns && r->compute_start_ns < sum.compute_start_ns)
+			sum.compute_start_ns = r->compute_start_ns;
+		accounts[i] = &requests[i]->account;
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct request *r = requests[i];
+
+		r->compute_start_ns = sum.compute_start_ns;
+		r->compute_ns = sum.compute_ns / (int64_t)n;
+		r->compute_elapsed_ns = sum.compute_elapsed_ns / (int64_t)n;
+		r->user_ns = sum.user_ns / (int64_t)n;
+		r->disturbed = sum.disturbed;
+	}
+	account_share(accounts, n);
+}
+
 /*
  * A part of the reply has gone out: the breakdown up to here, final unless more
  * follows. The thread's time is known up to exit_ns, the reply ended at end_ns.
@@ -134,12 +202,16 @@ void request_answered(struct request *r, int64_t end_ns, int64_t exit_ns)
 {
 	struct account account = r->account;
 
+	if (!request_is_answered(r))
+		r->thread->service->open--;
 	r->row.end_ns = end_ns;
 	r->latency.request_id = r->row.request_id;
-	r->latency.service_id = SERVICE_ID;
+	r->latency.service_id = r->row.service_id;
 	r->latency.total_ns = end_ns - r->row.arrival_ns;
 	account_end(&account, &r->thread->timeline, exit_ns - end_ns);
-	account_polled(&account, &r->thread->timeline, r->called ? SUB_CALL : SUB_NET_SOCKET);
+	if (!r->elsewhere)
+		account_polled(&account, &r->thread->timeline,
+			       r->called ? SUB_CALL : SUB_NET_SOCKET);
 	r->latency.unattributed_ns = account_close(&account, r->latency.total_ns);
 	memcpy(r->latency.ns, account.rows, sizeof(r->latency.ns));
 	pass_remove(r->thread, r);
@@ -149,21 +221,22 @@ void request_answered(struct request *r, int64_t end_ns, int64_t exit_ns)
 void request_close(struct assembler *a, struct request *r, const char *status)
 {
 	struct connection *c = r->connection;
-	bool answered = r->row.end_ns != TRACE_NONE;
+	bool answered = request_is_answered(r);
 
 	request_flush_compute(a, r);
 	pass_remove(r->thread, r);
+	handoff_forget(a, r);
 	r->row.class_id = class_of(a, r);
-	if (r->other_thread)
-		r->row.confidence = 50;
-	if (!answered)
+	if (!answered) {
 		r->row.end_ns = r->row.read_ns;
+		r->thread->service->open--;
+	}
 	snprintf(r->row.status, sizeof(r->row.status), "%s", status);
 	c->previous = r->row.request_id;
 	c->previous_arrival_ns = r->row.arrival_ns;
 	c->previous_end_ns = r->row.end_ns;
 	c->row.requests++;
-	c->request = NULL;
+	connection_unlink(c, r);
 	a->ledger.count[LG_REQUESTS]++;
 	assembly_write(a, TABLE_REQUESTS, &r->row);
 	if (answered)

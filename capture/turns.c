@@ -1,8 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bytes on connections: turns of requests and replies, and calls to other services. */
+/*
+ * Bytes on connections: which requests they bring and answer, and calls to other services.
+ *
+ * Where a framer knows the protocol it says where messages begin and end. Else, and where it
+ * cannot see enough, a request is a turn: a run of bytes in, then a run of bytes out that answers
+ * all that came.
+ */
 #include "capture/assembly.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /*
@@ -58,14 +66,78 @@ static void begin_account(struct assembler *a, struct athread *t, struct request
 	}
 }
 
-static void note_framing(struct connection *c, struct request *r, const struct event_receive *e)
-{
-	struct framing framing;
+enum confidence {
+	BY_TURNS = 90, /* the protocol is not known */
+	ARRIVAL_UNKNOWN = 80,
+	ANSWERED_TOGETHER = 80, /* CPU time and ops are parted among them */
+	ANSWERED_BY_RUN = 60,	/* several at once, and nothing shows which bytes are whose */
+};
 
-	framer_look(e->bytes, e->seen, &framing);
-	snprintf(r->verb, sizeof(r->verb), "%s", framing.verb);
+static void lower_confidence(struct request *r, unsigned confidence)
+{
+	if (r->row.confidence > confidence)
+		r->row.confidence = confidence;
+}
+
+/* Grows an array that is a member of *a; false when memory ran out. */
+#define ROOM_FOR_ONE(a, array, count, capacity) \
+	((a)->count < (a)->capacity ||          \
+	 grow((a), (void **)&(a)->array, &(a)->capacity, sizeof(*(a)->array)))
+
+static bool grow(struct assembler *a, void **array, size_t *capacity, size_t size)
+{
+	size_t more = *capacity ? *capacity * 2 : 64;
+	void *grown = realloc(*array, more * size);
+
+	if (!grown) {
+		a->failed = -ENOMEM;
+		return false;
+	}
+	*array = grown;
+	*capacity = more;
+	return true;
+}
+
+static void keep_mark(void *arg, const struct framer_mark *mark)
+{
+	struct assembler *a = arg;
+
+	if (ROOM_FOR_ONE(a, marks, marks_count, marks_capacity))
+		a->marks[a->marks_count++] = *mark;
+}
+
+static void touch(struct assembler *a, struct request *r)
+{
+	for (size_t i = a->touched_count; i--;)
+		if (a->touched[i] == r)
+			return;
+	if (ROOM_FOR_ONE(a, touched, touched_count, touched_capacity))
+		a->touched[a->touched_count++] = r;
+}
+
+static void want_bytes(struct assembler *a, const struct connection *c, unsigned wanted)
+{
+	if (a->opts.want)
+		a->opts.want(a->opts.want_arg, c->local_port, wanted);
+}
+
+/* What a chunk of bytes means to the connection's framer: a->marks. Not framed from here if not. */
+static void frame(struct assembler *a, struct connection *c, enum framer_side side,
+		  const uint8_t *bytes, size_t seen, size_t total)
+{
+	enum framer_result result;
+
+	a->marks_count = 0;
+	if (!c->framed)
+		return;
+	result = framer_feed(&c->framer, side, bytes, seen, total, keep_mark, a);
+	if (result != FRAMER_OK)
+		c->framed = false;
+	if (result == FRAMER_SHORT && side == FRAMER_IN)
+		want_bytes(a, c, WANTED_IN);
 	if (!c->row.protocol[0])
-		snprintf(c->row.protocol, sizeof(c->row.protocol), "%s", framing.protocol);
+		snprintf(c->row.protocol, sizeof(c->row.protocol), "%s",
+			 framer_protocol(&c->framer));
 }
 
 static void note_arrival(struct assembler *a, struct connection *c, struct request *r,
@@ -74,87 +146,249 @@ static void note_arrival(struct assembler *a, struct connection *c, struct reque
 	r->row.arrival_ns = TRACE_TIME(a, e->arrival_ns);
 	if (!e->arrival_ns) {
 		r->row.arrival_ns = seg->enter_ns;
-		r->row.confidence = 80;
+		lower_confidence(r, ARRIVAL_UNKNOWN);
 		a->ledger.count[LG_ARRIVALS_UNKNOWN]++;
 	}
 	r->row.read_ns = seg->exit_ns;
-	r->row.request_bytes = e->call.ret;
-	connection_turn(c, r->row.arrival_ns);
+	if (c->first == r)
+		connection_turn(c, r->row.arrival_ns);
 	if (c->previous && c->previous_end_ns <= r->row.arrival_ns) {
 		r->row.after_request = c->previous;
 		r->row.think_ns = r->row.arrival_ns - c->previous_end_ns;
 	}
 }
 
-/* The first bytes of a turn. */
-static void begin_turn(struct assembler *a, struct athread *t, struct connection *c,
-		       const struct event_receive *e, const struct segment *seg)
-{
-	bool free = t->owner == OWNER_NONE;
-	struct request *r;
+/* A chunk that comes in, as it is taken apart. */
+struct incoming {
+	struct athread *thread;
+	struct connection *connection;
+	const struct event_receive *event;
+	const struct segment *segment;
+	struct request *owner; /* whose the thread's time is: the first of them; NULL: nobody's yet */
+	struct request *open; /* whose bytes come now */
+	uint64_t from;	      /* where its bytes in this chunk begin */
+	bool free;	      /* the thread worked for nobody before */
+};
 
-	if (free)
-		timeline_add(&t->timeline, seg->before);
-	else
-		owner_give_before(t, seg, NULL, false);
-	timeline_add(&t->timeline, seg->call);
-	r = request_open(a, t, c);
+/* A request begins: the first of its chunk has the thread's time, the others came with it. */
+static void begin_request(struct assembler *a, struct incoming *in)
+{
+	struct request *r = request_open(a, in->thread, in->connection);
+
 	if (!r)
 		return;
-	note_arrival(a, c, r, e, seg);
-	note_framing(c, r, e);
-	begin_account(a, t, r, e, seg);
-	if (free)
-		request_add_user(r, seg->before, t->last_ns);
-	t->serves = true;
-	owner_set_request(a, t, r);
+	note_arrival(a, in->connection, r, in->event, in->segment);
+	if (in->owner) {
+		r->account = in->owner->account;
+	} else {
+		begin_account(a, in->thread, r, in->event, in->segment);
+		if (in->free)
+			request_add_user(r, in->segment->before, in->thread->last_ns);
+		in->owner = r;
+	}
+	in->open = r;
 }
 
-/* Where the two ends speak out of turn, bytes go to the request that is open. */
-static void continue_turn(struct assembler *a, struct athread *t, struct request *r,
-			  const struct event_receive *e, const struct segment *seg)
+static void add_bytes(struct incoming *in, uint64_t to)
 {
-	owner_give_before(t, seg, r, false);
-	owner_give_call(t, seg, r);
-	r->row.request_bytes += e->call.ret;
-	owner_set_request(a, t, r);
+	if (in->open)
+		in->open->row.request_bytes += to - in->from;
+	in->from = to;
+}
+
+static void request_mark(struct assembler *a, struct incoming *in, const struct framer_mark *mark)
+{
+	bool begins = mark->kind == FRAMER_REQUEST_BEGIN;
+
+	/* the start of a message that came in pieces may be there, not yet known as one */
+	if (begins && (!in->open || in->open->frame)) {
+		begin_request(a, in);
+		in->from = mark->at;
+	}
+	if (!in->open)
+		return;
+	in->open->frame = mark->id;
+	if (mark->verb[0])
+		snprintf(in->open->verb, sizeof(in->open->verb), "%s", mark->verb);
+	if (begins)
+		return;
+	add_bytes(in, mark->at);
+	in->open->complete = true;
+	in->open->no_reply = mark->flags & FRAMER_NO_REPLY;
+	in->open = NULL;
+}
+
+static void read_messages(struct assembler *a, struct incoming *in)
+{
+	const struct event_receive *e = in->event;
+	struct connection *c = in->connection;
+
+	frame(a, c, FRAMER_IN, e->bytes, e->seen, e->call.ret);
+	for (size_t i = 0; i < a->marks_count; i++)
+		if (a->marks[i].kind <= FRAMER_REQUEST_END)
+			request_mark(a, in, &a->marks[i]);
+	if (in->from == (uint64_t)e->call.ret)
+		return;
+	if (!in->open && !c->framed)
+		in->open = c->last; /* no boundary is known: more of the same turn */
+	if (!in->open)
+		begin_request(a, in);
+	add_bytes(in, e->call.ret);
+	if (in->open && !c->framed) {
+		in->open->complete = true;
+		if (!in->open->frame)
+			lower_confidence(in->open, BY_TURNS);
+	}
+}
+
+/* What has been answered is over when the next bytes come. */
+static void close_answered(struct assembler *a, struct connection *c)
+{
+	struct request *next;
+
+	for (struct request *r = c->first; r; r = next) {
+		next = r->next;
+		if (request_is_answered(r) || r->no_reply)
+			request_close(a, r, r->no_reply ? "no-reply" : "");
+	}
+	if (c->first)
+		return;
+	framer_init(&c->framer);
+	c->framed = true;
+}
+
+static void receive_requests(struct assembler *a, struct athread *t, struct connection *c,
+			     const struct event_receive *e, const struct segment *seg)
+{
+	struct incoming in = { .thread = t, .connection = c, .event = e, .segment = seg };
+
+	close_answered(a, c);
+	if (c->last && !(c->last->complete && c->framed))
+		in.open = in.owner = c->last;
+	in.free = t->owner == OWNER_NONE && !in.owner;
+	if (in.free)
+		timeline_add(&t->timeline, seg->before);
+	else
+		owner_give_before(a, t, seg, in.owner, false);
+	owner_leave(t, seg->enter_ns);
+	owner_give_call(t, seg, in.owner);
+	read_messages(a, &in);
+	t->serves = true;
+	if (c->acceptor && c->acceptor != t)
+		t->service->accepts_apart = true;
+	if (!t->service->row.listen[0])
+		snprintf(t->service->row.listen, sizeof(t->service->row.listen), "%s",
+			 c->row.local);
+	if (in.owner)
+		owner_set_request(a, t, in.owner);
 }
 
 static void receive_reply_of_call(struct assembler *a, struct athread *t, struct connection *c,
 				  const struct event_receive *e, const struct segment *seg)
 {
-	struct request *r = request_get(c->owner);
+	struct request *r = c->call.unit ? NULL : request_get(c->owner);
 
-	owner_give_before(t, seg, r, false);
+	owner_give_before(a, t, seg, r, false);
 	owner_give_call(t, seg, r);
 	connection_call_receive(a, c, &e->call);
-	if (r)
+	if (r) {
+		account_move(&r->account, SUB_NET_SOCKET, SUB_CALL, seg->call[TS_WAIT_NET]);
 		owner_set_request(a, t, r);
-	else
+	} else if (t->serves) {
 		owner_set_none(a, t);
+	} else {
+		unit_called(t, seg->call[TS_WAIT_NET]);
+	}
 }
 
 void turn_receive(struct assembler *a, struct athread *t, const struct event_receive *e,
 		  const struct segment *seg)
 {
 	struct connection *c = connection_find(a, e->call.socket_id);
-	struct request *r = c ? c->request : NULL;
 
 	if (!c)
 		return;
 	connection_round_trips(c, e->srtt_us, e->min_rtt_us);
-	if (c->row.outgoing) {
+	if (c->row.outgoing)
 		receive_reply_of_call(a, t, c, e, seg);
-		return;
-	}
-	if (r && r->row.end_ns != TRACE_NONE) {
-		request_close(a, r, "");
-		r = NULL;
-	}
-	if (r)
-		continue_turn(a, t, r, e, seg);
 	else
-		begin_turn(a, t, c, e, seg);
+		receive_requests(a, t, c, e, seg);
+}
+
+static struct request *request_of_frame(struct connection *c, uint64_t frame)
+{
+	for (struct request *r = c->first; r; r = r->next)
+		if (r->frame == frame)
+			return r;
+	return NULL;
+}
+
+static void reply_bytes(struct assembler *a, struct request *r, uint64_t bytes)
+{
+	if (!r || !bytes)
+		return;
+	r->row.response_bytes += bytes;
+	r->sending += bytes;
+	touch(a, r);
+}
+
+/* By the framer: whose reply each byte is, and which of them are complete. */
+static void touch_framed(struct assembler *a, struct connection *c, uint64_t total)
+{
+	uint64_t from = 0;
+
+	for (size_t i = 0; i < a->marks_count; i++) {
+		const struct framer_mark *mark = &a->marks[i];
+
+		if (mark->kind == FRAMER_REPLY_BEGIN) {
+			c->replying = request_of_frame(c, mark->id);
+			from = mark->at;
+		} else if (mark->kind == FRAMER_REPLY_END) {
+			reply_bytes(a, c->replying, mark->at - from);
+			if (c->replying)
+				c->replying->replied = true;
+			c->replying = NULL;
+			from = mark->at;
+		}
+	}
+	reply_bytes(a, c->replying, total - from);
+}
+
+/* By turns: these bytes answer all that came. */
+static void touch_run(struct assembler *a, struct connection *c, uint64_t total)
+{
+	size_t open = 0;
+
+	for (struct request *r = c->first; r; r = r->next)
+		open += r->complete && !r->no_reply && !request_is_answered(r);
+	for (struct request *r = c->first; r; r = r->next) {
+		if (r->no_reply || (open && (request_is_answered(r) || !r->complete)))
+			continue;
+		touch(a, r);
+		if (open > 1)
+			lower_confidence(r, ANSWERED_BY_RUN);
+	}
+	if (a->touched_count) {
+		a->touched[0]->row.response_bytes += total;
+		a->touched[0]->sending += total;
+	}
+	if (open > 1)
+		want_bytes(a, c, WANTED_OUT);
+}
+
+static void touch_requests(struct assembler *a, struct connection *c, const struct event_call *e)
+{
+	const struct event_send *send = (const struct event_send *)e;
+
+	a->touched_count = 0;
+	if (e->head.kind == EVENT_SEND && c->framed && c->first) {
+		frame(a, c, FRAMER_OUT, send->bytes, send->seen, e->ret);
+		touch_framed(a, c, e->ret);
+		if (c->framed || a->touched_count)
+			return;
+	}
+	c->framed = false;
+	touch_run(a, c, e->ret);
 }
 
 static void reply_op(struct assembler *a, struct athread *t, struct request *r,
@@ -163,7 +397,9 @@ static void reply_op(struct assembler *a, struct athread *t, struct request *r,
 	struct row_op op = op_begin(t, seg, OP_REPLY);
 
 	request_flush_compute(a, r);
-	op.bytes = e->ret;
+	op.cpu_ns /= a->touched_count;
+	op.bytes = r->sending;
+	r->sending = 0;
 	if (e->op == SYSCALL_SENDFILE && e->inode) {
 		op.flags = OPF_SENDFILE;
 		op.offset = e->offset;
@@ -172,28 +408,69 @@ static void reply_op(struct assembler *a, struct athread *t, struct request *r,
 	request_op(a, r, &op);
 }
 
+static void note_unpaired(struct assembler *a, struct athread *t, struct connection *c,
+			  const struct segment *seg)
+{
+	owner_give_before(a, t, seg, NULL, true);
+	owner_give_call(t, seg, NULL);
+	a->ledger.count[c->row.open_ns == TRACE_NONE ? LG_OPEN_AT_START : LG_REPLIES_UNPAIRED]++;
+	if (t->serves)
+		owner_set_none(a, t);
+}
+
+/* The one that came behind those that have just been answered, if it can be worked on now. */
+static struct request *next_of(const struct connection *c, const struct athread *t)
+{
+	struct request *r = c->first;
+
+	while (r && request_is_answered(r))
+		r = r->next;
+	return r && r->complete && r->thread == t && !r->no_reply ? r : NULL;
+}
+
 static void send_reply(struct assembler *a, struct athread *t, struct connection *c,
 		       const struct event_call *e, const struct segment *seg)
 {
-	struct request *r = c->request;
-	int64_t tx_ns = TRACE_TIME(a, e->tx_ns);
+	int64_t tx_ns = TRACE_TIME(a, e->tx_ns), end_ns;
+	struct request *first, *next;
+	bool reader;
 
-	owner_give_before(t, seg, r, true);
-	owner_give_call(t, seg, r);
-	if (!r) {
-		a->ledger.count[c->row.open_ns == TRACE_NONE ? LG_OPEN_AT_START :
-							       LG_REPLIES_UNPAIRED]++;
-		owner_set_none(a, t);
+	touch_requests(a, c, e);
+	if (!a->touched_count) {
+		note_unpaired(a, t, c, seg);
 		return;
 	}
-	if (r->row.write_ns == TRACE_NONE)
-		r->row.write_ns = seg->enter_ns;
-	r->row.response_bytes += e->ret;
-	reply_op(a, t, r, e, seg);
+	first = a->touched[0];
+	reader = first->thread == t;
+	if (!handoff_collect(a, t, first, e, seg))
+		owner_give_before(a, t, seg, first, true);
+	owner_give_call(t, seg, first);
+	if (a->touched_count > 1) {
+		t->service->together = true;
+		request_share(a->touched, a->touched_count);
+	}
 	/* the stamp is of this call if it lies in it; else the bytes went later, or nobody looked */
-	request_answered(r, tx_ns > seg->enter_ns && tx_ns < seg->exit_ns ? tx_ns : seg->exit_ns,
-			 seg->exit_ns);
-	owner_set_after(a, t, r);
+	end_ns = tx_ns > seg->enter_ns && tx_ns < seg->exit_ns ? tx_ns : seg->exit_ns;
+	for (size_t i = 0; i < a->touched_count; i++) {
+		struct request *r = a->touched[i];
+
+		if (a->touched_count > 1)
+			lower_confidence(r, ANSWERED_TOGETHER);
+		if (r->row.write_ns == TRACE_NONE)
+			r->row.write_ns = seg->enter_ns;
+		reply_op(a, t, r, e, seg);
+		request_answered(r, end_ns, seg->exit_ns);
+	}
+	next = next_of(c, t);
+	if (!reader)
+		handoff_sent(a, t, e, seg);
+	else if (next)
+		owner_set_request(a, t, next);
+	else
+		owner_set_after(a, t, first);
+	for (size_t i = 0; i < a->touched_count; i++)
+		if (a->touched[i]->replied)
+			request_close(a, a->touched[i], "");
 }
 
 static void send_call(struct assembler *a, struct athread *t, struct connection *c,
@@ -201,15 +478,15 @@ static void send_call(struct assembler *a, struct athread *t, struct connection 
 {
 	struct request *r = owner_current(t);
 
-	if (!r)
-		r = request_get(c->owner);
-	owner_give_before(t, seg, r, false);
+	if (!r && c->call.open && !c->call.op.reply_bytes && !c->call.unit)
+		r = request_get(c->owner); /* more of the same message */
+	owner_give_before(a, t, seg, r, false);
 	owner_give_call(t, seg, r);
 	if (r) {
 		request_flush_compute(a, r);
 		r->called = true;
 	}
-	connection_call_send(a, c, r, e);
+	connection_call_send(a, t, c, r, e);
 }
 
 void turn_send(struct assembler *a, struct athread *t, const struct event_call *e,

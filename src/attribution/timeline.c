@@ -80,6 +80,7 @@ void account_begin(struct account *a, const struct timeline *tl, const int64_t *
 	memset(a->rows, 0, sizeof(a->rows));
 	memcpy(a->behind, tl->behind, sizeof(a->behind));
 	a->polled_ns = tl->polled_ns;
+	a->detached = false;
 	if (unread)
 		add_rows(a->rows, unread, VIEW_UNREAD, 1);
 	if (own)
@@ -92,6 +93,60 @@ void account_own(struct account *a, const int64_t delta[TS_COUNT])
 	add_rows(a->rows, delta, VIEW_BEHIND, -1);
 }
 
+void account_detach(struct account *a, const struct timeline *tl)
+{
+	for (size_t i = 0; i < SUB_COUNT && !a->detached; i++)
+		a->rows[i] += tl->behind[i] - a->behind[i];
+	a->detached = true;
+}
+
+void account_add(struct account *a, const int64_t delta[TS_COUNT])
+{
+	add_rows(a->rows, delta, VIEW_OWN, 1);
+}
+
+void account_move(struct account *a, enum subsystem from, enum subsystem to, int64_t ns)
+{
+	a->rows[from] -= ns;
+	a->rows[to] += ns;
+}
+
+void account_handoff(struct account *a, const int64_t *waited, int64_t gap_ns)
+{
+	static const int states[] = { TS_WAKEUP, TS_RUNQUEUE };
+
+	for (size_t i = 0; waited && i < sizeof(states) / sizeof(states[0]); i++) {
+		int64_t ns = waited[states[i]] < gap_ns ? waited[states[i]] : gap_ns;
+
+		if (ns <= 0)
+			continue;
+		a->rows[rows[states[i]][VIEW_OWN]] += ns;
+		gap_ns -= ns;
+	}
+	if (gap_ns > 0)
+		a->rows[SUB_APP_HANDOFF] += gap_ns;
+}
+
+void account_share(struct account *const accounts[], size_t n)
+{
+	static const int shared[] = { SUB_CPU_USER, SUB_CPU_KERNEL_NET, SUB_CPU_KERNEL_FS,
+				      SUB_CPU_KERNEL_MM, SUB_CPU_KERNEL_OTHER };
+
+	for (size_t i = 0; i < sizeof(shared) / sizeof(shared[0]); i++) {
+		int64_t sum = 0;
+
+		for (size_t j = 0; j < n; j++)
+			sum += accounts[j]->rows[shared[i]];
+		for (size_t j = 0; j < n; j++) {
+			int64_t *row = &accounts[j]->rows[shared[i]];
+			int64_t part = sum / (int64_t)n;
+
+			accounts[j]->rows[SUB_APP_QUEUE] += *row - part;
+			*row = part;
+		}
+	}
+}
+
 /* Rows that time after the hand-over to the network can have gone into, likeliest first. */
 static const int after_send[] = { SUB_CPU_KERNEL_NET, SUB_CPU_IRQ_NET,	   SUB_CPU_IRQ_OTHER,
 				  SUB_CPU_IRQ_TIMER,  SUB_SCHED_PREEMPTED, SUB_CPU_USER,
@@ -99,8 +154,7 @@ static const int after_send[] = { SUB_CPU_KERNEL_NET, SUB_CPU_IRQ_NET,	   SUB_CP
 
 void account_end(struct account *a, const struct timeline *tl, int64_t after_ns)
 {
-	for (size_t i = 0; i < SUB_COUNT; i++)
-		a->rows[i] += tl->behind[i] - a->behind[i];
+	account_detach(a, tl);
 	for (size_t i = 0; i < sizeof(after_send) / sizeof(after_send[0]) && after_ns > 0; i++) {
 		int64_t *row = &a->rows[after_send[i]];
 		int64_t part = *row < after_ns ? *row : after_ns;
@@ -116,8 +170,7 @@ void account_polled(struct account *a, const struct timeline *tl, enum subsystem
 {
 	int64_t polled = tl->polled_ns - a->polled_ns;
 
-	a->rows[SUB_APP_QUEUE] -= polled;
-	a->rows[row] += polled;
+	account_move(a, SUB_APP_QUEUE, row, polled);
 }
 
 /* A correction can leave a row below zero by the grain of the clock: its group pays for it. */

@@ -5,6 +5,8 @@
 #include "bpf/event.h"
 #include "trace/subsystem.h"
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /*
@@ -31,6 +33,7 @@ struct account {
 	int64_t rows[SUB_COUNT];
 	int64_t behind[SUB_COUNT]; /* the timeline's at its begin */
 	int64_t polled_ns;
+	bool detached; /* from the timeline it began on: account_detach() */
 };
 
 /* Difference of two readings of a thread's counters, in ns. */
@@ -63,6 +66,31 @@ void account_end(struct account *a, const struct timeline *tl, int64_t after_ns)
  * was no queue; it waited for what `row` says (its call, room in the socket).
  */
 void account_polled(struct account *a, const struct timeline *tl, enum subsystem row);
+
+/*
+ * Another thread goes on with the request: its rows are those of this timeline up to
+ * now, and grow by account_add() and account_handoff() alone. Once is enough.
+ */
+void account_detach(struct account *a, const struct timeline *tl);
+
+/* A segment of another thread that was this request's own. */
+void account_add(struct account *a, const int64_t delta[TS_COUNT]);
+
+/* ns of one row were really another's. */
+void account_move(struct account *a, enum subsystem from, enum subsystem to, int64_t ns);
+
+/*
+ * It took gap_ns until the next thread took it up. `waited` are that thread's states in
+ * the wait that ended with it (NULL: it did not wait): waking up and the run queue keep
+ * their rows, the rest is app.handoff.
+ */
+void account_handoff(struct account *a, const int64_t *waited, int64_t gap_ns);
+
+/*
+ * n requests were answered at once and nothing shows which of them the CPU time was
+ * for: each gets an equal part of it, and queued for what the others got.
+ */
+void account_share(struct account *const accounts[], size_t n);
 
 /* total minus all rows; when rows exceed the total the largest gives way (returns 0 then). */
 int64_t account_close(struct account *a, int64_t total_ns);

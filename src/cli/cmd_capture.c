@@ -86,6 +86,8 @@ static int add_pids(struct live_opts *live, const struct option_list *pids, stru
 		if (!rc && kill(pid, 0) && errno == ESRCH)
 			rc = err_set(err, ESRCH, "there is no process %d", (int)pid);
 		if (!rc)
+			rc = processes_begin_service(&live->processes, err);
+		if (!rc)
 			rc = processes_add(&live->processes, pid, err);
 	}
 	return rc;
@@ -101,7 +103,9 @@ static int add_ports(struct live_opts *live, const struct option_list *ports, st
 		if (rc || i >= PORTS_MAX)
 			continue;
 		live->ports.ports[live->ports.count++] = port;
-		rc = processes_add_listening(&live->processes, port, err);
+		rc = processes_begin_service(&live->processes, err);
+		if (!rc)
+			rc = processes_add_listening(&live->processes, port, err);
 	}
 	return rc;
 }
@@ -110,8 +114,11 @@ static int choose(const struct capture_opts *opts, struct live_opts *live, struc
 {
 	int rc = add_pids(live, &opts->pids, err);
 
-	for (size_t i = 0; i < opts->names.count && !rc; i++)
-		rc = processes_add_named(&live->processes, opts->names.items[i], err);
+	for (size_t i = 0; i < opts->names.count && !rc; i++) {
+		rc = processes_begin_service(&live->processes, err);
+		if (!rc)
+			rc = processes_add_named(&live->processes, opts->names.items[i], err);
+	}
 	if (!rc)
 		rc = add_ports(live, &opts->ports, err);
 	return rc;

@@ -308,6 +308,11 @@ int probe_follow_port(struct probe *p, uint16_t port, struct err *err)
 	return 0;
 }
 
+void probe_want_bytes(struct probe *p, uint16_t local_port, unsigned wanted)
+{
+	p->skel->bss->wanted_bytes[local_port] |= wanted;
+}
+
 int probe_poll(struct probe *p, int timeout_ms, probe_event_fn fn, void *arg)
 {
 	int rc;

@@ -42,6 +42,9 @@ int probe_follow(struct probe *p, pid_t pid, unsigned service, struct err *err);
 /* Follows connections to this local TCP port from their first byte. */
 int probe_follow_port(struct probe *p, uint16_t port, struct err *err);
 
+/* From now on events on that local port hold whole messages (enum wanted, added to what is). */
+void probe_want_bytes(struct probe *p, uint16_t local_port, unsigned wanted);
+
 /*
  * Waits for up to timeout_ms, or until the ring buffer fills up, and hands over its
  * events. The callback returns 0, or < 0 to stop, which is returned. Else a count.

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Work of a thread that reads no requests itself. Whose it is shows only when it is
+ * delivered, so its ops wait in memory until then; what is never delivered was the
+ * service's background.
+ */
+#include "capture/assembly.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define UNIT_OPS_MAX 1024 /* more than that without a delivery is background */
+
+static struct unit *unit_get(struct assembler *a, struct athread *t)
+{
+	if (!t->unit) {
+		t->unit = calloc(1, sizeof(*t->unit));
+		if (!t->unit)
+			a->failed = -ENOMEM;
+		else
+			t->unit->thread = t;
+	}
+	return t->unit;
+}
+
+static bool unit_grow(struct assembler *a, struct unit *u)
+{
+	size_t capacity = u->capacity ? u->capacity * 2 : 8;
+	struct pending *ops;
+
+	if (u->count < u->capacity)
+		return true;
+	ops = realloc(u->ops, capacity * sizeof(*ops));
+	if (!ops) {
+		a->failed = -ENOMEM;
+		return false;
+	}
+	u->ops = ops;
+	u->capacity = capacity;
+	return true;
+}
+
+static void unit_push(struct assembler *a, struct unit *u, const struct row_op *op,
+		      struct connection *call)
+{
+	if (!unit_grow(a, u))
+		return;
+	u->ops[u->count++] = (struct pending){ *op, call };
+}
+
+/* The user time since the last op becomes an op of its own. */
+static void unit_flush_user(struct assembler *a, struct unit *u)
+{
+	struct row_op op = {
+		.kind = OP_COMPUTE,
+		.service_id = u->thread->service->row.service_id,
+		.thread_id = u->thread->tid,
+		.start_ns = u->user_start_ns,
+		.elapsed_ns = u->user_ns,
+		.cpu_ns = u->user_ns,
+		.work = u->user_ns * a->opts.work_per_ms / 1000000,
+		.offset = TRACE_NONE,
+	};
+
+	if (u->user_ns > 0)
+		unit_push(a, u, &op, NULL);
+	u->user_ns = 0;
+}
+
+bool unit_ready(struct assembler *a, struct athread *t)
+{
+	struct unit *u = unit_get(a, t);
+
+	if (u)
+		unit_flush_user(a, u);
+	return u;
+}
+
+void unit_add_user(struct assembler *a, struct athread *t, int64_t ns, int64_t start_ns)
+{
+	struct unit *u = ns > 0 ? unit_get(a, t) : NULL;
+
+	if (!u)
+		return;
+	if (!u->user_ns)
+		u->user_start_ns = start_ns;
+	u->user_ns += ns;
+}
+
+static struct unit *unit_room(struct assembler *a, struct athread *t)
+{
+	if (!unit_ready(a, t))
+		return NULL;
+	if (t->unit->count >= UNIT_OPS_MAX)
+		unit_drop(a, t);
+	return t->unit;
+}
+
+void unit_add_op(struct assembler *a, struct athread *t, const struct row_op *op)
+{
+	struct unit *u = unit_room(a, t);
+
+	if (u)
+		unit_push(a, u, op, NULL);
+}
+
+void unit_begin_call(struct assembler *a, struct athread *t, struct connection *c)
+{
+	struct unit *u = unit_room(a, t);
+
+	if (!u)
+		return;
+	c->call.unit = u;
+	c->call.index = u->count;
+	unit_push(a, u, &c->call.op, c);
+}
+
+/* It is complete; it waits for its owner with the others. */
+void unit_end_call(struct connection *c)
+{
+	struct pending *p = &c->call.unit->ops[c->call.index];
+
+	p->op = c->call.op;
+	p->call = NULL;
+	c->call.unit = NULL;
+}
+
+void unit_called(struct athread *t, int64_t ns)
+{
+	if (t->unit)
+		t->unit->called_ns += ns;
+}
+
+/* An op that was no request's: user time is gathered, the rest written. */
+static void write_background(struct assembler *a, struct athread *t, struct pending *p)
+{
+	if (p->call) { /* goes on: its row is written at its end */
+		p->call->call.unit = NULL;
+	} else if (p->op.kind == OP_COMPUTE) {
+		owner_add_background(a, t, p->op.cpu_ns, p->op.start_ns);
+	} else {
+		a->ledger.count[LG_CALLS_UNOWNED] += p->op.kind == OP_FORWARD;
+		assembly_write_op(a, &p->op);
+	}
+}
+
+void unit_give(struct assembler *a, struct unit *u, struct request *r, int64_t from_ns)
+{
+	for (size_t i = 0; i < u->count; i++) {
+		struct pending *p = &u->ops[i];
+
+		if (!r || p->op.start_ns < from_ns)
+			write_background(a, u->thread, p);
+		else if (p->call)
+			connection_call_owned(a, p->call, r);
+		else
+			request_give_op(a, r, &p->op);
+	}
+	u->count = 0;
+}
+
+void unit_drop(struct assembler *a, struct athread *t)
+{
+	if (!t->unit)
+		return;
+	unit_flush_user(a, t->unit);
+	unit_give(a, t->unit, NULL, 0);
+}
+
+void unit_free(struct unit *u)
+{
+	if (u)
+		free(u->ops);
+	free(u);
+}
