@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What requests truly took: in memory that processes share, and in a file at the end. */
+#include "server.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define ROWS_MAX 200000
+
+struct rows {
+	atomic_ulong taken, whole;
+	pid_t main;
+	struct served row[ROWS_MAX];
+};
+
+static struct rows *rows;
+
+static const char *const did_names[] = { "load", "store", "sync",    "open",
+					 "stat", "close", "forward", "reply" };
+
+void log_init(void)
+{
+	rows = mmap(NULL, sizeof(*rows), PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (rows == MAP_FAILED)
+		die("memory of the log");
+	rows->main = getpid();
+}
+
+void log_add(const struct served *row)
+{
+	size_t at = atomic_fetch_add(&rows->taken, 1);
+
+	if (at >= ROWS_MAX)
+		die("too many requests for the log");
+	rows->row[at] = *row;
+	atomic_store(&rows->row[at].whole, true);
+	if (atomic_fetch_add(&rows->whole, 1) + 1 == opts.requests)
+		kill(rows->main, SIGTERM); /* the main thread reads it as it reads anybody's */
+}
+
+void did(struct request *r, enum did kind, uint64_t bytes, uint64_t offset)
+{
+	if (r->row.ops_count == OPS_MAX)
+		die("too many operations for the log");
+	r->row.ops[r->row.ops_count++] =
+		(struct did_op){ .kind = kind, .bytes = bytes, .offset = offset };
+}
+
+static void write_op(FILE *f, const struct did_op *op, bool first)
+{
+	fprintf(f, "%s%s:%lu", first ? "" : " ", did_names[op->kind], op->bytes);
+	if (op->kind == DID_CALL)
+		fprintf(f, "/%lu", op->reply_bytes);
+	fputc('@', f);
+	if (op->offset == OFFSET_ANY)
+		fputc('?', f);
+	else if (op->offset != OFFSET_NONE)
+		fprintf(f, "%lu", op->offset);
+	if (op->after_reply)
+		fputc('+', f);
+}
+
+static void write_row(FILE *f, const struct served *r)
+{
+	fprintf(f, "%lu,%s,%lu,%lu,%lu,%ld,%ld,%ld,%ld,%ld,%ld,%d,%d,%d,", r->connection, r->peer,
+		r->request, r->bytes_in, r->bytes_out, r->cpu_ns, r->read_start_ns, r->read_end_ns,
+		r->reply_start_ns, r->reply_last_ns, r->reply_end_ns, r->read_tid, r->work_tid,
+		r->reply_tid);
+	for (size_t i = 0; i < r->ops_count; i++)
+		write_op(f, &r->ops[i], !i);
+	fputc(',', f);
+	for (size_t i = 0; i < r->calls_count; i++)
+		fprintf(f, "%s%lu/%lu@%u/%lu", i ? " " : "", r->calls[i].bytes_out,
+			r->calls[i].bytes_in, r->calls[i].port, r->calls[i].number);
+	fputc('\n', f);
+}
+
+void log_write(void)
+{
+	FILE *f = opts.log ? fopen(opts.log, "we") : NULL;
+	size_t taken = atomic_load(&rows->taken);
+
+	if (!opts.log)
+		return;
+	if (!f)
+		die(opts.log);
+	fprintf(f,
+		"connection,peer,request,bytes_in,bytes_out,cpu_ns,read_start_ns,read_end_ns,"
+		"reply_start_ns,reply_last_ns,reply_end_ns,read_tid,work_tid,reply_tid,ops,calls\n");
+	for (size_t i = 0; i < taken; i++)
+		if (atomic_load(&rows->row[i].whole))
+			write_row(f, &rows->row[i]);
+	if (fclose(f))
+		die(opts.log);
+}
