@@ -43,6 +43,10 @@ ACCOUNT_INLINE void account_add(struct thread_slot *s, uint64_t state, uint64_t 
 	if (until <= s->last_ns)
 		return;
 	ACCOUNT_BOUND(state);
+	if (!(s->moved & 1u << state)) {
+		s->moved |= 1u << state;
+		s->mark[state] = s->ns[state];
+	}
 	s->ns[state] += until - s->last_ns;
 	s->last_ns = until;
 }
@@ -56,8 +60,10 @@ ACCOUNT_INLINE void account_charge(struct thread_slot *s, uint64_t now)
 ACCOUNT_INLINE void account_start(struct thread_slot *s, uint64_t now, bool waiting)
 {
 	for (int i = 0; i < TS_MAX; i++)
-		s->ns[i] = 0;
-	s->last_ns = now;
+		s->ns[i] = s->mark[i] = 0;
+	s->moved = 0;
+	s->unsaid = ~0u; /* whoever reads events knows nothing of it yet */
+	s->last_ns = s->mark_ns = now;
 	s->wake_ns = 0;
 	s->off_cpu = waiting ? 1 + TS_WAIT_OTHER : 0;
 	s->sys = s->sys_wait = s->sys_op = 0;
@@ -86,7 +92,6 @@ ACCOUNT_INLINE void account_sys_enter(struct thread_slot *s, const struct syscal
 	s->sys = 1 + c->cpu;
 	s->sys_wait = c->wait;
 	s->sys_op = c->op;
-	s->enter_ns = now;
 }
 
 ACCOUNT_INLINE void account_sys_exit(struct thread_slot *s, uint64_t now)
@@ -210,20 +215,43 @@ ACCOUNT_INLINE void account_softirq_exit(struct thread_slot *s, uint64_t now)
 }
 
 /*
- * Copies the counters and returns the time up to which they are true. An interrupt
- * may come at any point, charge the slot and so move that time on: then once more.
+ * The counters as they are now are remembered: not by a copy of all, each is kept when it
+ * first moves. Call it right after a charge.
  */
-ACCOUNT_INLINE uint64_t account_copy(const struct thread_slot *s, uint64_t *ret_ns)
+ACCOUNT_INLINE void account_mark(struct thread_slot *s)
+{
+	uint32_t moved = s->moved;
+
+	s->moved = 0;
+	s->unsaid |= moved;
+	s->mark_ns = s->last_ns;
+}
+
+ACCOUNT_INLINE void account_copy_once(const struct thread_slot *s, uint64_t *ret_mark,
+				      uint64_t *ret_ns)
+{
+	uint32_t moved = *(const volatile uint32_t *)&s->moved;
+
+	for (int i = 0; i < TS_COUNT; i++) {
+		ret_ns[i] = *(const volatile uint64_t *)&s->ns[i];
+		ret_mark[i] = moved & 1u << i ? s->mark[i] : ret_ns[i];
+	}
+}
+
+/*
+ * Copies the counters at the mark and now, and returns the time up to which they are true.
+ * An interrupt may come at any point, charge the slot and so move that time on: then once more.
+ */
+ACCOUNT_INLINE uint64_t account_copy(const struct thread_slot *s, uint64_t *ret_mark,
+				     uint64_t *ret_ns)
 {
 	const volatile uint64_t *last = &s->last_ns;
 	uint64_t before = *last;
 
-	for (int i = 0; i < TS_COUNT; i++)
-		ret_ns[i] = s->ns[i];
+	account_copy_once(s, ret_mark, ret_ns);
 	if (*last != before) {
 		before = *last;
-		for (int i = 0; i < TS_COUNT; i++)
-			ret_ns[i] = *(const volatile uint64_t *)&s->ns[i];
+		account_copy_once(s, ret_mark, ret_ns);
 	}
 	return before;
 }

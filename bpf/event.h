@@ -50,24 +50,29 @@ enum thread_state {
  * slot sees no change under its hands but those of interrupts (`sequence`).
  */
 struct thread_slot {
+	/* One cache line: what most events touch. The thread's own CPU is not to fetch more of
+	 * them back from the CPUs that look at it when bytes arrive. */
 	uint32_t tid, tgid;  /* as the initial pid namespace numbers them; 0: free */
 	uint32_t generation; /* grows each time the slot gets a new thread */
 	uint32_t sequence;   /* odd while counters change */
 	uint64_t last_ns;    /* the counters are true up to here */
-	uint64_t wake_ns;    /* woken since the switch-out, 0: not yet */
-	uint64_t ns[TS_MAX];
-	uint8_t off_cpu;  /* 0 on the CPU, else 1 + the state it waits in */
-	uint8_t sys;	  /* 0 in user code, else 1 + the state of the call's CPU time */
-	uint8_t sys_wait; /* the state of a wait in this call */
-	uint8_t sys_op;	  /* enum syscall_op of this call */
-	uint8_t softirq;  /* 0 none, else 1 + its state */
-	uint8_t hardirq;  /* 0 none, else 1 + its state */
+	uint8_t off_cpu;     /* 0 on the CPU, else 1 + the state it waits in */
+	uint8_t sys;	     /* 0 in user code, else 1 + the state of the call's CPU time */
+	uint8_t sys_wait;    /* the state of a wait in this call */
+	uint8_t sys_op;	     /* enum syscall_op of this call */
+	uint8_t softirq;     /* 0 none, else 1 + its state */
+	uint8_t hardirq;     /* 0 none, else 1 + its state */
 	uint8_t hardirq_depth;
-	uint8_t service; /* index that user space gave the process */
-	uint32_t waker;	 /* 1 + slot of the thread whose wake-up wake_ns is; 0: not followed */
+	uint8_t service;  /* index that user space gave the process */
+	uint32_t moved;	  /* counters that moved since the last mark, a bit each */
+	uint32_t unsaid;  /* of before the mark, those that no event has told */
+	uint64_t mark_ns; /* the mark: entry to this system call */
+	uint64_t ns[TS_MAX];
+
+	uint64_t wake_ns; /* woken since the switch-out, 0: not yet; written by the waker */
+	uint32_t waker;	  /* and 1 + its slot; 0: not followed */
 	uint32_t pad;
-	uint64_t enter_ns;	/* of this system call */
-	uint64_t enter[TS_MAX]; /* the counters then */
+	uint64_t mark[TS_MAX]; /* the counters at the mark, of those that moved since */
 	/* of a run: the last receive and transmit of this thread */
 	uint64_t rx_arrival_ns;	      /* first byte of what the last receive returned; 0: unknown */
 	uint64_t rx_latest_ns;	      /* last segment of it */
@@ -76,6 +81,7 @@ struct thread_slot {
 	uint64_t rx_sequence;	      /* grows with each receive */
 	uint64_t tx_ns;		      /* handed to the device queue; of the last send */
 	uint64_t tx_sequence;
+	uint64_t pad2[2]; /* a multiple of a cache line */
 };
 
 /* What a system call does, as far as gait follows it (src/probe/syscalls.c has the table). */

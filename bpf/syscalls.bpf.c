@@ -181,8 +181,7 @@ int BPF_PROG(on_call_enter, struct pt_regs *regs, long nr)
 	}
 	slot->sequence++;
 	account_sys_enter(slot, &class, bpf_ktime_get_ns());
-	if (class.op != SYSCALL_OTHER && class.op != SYSCALL_NONE)
-		slot->enter_ns = account_copy(slot, slot->enter);
+	account_mark(slot);
 	slot->sequence++;
 	return 0;
 }
@@ -238,7 +237,7 @@ static __always_inline void fill_call(struct event_call *e, const struct call *c
 	struct thread *thread = call->thread;
 
 	event_head(&e->head, kind, call->slot, thread->slot, call->now);
-	e->enter_ns = call->slot->enter_ns;
+	e->enter_ns = call->slot->mark_ns;
 	e->socket_id = socket ? socket->socket_id : 0;
 	e->tx_ns = socket ? socket->tx_ns : 0;
 	e->inode = e->generation = e->file_bytes = 0;
@@ -256,9 +255,7 @@ static __always_inline void fill_call(struct event_call *e, const struct call *c
 		fill_sendfile(e, call);
 	else if (thread->object == OBJECT_FILE && thread->file)
 		fill_file(e, call, thread->file);
-	for (int i = 0; i < TS_COUNT; i++)
-		e->enter[i] = call->slot->enter[i];
-	e->head.ns = account_copy(call->slot, e->exit);
+	e->head.ns = account_copy(call->slot, e->enter, e->exit);
 }
 
 static __always_inline void emit_call(const struct call *call, struct socket_state *socket)

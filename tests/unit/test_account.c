@@ -35,7 +35,7 @@ static void test_user_and_kernel(void)
 	account_charge(&s, 200);
 	CHECK_EQ(s.ns[TS_USER], 30 + 20);
 	CHECK_EQ(s.ns[TS_KERNEL_NET], 50);
-	CHECK_EQ(s.enter_ns, 130);
+	CHECK_EQ(s.last_ns, 200);
 }
 
 /* Sleep until the wake-up, then the run queue if somebody else had the CPU, else the wake-up. */
@@ -242,6 +242,33 @@ static void test_any_order_sums(void)
 	}
 }
 
+/* The counters at the mark come back although only those that moved were kept. */
+static void test_mark_is_remembered(void)
+{
+	unsigned seed = 2;
+
+	for (int run = 0; run < 200; run++) {
+		struct thread_slot s = started(1000);
+		uint64_t mark[TS_COUNT], then[TS_COUNT], now_ns[TS_COUNT], now = 1000;
+
+		check_case("run %d", run);
+		memset(mark, 0, sizeof(mark));
+		for (int i = 0; i < 100; i++) {
+			now += rand_r(&seed) % 50;
+			random_event(&s, &seed, now);
+			CHECK_EQ(account_copy(&s, then, now_ns), s.last_ns);
+			CHECK_MEM(then, mark, sizeof(mark));
+			CHECK_MEM(now_ns, s.ns, sizeof(now_ns));
+			if (rand_r(&seed) % 8)
+				continue;
+			account_charge(&s, now);
+			account_mark(&s);
+			memcpy(mark, s.ns, sizeof(mark));
+			CHECK_EQ(s.mark_ns, s.last_ns);
+		}
+	}
+}
+
 int main(void)
 {
 	RUN(test_user_and_kernel);
@@ -254,5 +281,6 @@ int main(void)
 	RUN(test_missed_switch_in);
 	RUN(test_peek_leaves_no_trace);
 	RUN(test_any_order_sums);
+	RUN(test_mark_is_remembered);
 	return check_done();
 }
