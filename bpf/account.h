@@ -227,6 +227,28 @@ ACCOUNT_INLINE void account_mark(struct thread_slot *s)
 	s->mark_ns = s->last_ns;
 }
 
+/* The counter of the call itself, as a bit. */
+ACCOUNT_INLINE uint32_t account_own(const struct thread_slot *s)
+{
+	return s->sys ? 1u << ((s->sys - 1) & (TS_MAX - 1)) : 0;
+}
+
+/*
+ * Whether the times alone tell what moved: user code since the last event that was told, and
+ * in the call (since the mark) nothing but its own state.
+ */
+ACCOUNT_INLINE bool account_is_brief(const struct thread_slot *s)
+{
+	return !(s->unsaid & ~(1u << TS_USER)) && !(s->moved & ~account_own(s));
+}
+
+/* An event has told the counters up to now; an interrupt since then is for the next. */
+ACCOUNT_INLINE void account_told(struct thread_slot *s, uint32_t moved)
+{
+	s->moved &= ~moved;
+	s->unsaid = 0;
+}
+
 ACCOUNT_INLINE void account_copy_once(const struct thread_slot *s, uint64_t *ret_mark,
 				      uint64_t *ret_ns)
 {
@@ -257,10 +279,10 @@ ACCOUNT_INLINE uint64_t account_copy(const struct thread_slot *s, uint64_t *ret_
 }
 
 /*
- * The counters as they would be if the thread were charged now, without touching
- * it: somebody else looks. False when they changed meanwhile.
+ * The low halves of the counters as they would be if the thread were charged now, without
+ * touching it: somebody else looks. False when they changed meanwhile.
  */
-ACCOUNT_INLINE bool account_peek(const struct thread_slot *s, uint64_t now, uint64_t *ret_ns)
+ACCOUNT_INLINE bool account_peek(const struct thread_slot *s, uint64_t now, uint32_t *ret_ns)
 {
 	uint32_t sequence = *(const volatile uint32_t *)&s->sequence;
 	uint64_t last = s->last_ns;

@@ -37,9 +37,9 @@ struct socket_state {
 	__u32 latest_seq; /* behind the last byte that arrived */
 	__u16 flags;	  /* enum socket_flag */
 	__u16 announced;
-	__u32 reader;  /* 1 + slot of the thread that last read it */
-	__u32 counted; /* `counters` are the reader's at arrival_ns */
-	__u64 counters[TS_COUNT];
+	__u32 reader;		  /* 1 + slot of the thread that last read it */
+	__u32 counted;		  /* `counters` are the reader's at arrival_ns */
+	__u32 counters[TS_COUNT]; /* low halves */
 };
 
 struct thread_map {

@@ -123,13 +123,13 @@ int BPF_PROG(on_own_receive, struct sock *sk, int ret)
 	state = socket_find(sk);
 	if (!state)
 		return 0;
-	receive_look(state, sk, thread->slot, &got);
+	receive_look(state, sk, thread->slot, bpf_ktime_get_ns(), &got);
 	slot->rx_arrival_ns = got.arrival_ns;
 	slot->rx_latest_ns = got.latest_ns;
 	slot->rx_counted = got.counted ? got.arrival_ns : 0;
 	if (got.counted)
 		for (int i = 0; i < TS_COUNT; i++)
-			slot->rx_counters[i] = state->counters[i];
+			slot->rx_counters[i] = COUNTER_THEN(slot->ns[i], state->counters[i]);
 	slot->rx_sequence++;
 	receive_done(state, &got, thread->slot);
 	return 0;

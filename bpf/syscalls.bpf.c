@@ -258,16 +258,69 @@ static __always_inline void fill_call(struct event_call *e, const struct call *c
 	e->head.ns = account_copy(call->slot, e->enter, e->exit);
 }
 
-static __always_inline void emit_call(const struct call *call, struct socket_state *socket)
+/* An event was lost: the next brings the counters whole. */
+static __always_inline void call_lost(const struct call *call)
 {
-	struct event_call *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	loss_count(LOSS_RING_FULL);
+	call->slot->unsaid = ~0u;
+}
+
+/* Whether the short record holds all there is to tell: no file, and no counter out of the way. */
+static __always_inline bool call_is_brief(const struct call *call)
+{
+	__u8 op = call->slot->sys_op;
+
+	return (call->thread->object == OBJECT_SOCKET || op == SYSCALL_POLL) &&
+	       op != SYSCALL_SENDFILE && account_is_brief(call->slot);
+}
+
+static __always_inline void fill_brief(struct event_brief *e, const struct call *call,
+				       enum event_kind kind, const struct socket_state *socket)
+{
+	event_head(&e->head, kind, call->slot, call->thread->slot, call->slot->last_ns);
+	e->enter_ns = call->slot->mark_ns;
+	e->socket_id = socket ? socket->socket_id : 0;
+	e->tx_ns = socket ? socket->tx_ns : 0;
+	e->ret = call->ret;
+	e->syscall_nr = CALL_NUMBER(call->regs);
+	e->op = call->slot->sys_op;
+	e->object = call->thread->object;
+	e->state = call->slot->sys - 1;
+}
+
+static __always_inline void emit_brief_call(const struct call *call, struct socket_state *socket)
+{
+	struct event_brief *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 
 	if (!e) {
-		loss_count(LOSS_RING_FULL);
+		call_lost(call);
+		return;
+	}
+	fill_brief(e, call, EVENT_BRIEF_CALL, socket);
+	account_told(call->slot, account_own(call->slot));
+	bpf_ringbuf_submit(e, ring_flags());
+}
+
+static __always_inline void emit_whole_call(const struct call *call, struct socket_state *socket)
+{
+	struct event_call *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	__u32 moved = call->slot->moved;
+
+	if (!e) {
+		call_lost(call);
 		return;
 	}
 	fill_call(e, call, EVENT_CALL, socket);
+	account_told(call->slot, moved);
 	bpf_ringbuf_submit(e, ring_flags());
+}
+
+static __always_inline void emit_call(const struct call *call, struct socket_state *socket)
+{
+	if (call_is_brief(call))
+		emit_brief_call(call, socket);
+	else
+		emit_whole_call(call, socket);
 }
 
 /* Where a call's bytes lie in user memory: in one piece, or in `iovecs` pieces. */
@@ -342,57 +395,89 @@ static __always_inline __u32 copy_bytes(__u8 *to, const struct call *call, __u32
 static __always_inline void emit_send(const struct call *call, struct socket_state *socket)
 {
 	struct event_send *e = bpf_ringbuf_reserve(&events, sizeof(*e) + EVENT_BYTES_LARGE, 0);
+	__u32 moved = call->slot->moved;
 
 	if (!e) {
-		loss_count(LOSS_RING_FULL);
+		call_lost(call);
 		return;
 	}
 	fill_call(&e->call, call, EVENT_SEND, socket);
+	account_told(call->slot, moved);
 	e->seen = copy_bytes(e->bytes, call, EVENT_BYTES_LARGE);
 	e->pad = 0;
 	bpf_ringbuf_submit(e, ring_flags());
 }
 
-static __always_inline void fill_receive(struct event_receive *e, const struct call *call,
-					 struct socket_state *socket, const struct receive *got)
+static __always_inline void fill_brief_receive(struct event_brief_receive *e,
+					       const struct call *call,
+					       struct socket_state *socket,
+					       const struct receive *got)
 {
+	fill_brief(&e->call, call, EVENT_BRIEF_RECEIVE, socket);
+	account_told(call->slot, account_own(call->slot));
+	e->arrival_ns = got->arrival_ns;
+	e->latest_ns = got->latest_ns;
+	e->counted = got->counted;
+	if (got->counted)
+		for (int i = 0; i < TS_COUNT; i++)
+			e->arrival_low[i] = socket->counters[i];
+	round_trips(call->thread->sk, &e->srtt_us, &e->min_rtt_us);
+	e->unread = receive_done(socket, got, call->thread->slot);
+	e->pad = 0;
+}
+
+static __always_inline void fill_whole_receive(struct event_receive *e, const struct call *call,
+					       struct socket_state *socket,
+					       const struct receive *got)
+{
+	__u32 moved = call->slot->moved;
+
 	fill_call(&e->call, call, EVENT_RECEIVE, socket);
+	account_told(call->slot, moved);
 	e->arrival_ns = got->arrival_ns;
 	e->latest_ns = got->latest_ns;
 	e->counted = got->counted;
 	for (int i = 0; i < TS_COUNT; i++)
-		e->arrival[i] = socket->counters[i];
+		e->arrival[i] = COUNTER_THEN(e->call.exit[i], socket->counters[i]);
 	round_trips(call->thread->sk, &e->srtt_us, &e->min_rtt_us);
 	e->unread = receive_done(socket, got, call->thread->slot);
 }
 
-/* One of the three sizes of record; a lost one still takes the stamps. */
-#define EMIT_RECEIVE(room)                                                                      \
+/* With room for so many bytes; a record that is lost still takes the stamps. */
+#define EMIT_RECEIVE(record, fill, room)                                                        \
 	do {                                                                                    \
-		struct event_receive *e = bpf_ringbuf_reserve(&events, sizeof(*e) + (room), 0); \
+		struct record *e = bpf_ringbuf_reserve(&events, sizeof(*e) + (room), 0);        \
                                                                                                 \
 		if (!e) {                                                                       \
-			loss_count(LOSS_RING_FULL);                                             \
+			call_lost(call);                                                        \
 			receive_done(socket, &got, call->thread->slot);                         \
 			return;                                                                 \
 		}                                                                               \
-		fill_receive(e, call, socket, &got);                                            \
+		fill(e, call, socket, &got);                                                    \
 		e->seen = copy_bytes(e->bytes, call, room);                                     \
 		bpf_ringbuf_submit(e, ring_flags());                                            \
 	} while (0)
 
+#define EMIT_BRIEF_RECEIVE(room) EMIT_RECEIVE(event_brief_receive, fill_brief_receive, room)
+#define EMIT_WHOLE_RECEIVE(room) EMIT_RECEIVE(event_receive, fill_whole_receive, room)
+
 static __always_inline void emit_receive(const struct call *call, struct socket_state *socket,
 					 __u8 wanted)
 {
+	bool brief = call_is_brief(call);
 	struct receive got;
 
-	receive_look(socket, call->thread->sk, call->thread->slot, &got);
-	if (call->ret <= EVENT_BYTES_SMALL)
-		EMIT_RECEIVE(EVENT_BYTES_SMALL);
+	receive_look(socket, call->thread->sk, call->thread->slot, call->now, &got);
+	if (brief && call->ret <= EVENT_BYTES_SMALL)
+		EMIT_BRIEF_RECEIVE(EVENT_BYTES_SMALL);
+	else if (brief && call->ret <= EVENT_BYTES_MIDDLE)
+		EMIT_BRIEF_RECEIVE(EVENT_BYTES_MIDDLE);
+	else if (call->ret <= EVENT_BYTES_SMALL)
+		EMIT_WHOLE_RECEIVE(EVENT_BYTES_SMALL);
 	else if (call->ret <= EVENT_BYTES_MIDDLE || !(wanted & WANTED_IN))
-		EMIT_RECEIVE(EVENT_BYTES_MIDDLE);
+		EMIT_WHOLE_RECEIVE(EVENT_BYTES_MIDDLE);
 	else
-		EMIT_RECEIVE(EVENT_BYTES_LARGE);
+		EMIT_WHOLE_RECEIVE(EVENT_BYTES_LARGE);
 }
 
 static __always_inline bool op_receives(__u8 op)

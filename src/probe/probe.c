@@ -3,6 +3,7 @@
 
 #if GAIT_BPF
 
+#include "probe/expand.h"
 #include "probe/syscalls.h"
 
 #include "gait.skel.h"
@@ -27,6 +28,7 @@ struct probe {
 	struct gait_bpf *skel;
 	struct ring_buffer *ring;
 	struct thread_slot *slots;
+	struct expander *expander;
 	probe_event_fn fn; /* of the poll that is going on */
 	void *arg;
 };
@@ -184,8 +186,9 @@ static int map_slots(struct probe *p)
 static int on_ring_event(void *ctx, void *data, size_t size)
 {
 	struct probe *p = ctx;
+	const void *event = expander_take(p->expander, data, size, &size);
 
-	return p->fn(p->arg, data, size);
+	return event ? p->fn(p->arg, event, size) : 0;
 }
 
 static int load(struct probe *p, const struct probe_opts *opts)
@@ -243,7 +246,8 @@ int probe_new(const struct probe_opts *opts, struct probe **ret_probe, struct er
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
 	libbpf_set_print(keep_word);
 	libbpf_word[0] = 0;
-	rc = load(p, opts);
+	p->expander = expander_new();
+	rc = p->expander ? load(p, opts) : -ENOMEM;
 	if (!rc)
 		rc = attach(p);
 	if (rc) {
@@ -262,6 +266,7 @@ void probe_free(struct probe *p)
 	if (p->slots)
 		munmap(p->slots, PROBE_THREADS_MAX * sizeof(struct thread_slot));
 	gait_bpf__destroy(p->skel);
+	expander_free(p->expander);
 	free(p);
 }
 

@@ -173,7 +173,7 @@ static void test_missed_switch_in(void)
 static void test_peek_leaves_no_trace(void)
 {
 	struct thread_slot s = started(0), before;
-	uint64_t seen[TS_COUNT];
+	uint32_t seen[TS_COUNT];
 
 	account_sys_enter(&s, &recv_class, 10);
 	before = s;

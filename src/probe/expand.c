@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "probe/expand.h"
+
+#include "probe/probe.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Of a slot's thread, as its last event left them. */
+struct known {
+	uint32_t generation;
+	bool whole; /* they are known at all */
+	uint64_t last_ns;
+	uint64_t ns[TS_COUNT];
+};
+
+struct expander {
+	union {
+		struct event_receive event; /* begins with the call */
+		uint8_t room[sizeof(struct event_receive) + EVENT_BYTES_LARGE];
+	};
+	struct known known[PROBE_THREADS_MAX];
+};
+
+struct expander *expander_new(void)
+{
+	return calloc(1, sizeof(struct expander));
+}
+
+void expander_free(struct expander *x)
+{
+	free(x);
+}
+
+static void remember(struct expander *x, const struct event_call *e)
+{
+	struct known *k = &x->known[e->head.slot];
+
+	k->generation = e->head.generation;
+	k->whole = true;
+	k->last_ns = e->head.ns;
+	memcpy(k->ns, e->exit, sizeof(k->ns));
+}
+
+static const void *expand_call(struct expander *x, const struct event_brief *b)
+{
+	struct event_call *e = &x->event.call;
+	struct known *k = &x->known[b->head.slot];
+
+	if (!k->whole || k->generation != b->head.generation || b->state >= TS_COUNT)
+		return NULL;
+	*e = (struct event_call){
+		.head = b->head,
+		.enter_ns = b->enter_ns,
+		.socket_id = b->socket_id,
+		.offset = -1,
+		.ret = b->ret,
+		.tx_ns = b->tx_ns,
+		.syscall_nr = b->syscall_nr,
+		.op = b->op,
+		.object = b->object,
+	};
+	e->head.kind = EVENT_CALL;
+	k->ns[TS_USER] += b->enter_ns - k->last_ns;
+	memcpy(e->enter, k->ns, sizeof(e->enter));
+	k->ns[b->state] += b->head.ns - b->enter_ns;
+	memcpy(e->exit, k->ns, sizeof(e->exit));
+	k->last_ns = b->head.ns;
+	return e;
+}
+
+static const void *expand_receive(struct expander *x, const struct event_brief_receive *b,
+				  size_t size, size_t *ret_size)
+{
+	struct event_receive *e = &x->event;
+
+	if (size < sizeof(*b) || b->seen > size - sizeof(*b) || b->seen > EVENT_BYTES_LARGE ||
+	    !expand_call(x, &b->call))
+		return NULL;
+	*ret_size = sizeof(*e) + b->seen;
+	e->call.head.kind = EVENT_RECEIVE;
+	e->arrival_ns = b->arrival_ns;
+	e->latest_ns = b->latest_ns;
+	e->counted = b->counted;
+	for (size_t i = 0; i < TS_COUNT; i++)
+		e->arrival[i] = b->counted ? COUNTER_THEN(e->call.exit[i], b->arrival_low[i]) : 0;
+	e->seen = b->seen;
+	e->unread = b->unread;
+	e->srtt_us = b->srtt_us;
+	e->min_rtt_us = b->min_rtt_us;
+	memcpy(e->bytes, b->bytes, b->seen);
+	return e;
+}
+
+const void *expander_take(struct expander *x, const void *event, size_t size, size_t *ret_size)
+{
+	const struct event_head *head = event;
+
+	*ret_size = size;
+	if (size < sizeof(*head) || head->slot >= PROBE_THREADS_MAX)
+		return event;
+	switch (head->kind) {
+	case EVENT_CALL:
+	case EVENT_RECEIVE:
+	case EVENT_SEND:
+		if (size >= sizeof(struct event_call))
+			remember(x, event);
+		return event;
+	case EVENT_BRIEF_CALL:
+		*ret_size = sizeof(struct event_call);
+		return size < sizeof(struct event_brief) ? NULL : expand_call(x, event);
+	case EVENT_BRIEF_RECEIVE:
+		return expand_receive(x, event, size, ret_size);
+	default:
+		return event;
+	}
+}
