@@ -133,6 +133,8 @@ enum event_kind {
 	/* of the ring only: src/probe/expand.c makes the first two above of them */
 	EVENT_BRIEF_CALL = 64,
 	EVENT_BRIEF_RECEIVE,
+	EVENT_BYTES_IN, /* --detail requests: what moved on a connection, and no more */
+	EVENT_BYTES_OUT,
 };
 
 enum socket_flag {
@@ -254,6 +256,20 @@ struct event_brief_receive {
 	uint32_t srtt_us, min_rtt_us;
 	uint32_t pad;
 	uint8_t bytes[];
+};
+
+/* All that --detail requests tells of a call: one cache line. */
+#define EVENT_BYTES_HEAD 24
+
+struct event_bytes {
+	struct event_head head; /* ns: the bytes are read, or given to the kernel */
+	uint64_t socket_id;
+	uint64_t stamp_ns; /* in: the first arrived; out: the last went to the device; 0: unknown */
+	uint32_t bytes;
+	uint8_t head_bytes; /* of `first` that are filled: of a turn's first bytes; never stored */
+	uint8_t unread;
+	uint16_t pad;
+	uint8_t first[EVENT_BYTES_HEAD];
 };
 
 /* A counter that moved by less than this from then to now is known by its low half then. */

@@ -36,7 +36,8 @@ struct socket_state {
 	__u64 tx_ns;
 	__u32 latest_seq; /* behind the last byte that arrived */
 	__u16 flags;	  /* enum socket_flag */
-	__u16 announced;
+	__u8 announced;
+	__u8 in;		  /* --detail requests: bytes came in last */
 	__u32 reader;		  /* 1 + slot of the thread that last read it */
 	__u32 counted;		  /* `counters` are the reader's at arrival_ns */
 	__u32 counters[TS_COUNT]; /* low halves */
@@ -94,6 +95,8 @@ extern __u8 followed_ports[65536];
 extern __u8 wanted_bytes[65536]; /* enum wanted, by local port */
 extern __u64 losses[LOSS_COUNT];
 extern __u64 sockets_seen;
+
+extern const volatile bool cfg_requests_only; /* --detail requests: no counters are kept */
 
 static __always_inline void loss_count(enum loss_kind kind)
 {
@@ -211,6 +214,18 @@ static __always_inline void socket_announce(struct socket_state *state, const st
 	}
 	round_trips(sk, &e->srtt_us, &e->min_rtt_us);
 	bpf_ringbuf_submit(e, ring_flags());
+}
+
+/* The state of a socket that bytes move on; one that was open before gait came is met here first. */
+static __always_inline struct socket_state *socket_meet(struct sock *sk)
+{
+	struct socket_state *state = socket_find(sk);
+
+	if (!state)
+		state = socket_create(sk, SOCKET_BEFORE);
+	if (state && !state->announced)
+		socket_announce(state, sk, EVENT_SOCKET);
+	return state;
 }
 
 #endif

@@ -91,7 +91,8 @@ int BPF_PROG(on_segment, struct sock *sk, struct sk_buff *skb)
 	if (state->arrival_ns)
 		return 0;
 	state->arrival_ns = state->latest_ns;
-	stamp_reader(state, state->latest_ns);
+	if (!cfg_requests_only)
+		stamp_reader(state, state->latest_ns);
 	return 0;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The system calls of a captured service: its ops, with the thread's counters around them. */
+#include "call.bpf.h"
 #include "gait.bpf.h"
 #include "receive.bpf.h"
 
@@ -12,10 +13,6 @@
 
 #define IOVECS_MAX 8
 
-#define TS_COMPAT 2 /* thread_info.status: a 32-bit call, numbered otherwise */
-
-const volatile struct syscall_class cfg_syscalls[SYSCALLS_MAX] = {};
-
 /* What a call was about, gathered at its return. */
 struct call {
 	struct thread *thread;
@@ -24,20 +21,6 @@ struct call {
 	long ret;
 	__u64 now;
 };
-
-#if defined(__TARGET_ARCH_x86)
-#define ARG1(regs) ((regs)->di)
-#define ARG2(regs) ((regs)->si)
-#define ARG3(regs) ((regs)->dx)
-#define ARG4(regs) ((regs)->r10)
-#define CALL_NUMBER(regs) ((regs)->orig_ax)
-#elif defined(__TARGET_ARCH_arm64)
-#define ARG1(regs) ((regs)->orig_x0)
-#define ARG2(regs) ((regs)->user_regs.regs[1])
-#define ARG3(regs) ((regs)->user_regs.regs[2])
-#define ARG4(regs) ((regs)->user_regs.regs[3])
-#define CALL_NUMBER(regs) ((regs)->user_regs.regs[8])
-#endif
 
 /* The task's own pointers are walked by plain loads, which the verifier knows from BTF. */
 static __always_inline struct file *file_of(__u64 fd)
@@ -323,30 +306,6 @@ static __always_inline void emit_call(const struct call *call, struct socket_sta
 		emit_whole_call(call, socket);
 }
 
-/* Where a call's bytes lie in user memory: in one piece, or in `iovecs` pieces. */
-struct user_bytes {
-	__u64 base;
-	__u64 iovec;
-	__u64 iovecs;
-};
-
-static __always_inline void user_bytes_look(const struct call *call, struct user_bytes *ret)
-{
-	__u8 op = call->slot->sys_op;
-	__u64 pointer = ARG2(call->regs);
-
-	ret->base = pointer;
-	ret->iovec = ret->iovecs = 0;
-	if (op == SYSCALL_READV || op == SYSCALL_WRITEV) {
-		ret->iovec = pointer;
-		ret->iovecs = ARG3(call->regs);
-	} else if (op == SYSCALL_RECVMSG || op == SYSCALL_SENDMSG) {
-		/* struct msghdr: msg_iov at 16, msg_iovlen at 24 */
-		bpf_probe_read_user(&ret->iovec, sizeof(ret->iovec), (void *)(pointer + 16));
-		bpf_probe_read_user(&ret->iovecs, sizeof(ret->iovecs), (void *)(pointer + 24));
-	}
-}
-
 /* Copies up to `room` of `bytes` from one piece; how many it were. */
 static __always_inline __u32 copy_flat(__u8 *to, __u64 from, __u64 bytes, __u32 room)
 {
@@ -384,11 +343,9 @@ static __always_inline __u32 copy_bytes(__u8 *to, const struct call *call, __u32
 {
 	struct user_bytes from;
 
-	user_bytes_look(call, &from);
+	user_bytes_look(call->regs, call->slot->sys_op, &from);
 	if (from.iovecs > 1)
 		return copy_pieces(to, &from, call->ret, room / 2 - 1);
-	if (from.iovecs)
-		bpf_probe_read_user(&from.base, sizeof(from.base), (void *)from.iovec);
 	return copy_flat(to, from.base, call->ret, room);
 }
 
@@ -478,24 +435,6 @@ static __always_inline void emit_receive(const struct call *call, struct socket_
 		EMIT_WHOLE_RECEIVE(EVENT_BYTES_MIDDLE);
 	else
 		EMIT_WHOLE_RECEIVE(EVENT_BYTES_LARGE);
-}
-
-static __always_inline bool op_receives(__u8 op)
-{
-	return op == SYSCALL_READ || op == SYSCALL_READV || op == SYSCALL_RECV ||
-	       op == SYSCALL_RECVMSG;
-}
-
-/* The state of the call's socket; one that was open before gait came is met here first. */
-static __always_inline struct socket_state *socket_meet(struct sock *sk)
-{
-	struct socket_state *state = socket_find(sk);
-
-	if (!state)
-		state = socket_create(sk, SOCKET_BEFORE);
-	if (state && !state->announced)
-		socket_announce(state, sk, EVENT_SOCKET);
-	return state;
 }
 
 static __always_inline void leave_socket_call(const struct call *call)

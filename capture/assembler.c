@@ -15,7 +15,8 @@ void assembly_write(struct assembler *a, enum trace_table table, const void *row
 {
 	int rc;
 
-	if (a->failed)
+	if (a->failed ||
+	    (a->opts.requests_only && (table == TABLE_TARGETS || table == TABLE_LATENCY)))
 		return;
 	rc = a->opts.sink.write(a->opts.sink.arg, table, row);
 	if (rc < 0)
@@ -24,6 +25,8 @@ void assembly_write(struct assembler *a, enum trace_table table, const void *row
 
 void assembly_write_op(struct assembler *a, struct row_op *op)
 {
+	if (a->opts.requests_only)
+		return;
 	if (!op->op_id)
 		op->op_id = ++a->ops;
 	a->ledger.count[LG_OPS]++;
@@ -237,7 +240,9 @@ int assembler_finish(struct assembler *a, int64_t end_ns, struct assembler_total
 	for (size_t i = 0; i < SERVICES_MAX; i++) {
 		struct row_service *row = &a->services[i].row;
 
-		snprintf(row->io_model, sizeof(row->io_model), "%s", io_model(&a->services[i]));
+		if (!a->opts.requests_only)
+			snprintf(row->io_model, sizeof(row->io_model), "%s",
+				 io_model(&a->services[i]));
 		a->totals.services[i] = *row;
 	}
 	*ret_totals = a->totals;

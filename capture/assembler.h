@@ -8,6 +8,7 @@
 #include "trace/ledger.h"
 #include "trace/schema.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,7 @@ struct assembler;
 struct assembler_opts {
 	int64_t start_ns;     /* CLOCK_MONOTONIC of the trace's start */
 	uint64_t work_per_ms; /* calibration: turns user CPU time into work units */
+	bool requests_only;   /* events without counters: requests and connections, nothing else */
 	struct row_sink sink;
 	/* What comes in on that local port, or goes out, should be seen whole (enum wanted). */
 	void (*want)(void *arg, uint16_t local_port, unsigned wanted);

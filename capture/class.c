@@ -24,7 +24,8 @@ static struct class *class_add(struct assembler *a, uint64_t service_id, const c
 	class->row.class_id = a->classes_count;
 	class->row.service_id = service_id;
 	snprintf(class->row.name, sizeof(class->row.name), "%s", name);
-	snprintf(class->row.signature, sizeof(class->row.signature), "%s", signature);
+	if (!a->opts.requests_only)
+		snprintf(class->row.signature, sizeof(class->row.signature), "%s", signature);
 	return class;
 }
 
@@ -34,6 +35,8 @@ uint64_t class_of(struct assembler *a, struct request *r)
 	uint64_t service_id = r->row.service_id;
 	struct class *class;
 
+	if (a->opts.requests_only)
+		snprintf(r->signature, sizeof(r->signature), "requests");
 	snprintf(name, sizeof(name), "%.31s", r->verb[0] ? r->verb : r->signature);
 	class = class_find(a, service_id, name);
 	if (!class && a->classes_count >= CLASSES_MAX - SERVICES_MAX) {

@@ -195,8 +195,10 @@ static void look_at_names(struct live *l)
 
 static int begin(struct live *l)
 {
-	struct probe_opts probe_opts = { PROBE_CAPTURE, l->opts->ring_bytes };
-	struct assembler_opts assembler_opts = { .sink = { write_row, l },
+	struct probe_opts probe_opts = { l->opts->requests_only ? PROBE_REQUESTS : PROBE_CAPTURE,
+					 l->opts->ring_bytes };
+	struct assembler_opts assembler_opts = { .requests_only = l->opts->requests_only,
+						 .sink = { write_row, l },
 						 .want = want_bytes,
 						 .want_arg = l };
 	int rc = processes_add_descendants(&l->processes, l->err);
@@ -327,8 +329,6 @@ static void fill_manifest(struct live *l, struct manifest *m, const struct assem
 	time_t seconds = time(NULL) - (end_ns - l->start_ns) / NS_PER_SEC;
 	struct tm utc;
 
-	m->schema_major = TRACE_SCHEMA_MAJOR;
-	m->schema_minor = TRACE_SCHEMA_MINOR;
 	snprintf(m->tool, sizeof(m->tool), "gait " GAIT_VERSION);
 	snprintf(m->source, sizeof(m->source), "ebpf");
 	snprintf(m->filter, sizeof(m->filter), "%s", l->opts->filter ? l->opts->filter : "");
@@ -341,10 +341,12 @@ static void fill_manifest(struct live *l, struct manifest *m, const struct assem
 		m->demand_method, sizeof(m->demand_method),
 		"mean user CPU of a class's requests that no interrupt or preemption touched, over "
 		"the mean of all of them");
-	m->service_user_ns = totals->user_ns;
-	m->service_kernel_ns = totals->kernel_ns;
-	m->probe_overhead_ns_per_request = TRACE_NONE;
-	snprintf(m->attribution, sizeof(m->attribution), "ebpf");
+	if (!l->opts->requests_only) {
+		m->service_user_ns = totals->user_ns;
+		m->service_kernel_ns = totals->kernel_ns;
+	}
+	snprintf(m->attribution, sizeof(m->attribution), l->opts->requests_only ? "none" : "ebpf");
+	snprintf(m->detail, sizeof(m->detail), l->opts->requests_only ? "requests" : "full");
 	m->hosts[0].realtime_offset_end_ns = clock_realtime_offset_ns();
 	take_ledger(l, &m->ledger);
 }
@@ -379,6 +381,7 @@ int live_capture(const struct live_opts *opts, struct live_result *ret_result, s
 	int rc;
 
 	memset(ret_result, 0, sizeof(*ret_result));
+	manifest_init(&ret_result->manifest);
 	ret_result->manifest.hosts_count = 1;
 	manifest_host_here(&ret_result->manifest.hosts[0]);
 	ret_result->manifest.hosts[0].host_id = 1;

@@ -44,6 +44,12 @@ static int source_read(struct plan_source *s, struct trace *t, struct err *err)
 	uint64_t rows = 0;
 	int ret;
 
+	if (m && !strcmp(m->detail, "requests"))
+		return err_set(
+			err, EINVAL,
+			"'%s' has requests and sizes alone (--detail requests), not what they "
+			"demand of a service: capture with --detail full to replay",
+			trace_path(t));
 	for (size_t i = 0; i < sizeof(read_tables) / sizeof(read_tables[0]) && m; i++)
 		rows += m->tables[read_tables[i]].rows;
 	ret = refuse_rows(t, rows, err);
@@ -383,9 +389,9 @@ typedef int (*plan_step)(struct planner *p, struct err *err);
 static int plan_fill(struct planner *p, struct trace *t, struct err *err)
 {
 	static const plan_step steps[] = {
-		choose_service,	     collect_requests,	   resolve_classes, collect_threads,
-		collect_connections, describe_connections, collect_targets, plan_find_structure,
-		plan_ops_build,
+		choose_service,	 collect_requests,    resolve_classes,
+		collect_threads, collect_connections, describe_connections,
+		collect_targets, plan_find_structure, plan_ops_build,
 	};
 	int ret = source_read(&p->source, t, err);
 

@@ -14,9 +14,13 @@
 struct capture_opts {
 	struct option_list pids, names, ports;
 	uint64_t duration_ns, max_bytes, ring_bytes;
+	uint32_t detail; /* enum capture_detail */
 	const char *output;
 	bool force, quiet, json;
 };
+
+enum capture_detail { DETAIL_FULL, DETAIL_REQUESTS };
+static const char *const details[] = { "full", "requests", NULL };
 
 static const struct option_spec specs[] = {
 	{ "pid", 'p', OPTION_LIST, OPTION_AT(capture_opts, pids), .metavar = "PID",
@@ -29,6 +33,10 @@ static const struct option_spec specs[] = {
 	  .help = "how long; default: until Ctrl-C or the service's end" },
 	{ "output", 'o', OPTION_TEXT, OPTION_AT(capture_opts, output), .metavar = "X.gait",
 	  .help = "where the trace goes; default: NAME.gait of the service" },
+	{ "detail", 'D', OPTION_CHOICE, OPTION_AT(capture_opts, detail), .choices = details,
+	  .metavar = "HOW",
+	  .help = "full: every operation and where the time went; requests: requests and sizes "
+		  "alone, for less of the service's CPU and none of a bystander's" },
 	{ "max-size", 0, OPTION_BYTES, OPTION_AT(capture_opts, max_bytes), .metavar = "BYTES",
 	  .help = "end by itself when the trace is that large" },
 	{ "ring", 0, OPTION_BYTES, OPTION_AT(capture_opts, ring_bytes), .metavar = "BYTES",
@@ -268,6 +276,7 @@ int cmd_capture(int argc, char **argv)
 	live.duration_ns = opts.duration_ns;
 	live.max_bytes = opts.max_bytes;
 	live.ring_bytes = opts.ring_bytes;
+	live.requests_only = opts.detail == DETAIL_REQUESTS;
 	live.replace = opts.force;
 	live.progress = !opts.quiet && isatty(STDERR_FILENO);
 	live.filter = filter;

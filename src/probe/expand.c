@@ -93,6 +93,50 @@ static const void *expand_receive(struct expander *x, const struct event_brief_r
 	return e;
 }
 
+/* No counter moves in such a capture; when the call began is not known either. */
+static void expand_bytes(struct event_call *e, const struct event_bytes *b, enum event_kind kind)
+{
+	*e = (struct event_call){
+		.head = b->head,
+		.enter_ns = b->head.ns,
+		.socket_id = b->socket_id,
+		.offset = -1,
+		.ret = b->bytes,
+		.object = OBJECT_SOCKET,
+	};
+	e->head.kind = kind;
+}
+
+static const void *expand_bytes_in(struct expander *x, const struct event_bytes *b,
+				   size_t *ret_size)
+{
+	struct event_receive *e = &x->event;
+
+	memset(e, 0, sizeof(*e));
+	expand_bytes(&e->call, b, EVENT_RECEIVE);
+	e->call.op = SYSCALL_RECV;
+	e->arrival_ns = b->stamp_ns;
+	e->latest_ns = b->stamp_ns;
+	e->seen = b->head_bytes > EVENT_BYTES_HEAD ? 0 : b->head_bytes;
+	e->unread = b->unread;
+	memcpy(e->bytes, b->first, sizeof(b->first));
+	*ret_size = sizeof(*e) + e->seen;
+	return e;
+}
+
+/* The bytes were given to the kernel before they went out: the least that can be said. */
+static const void *expand_bytes_out(struct expander *x, const struct event_bytes *b)
+{
+	struct event_call *e = &x->event.call;
+
+	expand_bytes(e, b, EVENT_CALL);
+	e->op = SYSCALL_SEND;
+	e->tx_ns = b->stamp_ns;
+	if (b->stamp_ns)
+		e->enter_ns = b->stamp_ns - 1;
+	return e;
+}
+
 const void *expander_take(struct expander *x, const void *event, size_t size, size_t *ret_size)
 {
 	const struct event_head *head = event;
@@ -112,6 +156,12 @@ const void *expander_take(struct expander *x, const void *event, size_t size, si
 		return size < sizeof(struct event_brief) ? NULL : expand_call(x, event);
 	case EVENT_BRIEF_RECEIVE:
 		return expand_receive(x, event, size, ret_size);
+	case EVENT_BYTES_IN:
+		return size < sizeof(struct event_bytes) ? NULL :
+							   expand_bytes_in(x, event, ret_size);
+	case EVENT_BYTES_OUT:
+		*ret_size = sizeof(struct event_call);
+		return size < sizeof(struct event_bytes) ? NULL : expand_bytes_out(x, event);
 	default:
 		return event;
 	}

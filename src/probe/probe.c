@@ -37,9 +37,11 @@ struct probe {
 enum program_use {
 	USE_CAPTURE = 1 << 0,
 	USE_RUN = 1 << 1,
+	USE_REQUESTS = 1 << 2, /* capture --detail requests */
 	USE_BOTH = USE_CAPTURE | USE_RUN,
-	USE_OPTIONAL = 1 << 2, /* left out where the kernel has no such tracepoint */
-	USE_STAMP = 1 << 3,    /* stamps bytes; a run that is skipped costs no more than a stamp */
+	USE_ALL = USE_BOTH | USE_REQUESTS,
+	USE_OPTIONAL = 1 << 3, /* left out where the kernel has no such tracepoint */
+	USE_STAMP = 1 << 4,    /* stamps bytes; a run that is skipped costs no more than a stamp */
 };
 
 struct program {
@@ -50,9 +52,9 @@ struct program {
 };
 
 static const struct program programs[] = {
-	{ "follow_targets", NULL, USE_BOTH, "finding the threads of a process (iter/task)" },
-	{ "on_fork", "sched_process_fork", USE_BOTH, "threads and processes started later" },
-	{ "on_exit", "sched_process_exit", USE_BOTH, "threads that end" },
+	{ "follow_targets", NULL, USE_ALL, "finding the threads of a process (iter/task)" },
+	{ "on_fork", "sched_process_fork", USE_ALL, "threads and processes started later" },
+	{ "on_exit", "sched_process_exit", USE_ALL, "threads that end" },
 	{ "on_switch", "sched_switch", USE_BOTH, "sched.*, block.device, fs.journal, waits" },
 	{ "on_waking", "sched_waking", USE_BOTH, "sched.wakeup, sched.runqueue" },
 	{ "on_softirq_entry", "softirq_entry", USE_BOTH, "cpu.irq.net, .block, .timer" },
@@ -72,14 +74,16 @@ static const struct program programs[] = {
 	  "cpu.irq.other" },
 	{ "on_irq_work_entry", "irq_work_entry", USE_BOTH | USE_OPTIONAL, "cpu.irq.other" },
 	{ "on_irq_work_exit", "irq_work_exit", USE_BOTH | USE_OPTIONAL, "cpu.irq.other" },
-	{ "on_socket_state", "inet_sock_set_state", USE_BOTH, "connections" },
-	{ "on_socket_destroy", "tcp_destroy_sock", USE_BOTH, "connections that end" },
-	{ "on_segment", "tcp_probe", USE_BOTH | USE_STAMP, "arrival stamps, net.rxqueue" },
-	{ "on_transmit", "net_dev_queue", USE_BOTH | USE_STAMP, "transmit stamps, net.wire" },
+	{ "on_socket_state", "inet_sock_set_state", USE_ALL, "connections" },
+	{ "on_socket_destroy", "tcp_destroy_sock", USE_ALL, "connections that end" },
+	{ "on_segment", "tcp_probe", USE_ALL | USE_STAMP, "arrival stamps, net.rxqueue" },
+	{ "on_transmit", "net_dev_queue", USE_ALL | USE_STAMP, "transmit stamps, net.wire" },
 	{ "on_own_receive", "sock_recv_length", USE_RUN, "a node's own arrival stamps" },
 	{ "on_own_send", "sock_send_length", USE_RUN, "a node's own transmit stamps" },
 	{ "on_call_enter", "sys_enter", USE_CAPTURE, "a service's ops" },
 	{ "on_call_exit", "sys_exit", USE_CAPTURE, "a service's ops" },
+	{ "on_bytes_in", "sock_recv_length", USE_REQUESTS, "requests and sizes alone" },
+	{ "on_bytes_out", "sock_send_length", USE_REQUESTS, "requests and sizes alone" },
 };
 #define PROGRAMS_COUNT (sizeof(programs) / sizeof(programs[0]))
 
@@ -193,7 +197,11 @@ static int on_ring_event(void *ctx, void *data, size_t size)
 
 static int load(struct probe *p, const struct probe_opts *opts)
 {
-	unsigned use = opts->mode == PROBE_CAPTURE ? USE_CAPTURE : USE_RUN;
+	static const unsigned uses[] = {
+		[PROBE_CAPTURE] = USE_CAPTURE,
+		[PROBE_REQUESTS] = USE_REQUESTS,
+		[PROBE_RUN] = USE_RUN,
+	};
 	struct btf *btf = btf__load_vmlinux_btf();
 	int rc;
 
@@ -204,7 +212,8 @@ static int load(struct probe *p, const struct probe_opts *opts)
 		rc = -errno;
 		goto out;
 	}
-	choose_programs(p->skel->obj, btf, use);
+	choose_programs(p->skel->obj, btf, uses[opts->mode]);
+	p->skel->rodata->cfg_requests_only = opts->mode == PROBE_REQUESTS;
 	syscalls_classify((struct syscall_class *)p->skel->rodata->cfg_syscalls);
 	if (opts->mode == PROBE_RUN)
 		bpf_map__set_max_entries(p->skel->maps.events, 256 << 10);
@@ -406,6 +415,8 @@ static const char *program_needed(const struct program *p)
 		return "optional";
 	if ((p->use & USE_BOTH) == USE_BOTH)
 		return "capture, replay";
+	if (p->use & USE_REQUESTS)
+		return "optional"; /* for --detail requests */
 	return p->use & USE_CAPTURE ? "capture" : "replay";
 }
 

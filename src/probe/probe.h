@@ -15,8 +15,9 @@
  * kernel offers, holds the maps.
  */
 enum probe_mode {
-	PROBE_CAPTURE, /* a foreign process: system calls, events through a ring buffer */
-	PROBE_RUN,     /* our own node or client: counters and stamps in the mapped slots */
+	PROBE_CAPTURE,	/* a foreign process: system calls, events through a ring buffer */
+	PROBE_REQUESTS, /* the same, but only bytes that move on TCP connections: no counters */
+	PROBE_RUN,	/* our own node or client: counters and stamps in the mapped slots */
 };
 
 struct probe_opts {

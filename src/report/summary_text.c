@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* No time at all reads better as a dash. */
 static void cell_ns(struct grid *grid, int64_t ns)
@@ -51,8 +52,8 @@ static void cells(struct grid *grid, const char *const *texts, size_t count)
 		grid_cell(grid, "%s", texts[i]);
 }
 
-#define CELLS(grid, ...)                                                                           \
-	cells(grid, (const char *const[]){ __VA_ARGS__ },                                          \
+#define CELLS(grid, ...)                                  \
+	cells(grid, (const char *const[]){ __VA_ARGS__ }, \
 	      sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *))
 
 /* A heading and the table under it. */
@@ -154,8 +155,8 @@ static void put_host(const struct manifest_host *host, struct grid *grid)
 	unit_format_bytes(memory, sizeof(memory), host->memory_bytes);
 	grid_cell(grid, "host %" PRIu64, host->host_id);
 	grid_cell(grid, "%s: %" PRIu64 " CPUs (%s), %s, Linux %s, clock %s, CPU quota %s",
-		  host->name, host->cpus, host->cpu_model, memory, host->kernel,
-		  host->clock_source, host->cgroup_cpu_quota);
+		  host->name, host->cpus, host->cpu_model, memory, host->kernel, host->clock_source,
+		  host->cgroup_cpu_quota);
 	if (host->mitigations[0])
 		CELLS(grid, "", host->mitigations);
 }
@@ -166,6 +167,10 @@ static void put_instrument(const struct manifest *m, struct grid *grid)
 
 	if (!m->attribution[0])
 		return;
+	if (!strcmp(m->detail, "requests")) {
+		CELLS(grid, "detail");
+		grid_cell(grid, "requests and sizes alone: no operations, no breakdown");
+	}
 	CELLS(grid, "probes");
 	if (m->probe_overhead_ns_per_request == TRACE_NONE)
 		grid_cell(grid, "%s, overhead not measured", m->attribution);
@@ -327,8 +332,7 @@ static void put_services(const struct summary *s, struct buf *out)
 	put_section(&grid, "services", out);
 }
 
-static void put_class(const struct summary *s, const struct summary_class *class,
-		      struct grid *grid)
+static void put_class(const struct summary *s, const struct summary_class *class, struct grid *grid)
 {
 	const struct summary_requests *sum = &class->requests;
 	char name[40];

@@ -36,6 +36,7 @@ static const struct member manifest_members[] = {
 	TIME(NULL, "start_monotonic_ns", start_monotonic_ns),
 	TIME(NULL, "duration_ns", duration_ns),
 	TEXT(NULL, "attribution", attribution),
+	TEXT(NULL, "detail", detail),
 	TIME(NULL, "probe_overhead_ns_per_request", probe_overhead_ns_per_request),
 	COUNT("calibration", "work_per_ms", work_per_ms),
 	TEXT("calibration", "demand_method", demand_method),

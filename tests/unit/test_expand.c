@@ -175,10 +175,51 @@ static void test_unknown_thread(void)
 	expander_free(x);
 }
 
+/* --detail requests: no counters, and a reply began at the latest just before it went out. */
+static void test_bytes_alone(void)
+{
+	struct event_bytes in = { .head = { EVENT_BYTES_IN, 9, 1, 500 },
+				  .socket_id = 4,
+				  .stamp_ns = 450,
+				  .bytes = 36,
+				  .head_bytes = 3,
+				  .first = "GET" };
+	struct event_bytes out = {
+		.head = { EVENT_BYTES_OUT, 9, 1, 600 }, .socket_id = 4, .stamp_ns = 600, .bytes = 7
+	};
+	struct expander *x = expander_new();
+	const struct event_receive *r;
+	const struct event_call *c;
+	size_t size;
+
+	r = expander_take(x, &in, sizeof(in), &size);
+	if (CHECK(r != NULL)) {
+		CHECK_EQ(size, sizeof(*r));
+		CHECK_EQ(r->call.head.kind, EVENT_RECEIVE);
+		CHECK_EQ(r->call.ret, 36);
+		CHECK_EQ(r->call.socket_id, 4);
+		CHECK_EQ(r->arrival_ns, 450);
+		CHECK_EQ(r->seen, 3);
+		CHECK_MEM(r->bytes, "GET", 4);
+		CHECK_EQ(r->call.exit[TS_USER], 0);
+	}
+	c = expander_take(x, &out, sizeof(out), &size);
+	if (CHECK(c != NULL)) {
+		CHECK_EQ(size, sizeof(*c));
+		CHECK_EQ(c->head.kind, EVENT_CALL);
+		CHECK_EQ(c->ret, 7);
+		CHECK_EQ(c->enter_ns, 599);
+		CHECK_EQ(c->tx_ns, 600);
+	}
+	CHECK(!expander_take(x, &in, sizeof(in) - 1, &size));
+	expander_free(x);
+}
+
 int main(void)
 {
 	RUN(test_brief_tells_all);
 	RUN(test_receive_with_arrival);
 	RUN(test_unknown_thread);
+	RUN(test_bytes_alone);
 	return check_done();
 }

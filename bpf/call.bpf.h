@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef GAIT_BPF_CALL_BPF_H
+#define GAIT_BPF_CALL_BPF_H
+
+/* The system call a thread is in: its number, arguments, and what gait follows it for. */
+#include "gait.bpf.h"
+
+#define TS_COMPAT 2 /* thread_info.status: a 32-bit call, numbered otherwise */
+
+extern const volatile struct syscall_class cfg_syscalls[SYSCALLS_MAX];
+
+#if defined(__TARGET_ARCH_x86)
+#define ARG1(regs) ((regs)->di)
+#define ARG2(regs) ((regs)->si)
+#define ARG3(regs) ((regs)->dx)
+#define ARG4(regs) ((regs)->r10)
+#define CALL_NUMBER(regs) ((regs)->orig_ax)
+#elif defined(__TARGET_ARCH_arm64)
+#define ARG1(regs) ((regs)->orig_x0)
+#define ARG2(regs) ((regs)->user_regs.regs[1])
+#define ARG3(regs) ((regs)->user_regs.regs[2])
+#define ARG4(regs) ((regs)->user_regs.regs[3])
+#define CALL_NUMBER(regs) ((regs)->user_regs.regs[8])
+#endif
+
+static __always_inline bool op_receives(__u8 op)
+{
+	return op == SYSCALL_READ || op == SYSCALL_READV || op == SYSCALL_RECV ||
+	       op == SYSCALL_RECVMSG;
+}
+
+/* Where a call's bytes lie in user memory: from base on, or in several pieces. */
+struct user_bytes {
+	__u64 base; /* of the first piece */
+	__u64 iovec;
+	__u64 iovecs; /* pieces; 0: one, without a vector */
+};
+
+static __always_inline void user_bytes_look(struct pt_regs *regs, __u8 op, struct user_bytes *ret)
+{
+	__u64 pointer = ARG2(regs);
+
+	ret->base = pointer;
+	ret->iovec = ret->iovecs = 0;
+	if (op == SYSCALL_READV || op == SYSCALL_WRITEV) {
+		ret->iovec = pointer;
+		ret->iovecs = ARG3(regs);
+	} else if (op == SYSCALL_RECVMSG || op == SYSCALL_SENDMSG) {
+		/* struct msghdr: msg_iov at 16, msg_iovlen at 24 */
+		bpf_probe_read_user(&ret->iovec, sizeof(ret->iovec), (void *)(pointer + 16));
+		bpf_probe_read_user(&ret->iovecs, sizeof(ret->iovecs), (void *)(pointer + 24));
+	}
+	if (ret->iovecs)
+		bpf_probe_read_user(&ret->base, sizeof(ret->base), (void *)ret->iovec);
+}
+
+#endif

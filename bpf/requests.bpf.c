@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Requests and their sizes alone (gait capture --detail requests): no system call is traced, so
+ * who moves no bytes on a socket pays nothing, and no time is told apart.
+ */
+#include "call.bpf.h"
+#include "gait.bpf.h"
+#include "receive.bpf.h"
+
+static __always_inline bool is_tcp(const struct sock *sk)
+{
+	__u16 family = sk->__sk_common.skc_family;
+
+	return (family == AF_INET || family == AF_INET6) && sk->sk_protocol == IPPROTO_TCP_;
+}
+
+/* The first bytes of a turn, out of the buffer of the call that the thread is in. */
+static __always_inline __u8 look_head(struct task_struct *task, __u64 bytes, __u8 *ret_first)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	__u64 nr = CALL_NUMBER(regs);
+	struct user_bytes from;
+	__u8 op;
+
+	if (nr >= SYSCALLS_MAX || task->thread_info.status & TS_COMPAT)
+		return 0;
+	op = cfg_syscalls[nr].op;
+	if (bytes > EVENT_BYTES_HEAD)
+		bytes = EVENT_BYTES_HEAD;
+	if (!op_receives(op))
+		return 0;
+	user_bytes_look(regs, op, &from);
+	return bpf_probe_read_user(ret_first, bytes, (void *)from.base) ? 0 : bytes;
+}
+
+static __always_inline struct event_bytes *bytes_begin(const struct thread *thread,
+						       const struct socket_state *socket,
+						       enum event_kind kind, int bytes, __u64 now)
+{
+	struct event_bytes *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+
+	if (!e) {
+		loss_count(LOSS_RING_FULL);
+		return NULL;
+	}
+	event_head(&e->head, kind, slot_of(thread), thread->slot, now);
+	e->socket_id = socket->socket_id;
+	e->bytes = bytes;
+	e->head_bytes = 0;
+	e->unread = 0;
+	e->pad = 0;
+	return e;
+}
+
+SEC("?tp_btf/sock_recv_length")
+int BPF_PROG(on_bytes_in, struct sock *sk, int ret)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct thread *thread = thread_of(task);
+	struct socket_state *socket;
+	struct event_bytes *e;
+	struct receive got;
+	bool unread;
+
+	if (!thread || ret <= 0 || !is_tcp(sk))
+		return 0;
+	socket = socket_meet(sk);
+	if (!socket)
+		return 0;
+	receive_look(socket, sk, thread->slot, 0, &got);
+	unread = receive_done(socket, &got, thread->slot);
+	e = bytes_begin(thread, socket, EVENT_BYTES_IN, ret, bpf_ktime_get_ns());
+	if (e) {
+		e->stamp_ns = got.arrival_ns;
+		e->unread = unread;
+		if (!socket->in)
+			e->head_bytes = look_head(task, ret, e->first);
+		bpf_ringbuf_submit(e, ring_flags());
+	}
+	socket->in = 1;
+	socket->tx_ns = 0;
+	return 0;
+}
+
+SEC("?tp_btf/sock_send_length")
+int BPF_PROG(on_bytes_out, struct sock *sk, int ret)
+{
+	struct thread *thread = thread_of(bpf_get_current_task_btf());
+	struct socket_state *socket;
+	struct event_bytes *e;
+
+	if (!thread || ret <= 0 || !is_tcp(sk))
+		return 0;
+	socket = socket_meet(sk);
+	if (!socket)
+		return 0;
+	/* bytes that went out within the call: their stamp does, and is one clock less */
+	e = bytes_begin(thread, socket, EVENT_BYTES_OUT, ret,
+			socket->tx_ns ? socket->tx_ns : bpf_ktime_get_ns());
+	if (e) {
+		e->stamp_ns = socket->tx_ns;
+		bpf_ringbuf_submit(e, ring_flags());
+	}
+	socket->in = 0;
+	socket->tx_ns = 0;
+	return 0;
+}

@@ -1,0 +1,70 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2030,SC2031,SC2154 # tests are subshells, and variables come from the helper
+# What makes a capture cheaper, prices it or ends it: what it must not change is counted.
+
+load helper
+
+setup()
+{
+	require_bpf jq ss
+}
+
+teardown()
+{
+	stop_all
+}
+
+ask() # REQUESTS CLIENT OPTION...
+{
+	"$GAIT_TRUTH/client" --port "$port" --requests "$@" >/dev/null
+}
+
+sizes_of_trace()
+{
+	csv requests '{ print at("request_bytes"), at("response_bytes") }' | sort | uniq -c | sed 's/^ *//'
+}
+
+# --- --detail requests ---------------------------------------------------------------------------
+
+assert_requests_alone() # MODEL: 8 connections, some of them closed before the capture ends
+{
+	start_server --model "$1" --request 300 --reply 2000
+	capture_start --pid "$server" --detail requests
+	ask 25 --connections 8 --request 300 --reply 2000
+	await "connections are gone" connections_gone "$port"
+	capture_stop
+
+	assert_complete
+	assert_nothing_lost
+	assert_equal "requests and their sizes" "$(sizes_of_trace)" "25 300 2000"
+	assert_equal connections "$(rows connections)" 8
+	assert_equal classes "$(csv classes '{ print at("name"), at("requests") }')" "requests 25"
+	assert_equal "rows of other tables" "$(rows ops) $(rows latency) $(rows targets)" "0 0 0"
+	assert_equal "requests out of order" "$(csv requests '
+		at("arrival_ns") > at("read_ns") || at("read_ns") > at("write_ns") ||
+		at("write_ns") > at("end_ns") { n++ } END { print n + 0 }')" 0
+	assert_equal "arrivals not stamped" "$(ledger arrivals_unknown || true)" 0
+	assert_equal detail "$(jq -r '.detail + " " + .attribution' "$trace/manifest.json")" \
+		"requests none"
+	assert_equal "CPU that nobody measured" "$(jq .service_cpu.user_ns "$trace/manifest.json")" null
+}
+
+@test "requests and sizes alone: event loop" {
+	assert_requests_alone loop
+}
+
+@test "requests and sizes alone: a thread a connection" {
+	assert_requests_alone threads
+}
+
+@test "requests and sizes alone: show says so, replay refuses and says what to do" {
+	start_server
+	capture_start --pid "$server" --detail requests
+	ask 3
+	capture_stop
+	"$GAIT" show "$trace" | grep -q 'requests and sizes alone'
+	run -1 --separate-stderr "$GAIT" replay "$trace" --local -o "$BATS_TEST_TMPDIR/run.gait"
+	[[ $stderr == *"--detail full"* ]] || fail "replay says: $stderr"
+	[[ ! -e $BATS_TEST_TMPDIR/run.gait ]]
+}
