@@ -149,6 +149,7 @@ enum object_kind {
 	OBJECT_UNSEEN,
 	OBJECT_SIGNAL, /* one thread writes to it so that another wakes: eventfd, pipe, futex */
 	OBJECT_OTHER,
+	OBJECT_UNSAMPLED, /* a connection outside the sample: from here on the thread is with others */
 };
 
 struct event_head {

@@ -27,6 +27,7 @@ struct thread {
 	__u32 object;	   /* enum object_kind of the call it is in */
 	struct file *file; /* of that call */
 	struct sock *sk;
+	__u32 others; /* its last event said that it is with unsampled connections */
 };
 
 struct socket_state {
@@ -37,6 +38,7 @@ struct socket_state {
 	__u32 latest_seq; /* behind the last byte that arrived */
 	__u16 flags;	  /* enum socket_flag */
 	__u8 announced;
+	__u8 unsampled;		  /* none of its events leave the kernel */
 	__u8 in;		  /* --detail requests: bytes came in last */
 	__u32 reader;		  /* 1 + slot of the thread that last read it */
 	__u32 counted;		  /* `counters` are the reader's at arrival_ns */
@@ -95,6 +97,9 @@ extern __u8 followed_ports[65536];
 extern __u8 wanted_bytes[65536]; /* enum wanted, by local port */
 extern __u64 losses[LOSS_COUNT];
 extern __u64 sockets_seen;
+extern __u64 sockets_unsampled;
+
+extern const volatile __u32 cfg_sample; /* one connection in so many is told of; 0: all */
 
 extern const volatile bool cfg_requests_only; /* --detail requests: no counters are kept */
 
@@ -160,6 +165,16 @@ static __always_inline struct socket_state *socket_find(const struct sock *sk)
 	return bpf_map_lookup_elem(&sockets, &key);
 }
 
+/*
+ * A fixed share of ids, spread evenly (Fibonacci hashing). Calls to other services stay: they
+ * belong to requests, sampled or not.
+ */
+static __always_inline bool socket_is_unsampled(__u64 socket_id, __u16 flags)
+{
+	return cfg_sample > 1 && !(flags & SOCKET_OUTGOING) &&
+	       (socket_id * 0x9e3779b97f4a7c15ull >> 32) % cfg_sample;
+}
+
 static __always_inline struct socket_state *socket_create(const struct sock *sk, __u16 flags)
 {
 	struct socket_state fresh = {};
@@ -167,6 +182,9 @@ static __always_inline struct socket_state *socket_create(const struct sock *sk,
 
 	fresh.socket_id = __sync_fetch_and_add(&sockets_seen, 1) + 1;
 	fresh.flags = flags;
+	fresh.unsampled = socket_is_unsampled(fresh.socket_id, flags);
+	if (fresh.unsampled)
+		__sync_fetch_and_add(&sockets_unsampled, 1);
 	if (bpf_map_update_elem(&sockets, &key, &fresh, BPF_ANY)) {
 		loss_count(LOSS_SOCKETS_OVER);
 		return NULL;
@@ -192,6 +210,8 @@ static __always_inline void socket_announce(struct socket_state *state, const st
 
 	state->announced = 1;
 	followed_ports[port] = 1;
+	if (state->unsampled)
+		return;
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (!e) {
 		loss_count(LOSS_RING_FULL);

@@ -14,6 +14,8 @@ __u8 followed_ports[65536];
 __u8 wanted_bytes[65536];
 __u64 losses[LOSS_COUNT];
 __u64 sockets_seen;
+__u64 sockets_unsampled;
 
 const volatile struct syscall_class cfg_syscalls[SYSCALLS_MAX] = {};
 const volatile bool cfg_requests_only = false;
+const volatile __u32 cfg_sample = 0;

@@ -65,7 +65,7 @@ int BPF_PROG(on_bytes_in, struct sock *sk, int ret)
 	if (!thread || ret <= 0 || !is_tcp(sk))
 		return 0;
 	socket = socket_meet(sk);
-	if (!socket)
+	if (!socket || socket->unsampled)
 		return 0;
 	receive_look(socket, sk, thread->slot, 0, &got);
 	unread = receive_done(socket, &got, thread->slot);
@@ -92,7 +92,7 @@ int BPF_PROG(on_bytes_out, struct sock *sk, int ret)
 	if (!thread || ret <= 0 || !is_tcp(sk))
 		return 0;
 	socket = socket_meet(sk);
-	if (!socket)
+	if (!socket || socket->unsampled)
 		return 0;
 	/* bytes that went out within the call: their stamp does, and is one clock less */
 	e = bytes_begin(thread, socket, EVENT_BYTES_OUT, ret,

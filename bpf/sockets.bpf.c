@@ -84,7 +84,8 @@ int BPF_PROG(on_segment, struct sock *sk, struct sk_buff *skb)
 	if (!followed_ports[sk->__sk_common.skc_num])
 		return 0;
 	state = socket_find(sk);
-	if (!state || bpf_probe_read_kernel(&cb, sizeof(cb), skb->cb) || cb.seq == cb.end_seq)
+	if (!state || state->unsampled || bpf_probe_read_kernel(&cb, sizeof(cb), skb->cb) ||
+	    cb.seq == cb.end_seq)
 		return 0;
 	state->latest_ns = bpf_ktime_get_ns();
 	state->latest_seq = cb.end_seq;
@@ -105,7 +106,7 @@ int BPF_PROG(on_transmit, struct sk_buff *skb)
 	if (!sk || !followed_ports[sk->__sk_common.skc_num])
 		return 0;
 	state = socket_find(sk);
-	if (state)
+	if (state && !state->unsampled)
 		state->tx_ns = bpf_ktime_get_ns();
 	return 0;
 }

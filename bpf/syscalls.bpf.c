@@ -220,6 +220,7 @@ static __always_inline void fill_call(struct event_call *e, const struct call *c
 	struct thread *thread = call->thread;
 
 	event_head(&e->head, kind, call->slot, thread->slot, call->now);
+	call->thread->others = 0;
 	e->enter_ns = call->slot->mark_ns;
 	e->socket_id = socket ? socket->socket_id : 0;
 	e->tx_ns = socket ? socket->tx_ns : 0;
@@ -253,7 +254,8 @@ static __always_inline bool call_is_brief(const struct call *call)
 {
 	__u8 op = call->slot->sys_op;
 
-	return (call->thread->object == OBJECT_SOCKET || op == SYSCALL_POLL) &&
+	return (call->thread->object == OBJECT_SOCKET || call->thread->object == OBJECT_UNSAMPLED ||
+		op == SYSCALL_POLL) &&
 	       op != SYSCALL_SENDFILE && account_is_brief(call->slot);
 }
 
@@ -261,6 +263,7 @@ static __always_inline void fill_brief(struct event_brief *e, const struct call 
 				       enum event_kind kind, const struct socket_state *socket)
 {
 	event_head(&e->head, kind, call->slot, call->thread->slot, call->slot->last_ns);
+	call->thread->others = 0;
 	e->enter_ns = call->slot->mark_ns;
 	e->socket_id = socket ? socket->socket_id : 0;
 	e->tx_ns = socket ? socket->tx_ns : 0;
@@ -437,6 +440,19 @@ static __always_inline void emit_receive(const struct call *call, struct socket_
 		EMIT_WHOLE_RECEIVE(EVENT_BYTES_LARGE);
 }
 
+/*
+ * Bytes of a connection outside the sample. What the thread does from here on is not for those
+ * inside: one event says so, and the next is due when it has told of anything else.
+ */
+static __always_inline void leave_unsampled(const struct call *call)
+{
+	if (call->thread->others)
+		return;
+	call->thread->object = OBJECT_UNSAMPLED;
+	emit_call(call, NULL);
+	call->thread->others = !call->slot->unsaid;
+}
+
 static __always_inline void leave_socket_call(const struct call *call)
 {
 	__u8 op = call->slot->sys_op, wanted;
@@ -449,7 +465,9 @@ static __always_inline void leave_socket_call(const struct call *call)
 	if (!socket)
 		return;
 	wanted = wanted_bytes[BPF_CORE_READ(sk, __sk_common.skc_num)];
-	if (op_receives(op))
+	if (socket->unsampled)
+		leave_unsampled(call);
+	else if (op_receives(op))
 		emit_receive(call, socket, wanted);
 	else if (wanted & WANTED_OUT && op != SYSCALL_SENDFILE)
 		emit_send(call, socket);

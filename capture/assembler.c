@@ -59,7 +59,9 @@ static void dispatch(struct assembler *a, struct athread *t, const struct event_
 {
 	size_t op = e->op;
 
-	if (e->head.kind == EVENT_RECEIVE)
+	if (e->object == OBJECT_UNSAMPLED)
+		op_on_others(a, t, seg);
+	else if (e->head.kind == EVENT_RECEIVE)
 		turn_receive(a, t, (const struct event_receive *)e, seg);
 	else if (e->object == OBJECT_SIGNAL)
 		op_on_signal(a, t, e, seg);

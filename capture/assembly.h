@@ -102,6 +102,7 @@ enum owner {
 	OWNER_NONE,    /* nobody, or whoever the next call is for */
 	OWNER_REQUEST, /* the one it read last */
 	OWNER_AFTER,   /* the one it answered last: after-reply work */
+	OWNER_OTHERS,  /* requests on connections outside the sample: nobody here */
 };
 
 struct athread {
@@ -141,6 +142,7 @@ struct connection {
 	uint64_t previous;	      /* request of the turn before */
 	int64_t previous_arrival_ns, previous_end_ns;
 	struct request_ref owner; /* on an outgoing one: whose call */
+	bool others;		  /* the call is of a request outside the sample */
 	struct call call;
 	uint64_t called_target;
 	struct turn *turns;
@@ -219,6 +221,7 @@ void owner_flush_background(struct assembler *a, struct athread *t);
 void owner_set_none(struct assembler *a, struct athread *t);
 void owner_set_request(struct assembler *a, struct athread *t, struct request *r);
 void owner_set_after(struct assembler *a, struct athread *t, const struct request *r);
+void owner_set_others(struct assembler *a, struct athread *t);
 /* The request the thread works for; NULL when it works for none. */
 struct request *owner_current(struct athread *t);
 /* At at_ns the thread turns to something else: what it works for waits, or goes on elsewhere. */
@@ -278,6 +281,7 @@ void op_on_sleep(struct assembler *a, struct athread *t, const struct event_call
 		 const struct segment *seg);
 void op_on_poll(struct assembler *a, struct athread *t, const struct event_call *e,
 		const struct segment *seg);
+void op_on_others(struct assembler *a, struct athread *t, const struct segment *seg);
 void op_on_accept(struct assembler *a, struct athread *t, const struct event_call *e,
 		  const struct segment *seg);
 void op_on_connect(struct assembler *a, struct athread *t, const struct event_call *e,

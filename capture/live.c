@@ -196,7 +196,7 @@ static void look_at_names(struct live *l)
 static int begin(struct live *l)
 {
 	struct probe_opts probe_opts = { l->opts->requests_only ? PROBE_REQUESTS : PROBE_CAPTURE,
-					 l->opts->ring_bytes };
+					 l->opts->ring_bytes, l->opts->sample };
 	struct assembler_opts assembler_opts = { .requests_only = l->opts->requests_only,
 						 .sink = { write_row, l },
 						 .want = want_bytes,
@@ -295,6 +295,7 @@ static void take_ledger(struct live *l, struct ledger *ledger)
 	ledger->count[LG_THREADS_OVER] = losses.count[LOSS_THREADS_OVER];
 	ledger->count[LG_SOCKETS_OVER] = losses.count[LOSS_SOCKETS_OVER];
 	ledger->count[LG_OPS_UNSEEN] = losses.count[LOSS_OBJECTS_UNSEEN];
+	ledger->count[LG_CONNECTIONS_UNSAMPLED] = losses.unsampled;
 	ledger->count[LG_PROBE_MISSES] = losses.misses;
 	ledger->count[LG_STAMP_MISSES] = losses.stamp_misses;
 }
@@ -346,6 +347,7 @@ static void fill_manifest(struct live *l, struct manifest *m, const struct assem
 		m->service_kernel_ns = totals->kernel_ns;
 	}
 	snprintf(m->attribution, sizeof(m->attribution), l->opts->requests_only ? "none" : "ebpf");
+	m->sample_one_in = l->opts->sample;
 	snprintf(m->detail, sizeof(m->detail), l->opts->requests_only ? "requests" : "full");
 	m->hosts[0].realtime_offset_end_ns = clock_realtime_offset_ns();
 	take_ledger(l, &m->ledger);

@@ -18,6 +18,7 @@ struct live_opts {
 	uint64_t duration_ns;	    /* 0: until stopped, or until the service ends */
 	uint64_t max_bytes;	    /* of the trace; 0: no limit */
 	uint64_t ring_bytes;	    /* 0: the probe's default */
+	uint32_t sample;	    /* one connection in so many; 0: all */
 	bool requests_only;	    /* requests and sizes alone: cheaper, no ops, no breakdown */
 	const char *output;
 	bool replace;		/* an older trace of that name */

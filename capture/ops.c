@@ -36,6 +36,8 @@ static void lone_op(struct assembler *a, struct athread *t, struct row_op *op,
 	struct request *r = owner_current(t);
 
 	owner_give_call(t, seg, r);
+	if (t->owner == OWNER_OTHERS)
+		return;
 	if (r) {
 		request_flush_compute(a, r);
 		request_op(a, r, op);
@@ -92,14 +94,16 @@ static void note_done(struct athread *t, size_t owners, struct request *current,
 static void write_or_sync(struct assembler *a, struct athread *t, struct row_op *op,
 			  const struct segment *seg)
 {
-	struct request *current = owner_current(t);
+	bool others = t->owner == OWNER_OTHERS;
+	struct request *current = others ? request_get(t->current) : owner_current(t);
 	size_t owners = current ? pass_owners(t, current, op->kind, op->target_id) : 0;
 
-	if (owners > 1)
+	/* shared with requests outside the sample: its owners here are all that are known */
+	if (owners > 1 || (owners && others))
 		shared_op(a, t, owners, op, seg);
 	else
 		lone_op(a, t, op, seg);
-	if (current)
+	if (current && (owners || !others))
 		note_done(t, owners, current, op);
 }
 
@@ -195,6 +199,14 @@ void op_on_poll(struct assembler *a, struct athread *t, const struct event_call 
 		owner_add_background(a, t, 0, t->last_ns);
 	else
 		handoff_woken(a, t, e, seg);
+}
+
+/* Bytes on a connection outside the sample. */
+void op_on_others(struct assembler *a, struct athread *t, const struct segment *seg)
+{
+	owner_give_before(a, t, seg, NULL, false);
+	owner_give_call(t, seg, NULL);
+	owner_set_others(a, t);
 }
 
 void op_on_accept(struct assembler *a, struct athread *t, const struct event_call *e,

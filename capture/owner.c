@@ -73,6 +73,12 @@ void owner_set_after(struct assembler *a, struct athread *t, const struct reques
 	t->shared = false;
 }
 
+void owner_set_others(struct assembler *a, struct athread *t)
+{
+	owner_flush_after(a, t);
+	t->owner = OWNER_OTHERS;
+}
+
 /* The request the thread works for; NULL when it works for none. */
 struct request *owner_current(struct athread *t)
 {
@@ -113,7 +119,7 @@ static struct request *owner_before(struct athread *t, struct request *next, boo
 
 	if (current && !(t->shared && next && replies))
 		return current;
-	if (t->owner == OWNER_AFTER && !replies)
+	if (t->owner == OWNER_OTHERS || (t->owner == OWNER_AFTER && !replies))
 		return NULL;
 	return next;
 }
@@ -127,6 +133,8 @@ void owner_give_before(struct assembler *a, struct athread *t, const struct segm
 	timeline_add(&t->timeline, seg->before);
 	if (r) {
 		give_request(t, r, seg->before, t->last_ns);
+	} else if (t->owner == OWNER_OTHERS) {
+		return; /* demand that no row is to have */
 	} else if (t->owner == OWNER_AFTER) {
 		t->after_start_ns = t->after_ns ? t->after_start_ns : t->last_ns;
 		t->after_ns += user;

@@ -291,7 +291,9 @@ static void receive_reply_of_call(struct assembler *a, struct athread *t, struct
 	owner_give_before(a, t, seg, r, false);
 	owner_give_call(t, seg, r);
 	connection_call_receive(a, c, &e->call);
-	if (r) {
+	if (c->others) {
+		owner_set_others(a, t);
+	} else if (r) {
 		account_move(&r->account, SUB_NET_SOCKET, SUB_CALL, seg->call[TS_WAIT_NET]);
 		owner_set_request(a, t, r);
 	} else if (t->serves) {
@@ -478,10 +480,16 @@ static void send_call(struct assembler *a, struct athread *t, struct connection 
 {
 	struct request *r = owner_current(t);
 
-	if (!r && c->call.open && !c->call.op.reply_bytes && !c->call.unit)
+	c->others = t->owner == OWNER_OTHERS;
+	if (!r && !c->others && c->call.open && !c->call.op.reply_bytes && !c->call.unit)
 		r = request_get(c->owner); /* more of the same message */
 	owner_give_before(a, t, seg, r, false);
 	owner_give_call(t, seg, r);
+	if (c->others) {
+		connection_call_end(a, c);
+		c->owner.id = 0;
+		return;
+	}
 	if (r) {
 		request_flush_compute(a, r);
 		r->called = true;

@@ -15,7 +15,7 @@ struct capture_opts {
 	struct option_list pids, names, ports;
 	uint64_t duration_ns, max_bytes, ring_bytes;
 	uint32_t detail; /* enum capture_detail */
-	const char *output;
+	const char *output, *sample;
 	bool force, quiet, json;
 };
 
@@ -37,6 +37,9 @@ static const struct option_spec specs[] = {
 	  .metavar = "HOW",
 	  .help = "full: every operation and where the time went; requests: requests and sizes "
 		  "alone, for less of the service's CPU and none of a bystander's" },
+	{ "sample", 0, OPTION_TEXT, OPTION_AT(capture_opts, sample), .metavar = "1/N",
+	  .help = "of the connections that come in, capture one in N, chosen by number: the events "
+		  "of the others stay in the kernel" },
 	{ "max-size", 0, OPTION_BYTES, OPTION_AT(capture_opts, max_bytes), .metavar = "BYTES",
 	  .help = "end by itself when the trace is that large" },
 	{ "ring", 0, OPTION_BYTES, OPTION_AT(capture_opts, ring_bytes), .metavar = "BYTES",
@@ -235,6 +238,19 @@ static int report(const struct capture_opts *opts, const struct live_result *res
 	return rc;
 }
 
+/* "1/N" */
+static int parse_sample(const char *text, uint32_t *ret_sample, struct err *err)
+{
+	uint64_t n;
+
+	if (!text)
+		return 0;
+	if (strncmp(text, "1/", 2) || unit_parse_u64(text + 2, 1, UINT32_MAX, &n, NULL))
+		return err_set(err, EINVAL, "--sample is 1/N, as in 1/100, not '%s'", text);
+	*ret_sample = n;
+	return 0;
+}
+
 static int check_use(const struct capture_opts *opts, const struct live_opts *live,
 		     const struct option_args *args, struct err *err)
 {
@@ -263,7 +279,7 @@ int cmd_capture(int argc, char **argv)
 	if (rc >= 0)
 		return rc;
 	live.command = args.count > args.dashes ? args.values + args.dashes : NULL;
-	if (check_use(&opts, &live, &args, &err))
+	if (check_use(&opts, &live, &args, &err) || parse_sample(opts.sample, &live.sample, &err))
 		return cmd_misused(&options, &err);
 	rc = choose(&opts, &live, &err);
 	if (rc == -EINVAL || rc == -ERANGE)

@@ -213,6 +213,7 @@ static int load(struct probe *p, const struct probe_opts *opts)
 		goto out;
 	}
 	choose_programs(p->skel->obj, btf, uses[opts->mode]);
+	p->skel->rodata->cfg_sample = opts->sample;
 	p->skel->rodata->cfg_requests_only = opts->mode == PROBE_REQUESTS;
 	syscalls_classify((struct syscall_class *)p->skel->rodata->cfg_syscalls);
 	if (opts->mode == PROBE_RUN)
@@ -367,6 +368,7 @@ int probe_losses(struct probe *p, struct probe_losses *ret_losses)
 	memset(ret_losses, 0, sizeof(*ret_losses));
 	for (size_t i = 0; i < LOSS_COUNT; i++)
 		ret_losses->count[i] = p->skel->bss->losses[i];
+	ret_losses->unsampled = p->skel->bss->sockets_unsampled;
 	for (size_t i = 0; i < PROGRAMS_COUNT; i++)
 		*(programs[i].use & USE_STAMP ? &ret_losses->stamp_misses : &ret_losses->misses) +=
 			misses_of(p, programs[i].name);

@@ -23,6 +23,7 @@ enum probe_mode {
 struct probe_opts {
 	enum probe_mode mode;
 	size_t ring_bytes; /* power of two; 0: 64 MiB */
+	uint32_t sample;   /* one connection in so many; 0 and 1: all */
 };
 
 #define PROBE_THREADS_MAX 4096
@@ -61,6 +62,7 @@ int probe_drain(struct probe *p, probe_event_fn fn, void *arg);
 
 struct probe_losses {
 	uint64_t count[LOSS_COUNT];
+	uint64_t unsampled;    /* connections outside the sample: no loss, but no rows */
 	uint64_t misses;       /* program runs that the kernel skipped: time is charged wrongly */
 	uint64_t stamp_misses; /* those that stamp bytes: each costs one stamp at most */
 };

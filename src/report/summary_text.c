@@ -171,6 +171,14 @@ static void put_instrument(const struct manifest *m, struct grid *grid)
 		CELLS(grid, "detail");
 		grid_cell(grid, "requests and sizes alone: no operations, no breakdown");
 	}
+	if (m->sample_one_in > 1) {
+		CELLS(grid, "sample");
+		grid_cell(grid,
+			  "one connection in %" PRIu64
+			  ": counts and rates are those of the sample, "
+			  "nothing is scaled",
+			  m->sample_one_in);
+	}
 	CELLS(grid, "probes");
 	if (m->probe_overhead_ns_per_request == TRACE_NONE)
 		grid_cell(grid, "%s, overhead not measured", m->attribution);

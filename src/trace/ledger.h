@@ -15,6 +15,7 @@
 	X(REQUESTS, "requests", SEEN, "requests written")                                          \
 	X(OPS, "ops", SEEN, "operations written")                                                  \
 	X(CONNECTIONS, "connections", SEEN, "connections seen")                                    \
+	X(CONNECTIONS_UNSAMPLED, "connections_unsampled", SEEN, "connections outside the sample (--sample)") \
 	X(THREADS, "threads", SEEN, "threads followed")                                            \
 	X(BACKGROUND_OPS, "background_ops", SEEN, "operations no request owns")                    \
 	X(OPEN_AT_START, "open_at_start", TRUNCATED, "replies to requests that came before the start") \

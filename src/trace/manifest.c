@@ -37,6 +37,7 @@ static const struct member manifest_members[] = {
 	TIME(NULL, "duration_ns", duration_ns),
 	TEXT(NULL, "attribution", attribution),
 	TEXT(NULL, "detail", detail),
+	COUNT(NULL, "sample_one_in", sample_one_in),
 	TIME(NULL, "probe_overhead_ns_per_request", probe_overhead_ns_per_request),
 	COUNT("calibration", "work_per_ms", work_per_ms),
 	TEXT("calibration", "demand_method", demand_method),

@@ -48,6 +48,7 @@ struct manifest {
 	int64_t service_user_ns, service_kernel_ns;
 	int64_t probe_overhead_ns_per_request; /* TRACE_NONE: not measured */
 	char attribution[32]; /* "ebpf", "none" */
+	uint64_t sample_one_in; /* of a capture: it holds one connection in so many; 0: all */
 	char detail[16];      /* of a capture: "full", "requests"; empty: full */
 	struct ledger ledger;
 	struct manifest_table tables[TABLE_COUNT];

@@ -68,3 +68,48 @@ assert_requests_alone() # MODEL: 8 connections, some of them closed before the c
 	[[ $stderr == *"--detail full"* ]] || fail "replay says: $stderr"
 	[[ ! -e $BATS_TEST_TMPDIR/run.gait ]]
 }
+
+# --- --sample ------------------------------------------------------------------------------------
+
+assert_sampled() # CAPTURE OPTION...: 40 connections in turn of one request each; every 4th or so
+{
+	local unsampled
+
+	start_server --request 300 --reply 2000 --cpu 200000
+	capture_start --pid "$server" --sample 1/4 "$@"
+	ask 80 --connections 40 --request 300 --reply 2000
+	await "connections are gone" connections_gone "$port"
+	capture_stop
+
+	assert_complete
+	assert_nothing_lost
+	unsampled=$(ledger connections_unsampled)
+	assert_equal "connections in all" "$(($(rows connections) + unsampled))" 40
+	(($(rows connections) >= 6 && $(rows connections) <= 14)) ||
+		fail "$(rows connections) of 40 connections are no quarter"
+	assert_equal "requests of those" "$(sizes_of_trace)" "$(($(rows connections) * 2)) 300 2000"
+	assert_equal "the sample in the manifest" "$(jq .sample_one_in "$trace/manifest.json")" 4
+	"$GAIT" show "$trace" | grep -q 'one connection in 4'
+}
+
+@test "one connection in four: all of these, nothing of the others" {
+	assert_sampled --detail requests
+}
+
+@test "one connection in four, with what they did: no time of the others is charged to them" {
+	assert_sampled
+	# 200 us of CPU a request; 3 of 4 requests stay in the kernel, and their time with them
+	csv ops 'at("kind") == "compute" && at("request_id") != "" { cpu += at("cpu_ns") }
+	at("kind") == "compute" && at("request_id") == "" { background += at("cpu_ns") }
+	END { print int(cpu / 1000), int(background / 1000) }' >"$BATS_TEST_TMPDIR/cpu"
+	read -r cpu background <"$BATS_TEST_TMPDIR/cpu"
+	want=$(($(rows requests) * 200))
+	((cpu >= want * 9 / 10 && cpu <= want * 13 / 10)) ||
+		fail "$cpu us of CPU in the sample, want about $want"
+	((background < 40 * 200)) || fail "$background us of CPU is nobody's"
+}
+
+@test "a share that is none: usage" {
+	run -2 "$GAIT" capture --pid 1 --sample 0.1 -o "$BATS_TEST_TMPDIR/x.gait"
+	run -2 "$GAIT" capture --pid 1 --sample 1/0 -o "$BATS_TEST_TMPDIR/x.gait"
+}

@@ -194,7 +194,7 @@ static void test_bytes_alone(void)
 
 	r = expander_take(x, &in, sizeof(in), &size);
 	if (CHECK(r != NULL)) {
-		CHECK_EQ(size, sizeof(*r));
+		CHECK_EQ(size, sizeof(*r) + r->seen);
 		CHECK_EQ(r->call.head.kind, EVENT_RECEIVE);
 		CHECK_EQ(r->call.ret, 36);
 		CHECK_EQ(r->call.socket_id, 4);
