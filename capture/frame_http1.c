@@ -62,20 +62,21 @@ static bool is_target(const char *method, uint8_t first)
 	return first == '/' || first == '*' || first == 'h';
 }
 
-/* A line that ends without a version is somebody else's: an inline command of Redis, say. */
+/*
+ * A line that ends without a version is somebody else's: an inline command of Redis, say. One byte
+ * after the other, so that the first that tells is the same however many there are.
+ */
 static enum frame_look look_version(const uint8_t *bytes, size_t len)
 {
-	const uint8_t *end = memchr(bytes, '\n', len);
-	size_t line = end ? (size_t)(end - bytes) : len;
+	static const char version[] = " HTTP/1";
+	size_t n = sizeof(version) - 1;
 
-	if (!frame_is_text(bytes, len))
-		return LOOK_NO;
-	for (size_t i = 0; i + 7 <= line; i++) {
-		if (!memcmp(bytes + i, " HTTP/1", 7))
+	for (size_t i = 0; i < len; i++) {
+		if (bytes[i] == '\n' || !frame_is_text(bytes + i, 1))
+			return LOOK_NO;
+		if (i + 1 >= n && !memcmp(bytes + i + 1 - n, version, n))
 			return LOOK_YES;
 	}
-	if (end)
-		return LOOK_NO;
 	return len < FRAMER_HELD ? LOOK_MORE : LOOK_YES; /* a long target */
 }
 

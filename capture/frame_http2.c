@@ -137,9 +137,23 @@ static unsigned int huffman_bits(uint32_t seven)
 	return seven >> 2 < 10 ? 5 : seven >> 1 < 46 ? 6 : 7;
 }
 
+/* Seven bits from `bit` on; ones, which are padding, behind the end. */
+static uint32_t huffman_window(const struct field *f, size_t bit)
+{
+	uint32_t window = 0;
+
+	for (size_t b = bit; b < bit + 7; b++) {
+		uint32_t one = b < 8 * f->value_len ? f->value[b / 8] >> (7 - b % 8) & 1 : 1;
+
+		window = window << 1 | one;
+	}
+	return window;
+}
+
+/* A value of digits and capitals; of another what comes before, or "". */
 static void spell(const struct field *f, char ret[8])
 {
-	size_t n = 0, bit = 0, bits = 8 * f->value_len;
+	size_t bit = 0, bits = 8 * f->value_len;
 
 	memset(ret, 0, 8);
 	if (!f->huffman) {
@@ -147,21 +161,15 @@ static void spell(const struct field *f, char ret[8])
 			memcpy(ret, f->value, f->value_len);
 		return;
 	}
-	while (n < 7 && bits - bit >= 5) {
-		uint32_t window = 0, width;
+	for (size_t n = 0; n < 7; n++) {
+		uint32_t window = huffman_window(f, bit);
+		unsigned int width = huffman_bits(window);
 
-		for (size_t i = 0; i < 7; i++) {
-			size_t b = bit + i;
-			uint8_t one = b < bits ? f->value[b / 8] >> (7 - b % 8) & 1 : 1;
-
-			window = window << 1 | one;
-		}
-		width = huffman_bits(window);
-		if (window == 0x7f || bit + width > bits) /* padding */
-			break;
+		if (bit + width > bits)
+			return;
 		ret[n] = huffman_char(window >> (7 - width), width);
-		if (!ret[n++])
-			break;
+		if (!ret[n])
+			return;
 		bit += width;
 	}
 }

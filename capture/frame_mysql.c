@@ -481,14 +481,16 @@ static bool reply_packet(struct frame *x, const struct packet *p, uint64_t at)
 	s->mode &= ~ENDS;
 	frame_skip(s, p->len - p->seen, REPLY_BODY_END);
 	if (s->mode & AWAITS_HELLO || is_late_eof(x->f, p))
-		return true; /* the greeting is nobody's */
+		return true;	  /* the greeting is nobody's */
+	if (!x->f->mysql.count) { /* an error out of turn, when the server hangs up */
+		if (!is_error(p))
+			return false;
+		frame_reply_begin(x, at, FRAMER_ERROR);
+		s->mode |= ENDS;
+		return true;
+	}
 	if (!x->f->reply_open)
 		frame_reply_begin(x, at, 0);
-	if (!x->f->mysql.count) { /* an error out of turn, when the server hangs up */
-		x->f->reply_flags |= FRAMER_ERROR;
-		s->mode |= ENDS;
-		return is_error(p);
-	}
 	verdict = take_packet(x, p);
 	s->mode |= verdict == LAST ? ENDS : 0;
 	return verdict != BROKEN;

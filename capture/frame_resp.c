@@ -267,45 +267,41 @@ static uint64_t values_of(uint8_t type, uint64_t count)
 	return type == '%' ? 2 * count : type == '|' ? 2 * count + 1 : count;
 }
 
+static bool is_one_line(uint8_t type)
+{
+	return type && strchr("+-:_,#(", type);
+}
+
+static bool is_bulk(uint8_t type)
+{
+	return type && strchr("$!=", type);
+}
+
+static bool is_aggregate(uint8_t type)
+{
+	return type && strchr("*~>%|", type);
+}
+
 /* The first line of a value, which framer_stream.left no longer counts. */
 static bool value_line(struct frame *x, const struct frame_token *t)
 {
+	uint8_t type = t->len ? t->bytes[0] : 0;
 	int64_t n;
 
-	if (!t->len)
-		return false;
-	switch (t->bytes[0]) {
-	case '+':
-	case '-':
-	case ':':
-	case '_':
-	case ',':
-	case '#':
-	case '(':
+	if (is_one_line(type)) {
 		end_value(x);
 		return true;
-	case '$':
-	case '!':
-	case '=':
-		if (!number(t, &n))
-			return false;
-		if (n < 0)
-			end_value(x);
-		else
-			frame_skip(x->s, (uint64_t)n + 2, VALUE_END);
-		return true;
-	case '*':
-	case '~':
-	case '>':
-	case '%':
-	case '|':
-		if (!number(t, &n))
-			return false;
-		x->s->left += n < 0 ? 0 : values_of(t->bytes[0], (uint64_t)n);
-		end_value(x);
-		return x->s->left < VALUES_MAX;
 	}
-	return false;
+	if ((!is_bulk(type) && !is_aggregate(type)) || !number(t, &n))
+		return false;
+	if (n >= 0 && is_bulk(type)) {
+		frame_skip(x->s, (uint64_t)n + 2, VALUE_END);
+		return true;
+	}
+	if (n >= 0)
+		x->s->left += values_of(type, (uint64_t)n);
+	end_value(x);
+	return x->s->left < VALUES_MAX;
 }
 
 /* What may be a message for a subscriber is known by its first element. */
@@ -313,6 +309,15 @@ static bool may_be_message(const struct framer *f, const struct frame_token *t, 
 {
 	return (t->bytes[0] == '>' || (t->bytes[0] == '*' && f->subscribed)) &&
 	       number(t, ret_count) && *ret_count > 1;
+}
+
+/* An error, or that it is queued in a transaction, is all that SUBSCRIBE gets. */
+static void refuse_subscription(struct framer *f)
+{
+	uint32_t *note = frame_noted(f);
+
+	if (note)
+		*note = 1;
 }
 
 static bool reply(struct frame *x, const struct frame_token *t)
@@ -330,8 +335,12 @@ static bool reply(struct frame *x, const struct frame_token *t)
 		return true;
 	}
 	begin_reply(x, t->bytes[0] == '>');
-	if (!(x->s->mode & PUSHED) && (t->bytes[0] == '-' || t->bytes[0] == '!'))
+	if (x->s->mode & PUSHED)
+		return value_line(x, t);
+	if (t->bytes[0] == '-' || t->bytes[0] == '!')
 		x->f->reply_flags |= FRAMER_ERROR;
+	if (t->bytes[0] != '*')
+		refuse_subscription(x->f);
 	return value_line(x, t);
 }
 

@@ -119,9 +119,8 @@ void frame_reply_end(struct frame *x)
 
 	frame_mark(x, FRAMER_REPLY_END, f->reply_id, x->s->at, f->reply_flags, "");
 	f->reply_open = false;
-	if (!f->reply_id)
-		return;
-	f->answered = f->reply_id;
+	if (f->reply_id)
+		f->answered = f->reply_id;
 }
 
 void frame_push_begin(struct frame *x, uint64_t at)
@@ -136,10 +135,12 @@ void frame_push_end(struct frame *x, uint32_t flags)
 
 bool frame_note(struct framer *f, uint32_t what)
 {
-	struct framer_note *note = &f->notes[(f->first + f->count) % FRAMER_NOTES];
+	struct framer_note *note;
 
+	frame_noted(f); /* forgets those whose replies have ended */
 	if (f->count == FRAMER_NOTES)
 		return false;
+	note = &f->notes[(f->first + f->count) % FRAMER_NOTES];
 	note->id = f->requests;
 	note->what = what;
 	f->count++;
@@ -330,28 +331,26 @@ static enum frame_look recognise(struct framer *f, enum framer_side side, const 
 /* The bytes so far are kept until they tell, then go where they would have gone. */
 static enum framer_result begin(struct frame *x, struct cursor *c)
 {
-	size_t room = FRAMER_HELD - x->s->got;
-	size_t count = c->seen < room ? c->seen : room;
-	struct cursor held = { 0 };
+	struct framer_stream *s = x->s;
+	size_t room = FRAMER_HELD - s->got, count = c->seen < room ? c->seen : room;
 	uint8_t bytes[FRAMER_HELD];
+	struct cursor held = { .bytes = bytes };
 	enum frame_look look;
 
 	if (x->f->stream[!x->side].got)
 		return FRAMER_LOST;
-	hold(x->s, c->bytes, count);
-	memcpy(bytes, x->s->held, x->s->got);
-	look = recognise(x->f, x->side, bytes, x->s->got);
-	if (look == LOOK_NO || (look == LOOK_MORE && x->s->got == FRAMER_HELD))
+	hold(s, c->bytes, count);
+	look = recognise(x->f, x->side, s->held, s->got);
+	if (look == LOOK_NO || (look == LOOK_MORE && s->got == FRAMER_HELD))
 		return FRAMER_LOST;
 	if (look == LOOK_MORE)
 		return c->seen < c->total ? FRAMER_SHORT : FRAMER_OK;
-	held = (struct cursor){ bytes, 0, x->s->got, x->s->got };
+	memcpy(bytes, s->held, s->got);
+	held.seen = held.total = s->got;
 	x->chunk_at = held.seen - count;
 	c->at = count;
 	x->f->protocol->start(x->f, bytes, held.seen);
-	if (run(x, &held) == FRAMER_LOST)
-		return FRAMER_LOST;
-	return run(x, c);
+	return run(x, &held) == FRAMER_LOST ? FRAMER_LOST : run(x, c);
 }
 
 enum framer_result framer_feed(struct framer *f, enum framer_side side, const uint8_t *bytes,
@@ -377,7 +376,6 @@ void framer_end(struct framer *f, enum framer_side side, framer_mark_fn fn, void
 
 	if (f->protocol && f->protocol->closed && !f->over)
 		f->protocol->closed(&x);
-	f->over = true;
 }
 
 /* A number up to CR LF at bytes[*at]; moves *at behind it. -1 when there is none. */

@@ -138,7 +138,7 @@ struct framer {
 
 _Static_assert(sizeof(struct framer) <= 1024, "a framer is at most 1 KiB");
 
-/* Nothing recognised yet; a zero-initialised struct is as good. */
+/* Nothing recognised yet, ids from 1 again; a zero-initialised struct is as good. */
 void framer_init(struct framer *f);
 
 /*
