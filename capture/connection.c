@@ -127,6 +127,7 @@ void connection_call_send(struct assembler *a, struct athread *t, struct connect
 		c->call.op.kind = OP_FORWARD;
 		c->call.op.start_ns = TRACE_TIME(a, e->enter_ns);
 		c->call.op.target_id = c->called_target;
+		c->call.op.connection_id = c->row.connection_id;
 		c->call.op.offset = TRACE_NONE;
 		c->owner = (struct request_ref){ r, r ? r->row.request_id : 0 };
 		c->call.op.thread_id = t->tid;

@@ -113,6 +113,7 @@ static const struct column ops_columns[] = {
 	U64(reply_bytes),
 	I64(offset),
 	ID(target_id),
+	ID(connection_id),
 	FLAGS(flags, op_flag_names, OPF_COUNT),
 };
 #undef ROW

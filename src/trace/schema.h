@@ -143,6 +143,7 @@ struct row_op {
 	uint64_t reply_bytes; /* forward: bytes that came back */
 	int64_t offset;       /* TRACE_NONE: has none */
 	uint64_t target_id;
+	uint64_t connection_id; /* forward: the outgoing connection it went over */
 	uint32_t flags;       /* enum op_flag */
 };
 

@@ -313,6 +313,7 @@ static void test_call(void)
 	CHECK_EQ(forward->bytes, 40);
 	CHECK_EQ(forward->reply_bytes, 50);
 	CHECK_EQ(forward->request_id, f.rows.requests[0].request_id);
+	CHECK_EQ(forward->connection_id, 2);
 	CHECK_EQ(f.rows.count[TABLE_REQUESTS], 1);
 	CHECK_EQ(f.rows.latency[0].ns[SUB_CALL], 9000);
 	CHECK_EQ(rows_sum(&f.rows.latency[0]), f.rows.latency[0].total_ns);
