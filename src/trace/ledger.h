@@ -32,6 +32,12 @@
 	  "arrival or transmit stamps skipped by the kernel (recursion)")                          \
 	X(TABLE_EDITED, "tables_edited", DOUBTFUL, "tables that differ from the manifest")         \
 	X(ROWS_CUT, "rows_cut", TRUNCATED, "rows cut short at the end of a table")                 \
+	X(TRACES_CUT, "traces_cut", TRUNCATED, "traces without a manifest that were merged")       \
+	X(CALLS_JOINED, "calls_joined", SEEN, "calls joined with the requests that they became")   \
+	X(CALLS_OUTSIDE, "calls_outside", TRUNCATED, "calls made while the called service was not captured") \
+	X(CALLS_UNJOINED, "calls_unjoined", UNPAIRED, "calls to captured services that no request there matches") \
+	X(REQUESTS_UNJOINED, "requests_unjoined", UNPAIRED, "requests of captured callers that no call there matches") \
+	X(JOINS_DOUBTFUL, "joins_doubtful", DOUBTFUL, "calls joined although the two ends count other bytes") \
 	X(SENT, "sent", SEEN, "requests sent")                                                     \
 	X(ANSWERED, "answered", SEEN, "requests answered in full")                                 \
 	X(TIMEOUTS, "timeouts", REFUSED, "requests without a reply in time")                       \

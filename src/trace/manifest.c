@@ -64,6 +64,10 @@ static const struct member host_members[] = {
 	HOST(cgroup_cpu_quota, MEMBER_TEXT),
 	HOST(realtime_offset_start_ns, MEMBER_TIME),
 	HOST(realtime_offset_end_ns, MEMBER_TIME),
+	HOST(work_per_ms, MEMBER_COUNT),
+	HOST(clock_offset_ns, MEMBER_TIME),
+	HOST(clock_drift_ppb, MEMBER_TIME),
+	HOST(clock_bound_ns, MEMBER_TIME),
 };
 
 static const struct member table_members[] = {

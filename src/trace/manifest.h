@@ -21,6 +21,12 @@ struct manifest_host {
 	char cgroup_cpu_quota[32]; /* "max" or "quota period" in us */
 	int64_t realtime_offset_start_ns; /* CLOCK_REALTIME - CLOCK_MONOTONIC */
 	int64_t realtime_offset_end_ns;
+	uint64_t work_per_ms; /* of a merged trace: this host's calibration; 0: the manifest's */
+	/*
+	 * Of a merged trace, whose times are host 1's: what was added to this host's clock (at the
+	 * trace's start), what is added more a second, and how far off that may be. TRACE_NONE: unknown.
+	 */
+	int64_t clock_offset_ns, clock_drift_ppb, clock_bound_ns;
 };
 
 struct manifest_table {
@@ -31,7 +37,7 @@ struct manifest_table {
 struct manifest {
 	uint32_t schema_major, schema_minor;
 	char tool[48];   /* "gait 0.1.0" */
-	char source[32]; /* ebpf, pcap, preload, import:KIND, replay, walk */
+	char source[32]; /* ebpf, pcap, preload, import:KIND, replay, walk, merge */
 	char filter[256];
 	char started_at[32]; /* RFC 3339, UTC */
 	int64_t start_monotonic_ns; /* 0 of every *_ns of host 1 */
