@@ -4,7 +4,7 @@
 
 # The rooms a test may use: all.
 set(GAIT_ROOMS
-	gait_cli gait_capture gait_replay gait_report gait_attribution gait_probe gait_trace
+	gait_cli gait_capture gait_replay gait_report gait_edit gait_attribution gait_probe gait_trace
 	gait_base gait_bpf)
 
 # gait_unit_test(NAME source libs...)
