@@ -77,22 +77,18 @@ int clock_agreement(const struct clock_interval *intervals, size_t count, int64_
 	return most;
 }
 
-static int64_t drifted(const struct clock_line *line, int64_t a_ns)
-{
-	return (int64_t)(line->drift * (double)(a_ns - line->at_ns));
-}
-
-/* The drift is per ns of clock A, and over B's way to it too small to matter. */
+/* a - b = offset + drift * (a - at), solved for a. */
 int64_t clock_line_to_a(const struct clock_line *line, int64_t b_ns)
 {
 	int64_t a_ns = b_ns + line->offset_ns;
+	double late_ns = (double)(a_ns - line->at_ns);
 
-	return a_ns + drifted(line, a_ns);
+	return a_ns + (int64_t)(line->drift / (1 - line->drift) * late_ns);
 }
 
 int64_t clock_line_to_b(const struct clock_line *line, int64_t a_ns)
 {
-	return a_ns - line->offset_ns - drifted(line, a_ns);
+	return a_ns - line->offset_ns - (int64_t)(line->drift * (double)(a_ns - line->at_ns));
 }
 
 void clock_bounds_init(struct clock_bounds *bounds, int64_t from_ns, int64_t to_ns)

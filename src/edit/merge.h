@@ -7,9 +7,9 @@
 
 /*
  * Several captures into one trace whose requests know their parents; docs/EDIT.md has the method.
- * Rows are read twice and never held: in memory are, for the time of the merge, 160 bytes for each
- * outgoing connection and for each connection that one of them mirrors, and 80 to 110 for each
- * call on those, on both ends together.
+ * Rows are read twice and never held: in memory are, for the time of the merge, 120 bytes for each
+ * outgoing connection and for each one that mirrors it, 48 for each call on those and for each
+ * request that they became, 24 for each request with a parent.
  */
 #define MERGE_INPUTS_MAX 64
 

@@ -140,11 +140,19 @@ static void add_known(int64_t *sum, int64_t ns)
 		*sum = TRACE_NONE;
 }
 
+/* What this merge says itself, whatever the inputs say of it. */
+static const enum ledger_entry counted_anew[] = {
+	LG_CALLS_JOINED,      LG_CALLS_OUTSIDE,	 LG_CALLS_UNJOINED,
+	LG_REQUESTS_UNJOINED, LG_JOINS_DOUBTFUL,
+};
+
 static void add_manifest(struct manifest *to, const struct input *in)
 {
 	const struct manifest *from = trace_manifest(in->trace);
 
 	ledger_merge(&to->ledger, &from->ledger);
+	for (size_t i = 0; i < sizeof(counted_anew) / sizeof(counted_anew[0]); i++)
+		to->ledger.count[counted_anew[i]] = 0;
 	to->ledger.count[LG_ROWS_CUT] += in->rows_cut;
 	to->ledger.count[LG_TRACES_CUT] += trace_is_partial(in->trace);
 	put_filter(to, from);
