@@ -25,8 +25,9 @@ struct band_limits {
 struct build {
 	struct trace *trace;
 	struct summary *s;
-	struct id_map *class_of; /* request id to index of its class */
-	uint32_t *per_second;	 /* arrivals; PEAK_SECONDS_MAX entries */
+	struct id_map *class_of;   /* request id to index of its class */
+	struct id_map *service_of; /* and of its service; NULL: there is one only */
+	uint32_t *per_second;	   /* arrivals; PEAK_SECONDS_MAX entries */
 	struct band_limits limits[SUMMARY_SERVICES_MAX + 2];
 	struct err *err;
 };
@@ -244,6 +245,51 @@ static int remember_class(struct build *b, uint64_t request_id, const struct sum
 	return rc == -ENOMEM ? out_of_memory(b) : 0; /* a full map shows in ops_unclassed */
 }
 
+static int remember_service(struct build *b, const struct row_request *row)
+{
+	size_t service;
+
+	b->s->with_parent += row->parent_id != 0;
+	if (!b->service_of)
+		return 0;
+	service = (size_t)(service_get(b->s, row->service_id) - b->s->services);
+	if (id_map_set(b->service_of, row->request_id, (uint16_t)service) == -ENOMEM)
+		return out_of_memory(b);
+	return 0;
+}
+
+static void add_edge(struct summary *s, size_t from, size_t to)
+{
+	size_t i = 0;
+
+	while (i < s->edges_count && (s->edges[i].from != from || s->edges[i].to != to))
+		i++;
+	if (i == SUMMARY_EDGES_MAX) {
+		s->edges_over++;
+		return;
+	}
+	if (i == s->edges_count)
+		s->edges[s->edges_count++] = (struct summary_edge){ from, to, 0 };
+	s->edges[i].calls++;
+}
+
+/* Second pass over requests.csv: a parent's row may come behind its children's. */
+static int on_child(struct build *b, const void *data)
+{
+	const struct row_request *row = data;
+	uint16_t from, to;
+
+	if (!row->parent_id)
+		return 0;
+	from = id_map_get(b->service_of, row->parent_id);
+	to = id_map_get(b->service_of, row->request_id);
+	if (from == ID_MAP_NONE || to == ID_MAP_NONE)
+		b->s->edges_over++;
+	else
+		add_edge(b->s, from, to);
+	return 0;
+}
+
 static int record_sizes(struct build *b, const struct row_request *row)
 {
 	if (hist_record(&b->s->request_sizes, row->request_bytes) ||
@@ -266,6 +312,8 @@ static int on_request(struct build *b, const void *data)
 	widen(s, row->end_ns);
 	count_arrival(b, row->arrival_ns);
 	rc = remember_class(b, row->request_id, class);
+	if (!rc)
+		rc = remember_service(b, row);
 	if (!rc)
 		rc = record_sizes(b, row);
 	if (!rc)
@@ -388,12 +436,31 @@ static const struct {
 	{ TABLE_REQUESTS, on_request },	      { TABLE_OPS, on_op },
 };
 
+static int read_topology(struct build *b)
+{
+	return b->service_of && b->s->with_parent ? read_table(b, TABLE_REQUESTS, on_child) : 0;
+}
+
+/* Behind services.csv: the client, and two at least. */
+static int prepare_topology(struct build *b)
+{
+	if (b->s->services_count < 3)
+		return 0;
+	b->service_of = id_map_new();
+	return b->service_of ? 0 : out_of_memory(b);
+}
+
 static int read_tables(struct build *b)
 {
 	int rc = 0;
 
-	for (size_t i = 0; i < sizeof(readers) / sizeof(readers[0]) && !rc; i++)
+	for (size_t i = 0; i < sizeof(readers) / sizeof(readers[0]) && !rc; i++) {
 		rc = read_table(b, readers[i].table, readers[i].fn);
+		if (!rc && readers[i].table == TABLE_SERVICES)
+			rc = prepare_topology(b);
+	}
+	if (!rc)
+		rc = read_topology(b);
 	return rc ? rc : read_latency(b);
 }
 
@@ -441,6 +508,7 @@ int summary_build(struct trace *t, struct summary **ret_summary, struct err *err
 out:
 	summary_free(b.s);
 	id_map_free(b.class_of);
+	id_map_free(b.service_of);
 	free(b.per_second);
 	return rc;
 }

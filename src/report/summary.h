@@ -8,7 +8,7 @@
 /*
  * The numbers of a trace that people ask for first, gathered in one pass over
  * each table (two over latency.csv). Memory does not grow with the tables but
- * for two bytes a request (id_map.h).
+ * for two bytes a request (id_map.h), four where there are several services.
  *
  * Services and classes beyond the limits are added up in one entry behind the
  * others, named "(others)"; requests without one have id 0, "(none)".
@@ -60,6 +60,14 @@ struct summary_ops {
 	struct hist elapsed;
 };
 
+/* Requests of one service that another one's requests caused; indices into services. */
+#define SUMMARY_EDGES_MAX 256
+
+struct summary_edge {
+	size_t from, to;
+	uint64_t calls;
+};
+
 struct summary_targets {
 	uint64_t count;
 	uint64_t bytes;
@@ -88,6 +96,10 @@ struct summary {
 	struct summary_service services[SUMMARY_SERVICES_MAX + 2];
 	struct summary_class classes[SUMMARY_CLASSES_MAX + 1];
 	struct summary_ops ops[OP_KIND_COUNT];
+	uint64_t with_parent; /* requests that another captured service caused */
+	size_t edges_count;   /* further ones are in edges_over */
+	struct summary_edge edges[SUMMARY_EDGES_MAX];
+	uint64_t edges_over;	/* requests with a parent that no edge counts */
 	uint64_t ops_unclassed; /* of requests that are not in the trace */
 	struct summary_targets targets[TARGET_KIND_COUNT];
 };

@@ -164,6 +164,30 @@ static int put_services(struct json *root, const struct summary *s, const struct
 	return rc;
 }
 
+static int put_edge(struct json *object, const struct summary *s, const struct summary_edge *edge)
+{
+	uint64_t callers = s->services[edge->from].requests.count;
+
+	return !object ||
+	       json_put_u64(object, "from_service_id", s->services[edge->from].row.service_id) ||
+	       json_put_u64(object, "to_service_id", s->services[edge->to].row.service_id) ||
+	       json_put_u64(object, "calls", edge->calls) ||
+	       json_put_double(object, "calls_per_request",
+			       callers ? (double)edge->calls / (double)callers : 0);
+}
+
+static int put_topology(struct json *root, const struct summary *s, const struct manifest *m)
+{
+	struct json *object = child(root, "topology"), *array;
+	int rc = !object || json_put_u64(object, "requests_with_parent", s->with_parent);
+
+	array = rc ? NULL : child_array(object, "calls");
+	rc = !array;
+	for (size_t i = 0; i < s->edges_count && !rc; i++)
+		rc = put_edge(item(array), s, &s->edges[i]);
+	return rc;
+}
+
 static int put_class(struct json *object, const struct summary_class *class)
 {
 	return !object || json_put_u64(object, "class_id", class->row.class_id) ||
@@ -251,8 +275,8 @@ static int put_breakdown(struct json *root, const struct summary *s, const struc
 
 /* In the order of the text for people. */
 static const put_fn parts[] = {
-	put_trust,    put_ledger,  put_origin, put_hosts,     put_requests,
-	put_services, put_classes, put_ops,    put_breakdown,
+	put_trust,    put_ledger,   put_origin,	 put_hosts, put_requests,
+	put_services, put_topology, put_classes, put_ops,   put_breakdown,
 };
 
 struct json *summary_to_json(const struct summary *s, const struct manifest *m)

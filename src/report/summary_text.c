@@ -340,6 +340,71 @@ static void put_services(const struct summary *s, struct buf *out)
 	put_section(&grid, "services", out);
 }
 
+/* Services may call each other in circles: a tree is drawn this far. */
+#define TOPOLOGY_DEPTH_MAX 8
+#define TOPOLOGY_LINES_MAX 256
+
+static void put_called(const struct summary *s, size_t from, int depth, unsigned *lines,
+		       struct grid *grid)
+{
+	char name[40];
+
+	for (size_t i = 0; i < s->edges_count && depth < TOPOLOGY_DEPTH_MAX; i++) {
+		const struct summary_edge *edge = &s->edges[i];
+		const struct summary_service *to = &s->services[edge->to];
+		uint64_t callers = s->services[from].requests.count;
+
+		if (edge->from != from)
+			continue;
+		if (++*lines > TOPOLOGY_LINES_MAX)
+			return;
+		name_of(to->row.name, "service", to->row.service_id, name);
+		grid_cell(grid, "%*s%s", 2 * depth, "", name);
+		cell_count(grid, edge->calls);
+		grid_cell(grid, "%.2f", callers ? (double)edge->calls / (double)callers : 0);
+		if (edge->to != from)
+			put_called(s, edge->to, depth + 1, lines, grid);
+	}
+}
+
+/* Requests of the service that came from outside. */
+static uint64_t from_outside(const struct summary *s, size_t service)
+{
+	uint64_t count = s->services[service].requests.count;
+
+	for (size_t i = 0; i < s->edges_count; i++)
+		count -= s->edges[i].to == service ? s->edges[i].calls : 0;
+	return count;
+}
+
+/* Who calls whom: a tree below each service that the world calls. */
+static void put_topology(const struct summary *s, struct buf *out)
+{
+	char children[UNIT_TEXT_SIZE], all[UNIT_TEXT_SIZE], title[128], name[40];
+	unsigned lines = 0;
+	struct grid grid;
+
+	if (s->services_count < 3 || !s->with_parent)
+		return;
+	grid_init(&grid, "lrr");
+	CELLS(&grid, "service", "requests", "/request of its caller");
+	for (size_t i = 0; i < s->services_count; i++) {
+		uint64_t roots = from_outside(s, i);
+
+		if (!roots)
+			continue;
+		name_of(s->services[i].row.name, "service", s->services[i].row.service_id, name);
+		CELLS(&grid, name);
+		cell_count(&grid, roots);
+		CELLS(&grid, "-");
+		put_called(s, i, 1, &lines, &grid);
+	}
+	snprintf(title, sizeof(title), "topology: %s of %s requests have a parent",
+		 unit_format_count(children, sizeof(children), s->with_parent),
+		 unit_format_count(all, sizeof(all), s->requests.count));
+	put_section(&grid, title, out);
+}
+
 static void put_class(const struct summary *s, const struct summary_class *class, struct grid *grid)
 {
 	const struct summary_requests *sum = &class->requests;
@@ -523,6 +588,7 @@ void summary_put_text(const struct summary *s, const struct manifest *m, struct 
 	put_load(s, out);
 	put_outcomes(s, out);
 	put_services(s, out);
+	put_topology(s, out);
 	put_classes(s, out);
 	put_ops(s, out);
 	put_distributions(s, out);
