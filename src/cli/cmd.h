@@ -26,6 +26,7 @@ enum exit_code {
 
 int cmd_capture(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
+int cmd_edit(int argc, char **argv);
 int cmd_node(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_report(int argc, char **argv);

@@ -19,6 +19,7 @@ static const struct command cmds[] = {
 	{ "node", cmd_node, "plays services for gait replay" },
 	{ "replay", cmd_replay, "plays a trace on a node and writes what came of it into a run" },
 	{ "report", cmd_report, "what came of a replay, beside what was captured" },
+	{ "edit", cmd_edit, "makes a trace of others: merge joins those of several hosts and services" },
 	{ "show", cmd_show, "ledger, rates, sizes, classes, operations, breakdown of a trace" },
 };
 
