@@ -105,15 +105,38 @@ static int on_outgoing(struct merge *m, struct input *in, enum trace_table table
 	return add_end(m, &end);
 }
 
+static int on_service(struct merge *m, struct input *in, enum trace_table table, void *data)
+{
+	const struct row_service *row = data;
+
+	if (m->listens_count < MERGE_LISTENS_MAX &&
+	    parse_address(row->listen, &m->listens[m->listens_count]))
+		m->listens_count++;
+	return 0;
+}
+
+/*
+ * A connection that was open before a capture began may look accepted although the service made
+ * it. Its calls are replies to the capture, and replies calls: there is nothing to join.
+ */
+static bool is_reversed(const struct merge *m, const struct end *end)
+{
+	for (size_t i = 0; i < m->listens_count; i++)
+		if (!memcmp(&m->listens[i], &end->caller, sizeof(end->caller)))
+			return true;
+	return false;
+}
+
 /* Of incoming connections, of which most are the world's, only those of a known caller. */
 static int on_incoming(struct merge *m, struct input *in, enum trace_table table, void *data)
 {
 	const struct row_connection *row = data;
-	size_t from = 0, to = m->connections; /* the outgoing ones, sorted */
+	size_t from = 0, to = m->outgoing_count;
 	struct end end;
 
 	if (row->outgoing || !read_end(in, row, (uint32_t)(in - m->inputs), &end))
 		return 0;
+	m->ledger.count[LG_CONNECTIONS_REVERSED] += is_reversed(m, &end);
 	while (from < to) {
 		size_t middle = (from + to) / 2;
 		int order = by_addresses(&m->ends[middle], &end);
@@ -149,30 +172,35 @@ static int index_ends(struct merge *m)
 	return 0;
 }
 
-static int each_connection(struct merge *m, merge_row_fn fn)
+static int each_input(struct merge *m, enum trace_table table, merge_row_fn fn)
 {
 	int rc = 0;
 
 	for (size_t i = 0; i < m->inputs_count && !rc; i++)
-		rc = merge_each_row(m, &m->inputs[i], TABLE_CONNECTIONS, fn);
+		rc = merge_each_row(m, &m->inputs[i], table, fn);
 	return rc;
+}
+
+static void sort_ends(struct merge *m)
+{
+	if (m->ends_count)
+		qsort(m->ends, m->ends_count, sizeof(*m->ends), by_connection);
 }
 
 int merge_find_ends(struct merge *m)
 {
-	uint64_t all;
-	int rc = each_connection(m, on_outgoing);
+	int rc = each_input(m, TABLE_SERVICES, on_service);
 
+	if (!rc)
+		rc = each_input(m, TABLE_CONNECTIONS, on_outgoing);
 	if (rc)
 		return rc;
-	all = m->connections;
-	qsort(m->ends, m->ends_count, sizeof(*m->ends), by_connection);
-	m->connections = m->ends_count;
-	rc = each_connection(m, on_incoming);
-	m->connections = all;
+	sort_ends(m);
+	m->outgoing_count = m->ends_count;
+	rc = each_input(m, TABLE_CONNECTIONS, on_incoming);
 	if (rc)
 		return rc;
-	qsort(m->ends, m->ends_count, sizeof(*m->ends), by_connection);
+	sort_ends(m);
 	return index_ends(m);
 }
 

@@ -33,6 +33,9 @@ struct address {
 	uint16_t port;
 };
 
+/* More services than this are not looked for among accepted connections. */
+#define MERGE_LISTENS_MAX 256
+
 /* One end of a connection whose other end may be in these traces too. */
 struct end {
 	struct address caller, called; /* equal for both ends */
@@ -71,7 +74,8 @@ struct merge {
 	size_t hosts_count;
 	struct end *ends; /* by addresses, outgoing ones first, by open_ns */
 	size_t ends_count, ends_room;
-	uint32_t *by_id; /* ends by input and connection id */
+	size_t outgoing_count; /* while incoming ones are read: the first so many, sorted */
+	uint32_t *by_id;       /* ends by input and connection id */
 	struct join_message *messages;
 	size_t messages_count, messages_room;
 	struct host_pair pairs[MANIFEST_HOSTS_MAX][MANIFEST_HOSTS_MAX];
@@ -82,6 +86,8 @@ struct merge {
 	int64_t origin_ns; /* of the merged trace, on host 0's clock */
 	int64_t end_ns;
 	uint64_t connections, connections_called;
+	struct address listens[MERGE_LISTENS_MAX]; /* of the services */
+	size_t listens_count;
 	bool count_cut;	      /* this reading counts rows cut short; each reads them all */
 	struct ledger ledger; /* what the merge itself counts */
 	struct trace_writer *writer;

@@ -142,8 +142,8 @@ static void add_known(int64_t *sum, int64_t ns)
 
 /* What this merge says itself, whatever the inputs say of it. */
 static const enum ledger_entry counted_anew[] = {
-	LG_CALLS_JOINED,      LG_CALLS_OUTSIDE,	 LG_CALLS_UNJOINED,
-	LG_REQUESTS_UNJOINED, LG_JOINS_DOUBTFUL,
+	LG_CONNECTIONS_REVERSED, LG_CALLS_JOINED,      LG_CALLS_OUTSIDE,
+	LG_CALLS_UNJOINED,	 LG_REQUESTS_UNJOINED, LG_JOINS_DOUBTFUL,
 };
 
 static void add_manifest(struct manifest *to, const struct input *in)

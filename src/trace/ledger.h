@@ -37,6 +37,7 @@
 	X(CALLS_OUTSIDE, "calls_outside", TRUNCATED, "calls made while the called service was not captured") \
 	X(CALLS_UNJOINED, "calls_unjoined", UNPAIRED, "calls to captured services that no request there matches") \
 	X(REQUESTS_UNJOINED, "requests_unjoined", UNPAIRED, "requests of captured callers that no call there matches") \
+	X(CONNECTIONS_REVERSED, "connections_reversed", DOUBTFUL, "connections to captured services that say they were accepted") \
 	X(JOINS_DOUBTFUL, "joins_doubtful", DOUBTFUL, "calls joined although the two ends count other bytes") \
 	X(SENT, "sent", SEEN, "requests sent")                                                     \
 	X(ANSWERED, "answered", SEEN, "requests answered in full")                                 \

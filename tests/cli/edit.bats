@@ -134,6 +134,13 @@ assert abs(clock["wall_ahead_ns"] - 37000000) <= clock["bound_ns"]
 5,2,40" ]
 }
 
+@test "a call's connection that says it was accepted is told" {
+	sed -i 's/^2,1,1000,1,/2,1,,0,/' proxy.gait/connections.csv
+	run -0 "$GAIT" edit merge proxy.gait shop.gait -o all.gait
+	[[ "$output" == *"note: 1 connections to captured services that say they were accepted"* ]]
+	[[ "$output" == *" 0 calls joined"* ]]
+}
+
 @test "one host is one clock, and one trace may hold both services" {
 	sed -i 's/boot-beta/boot-alpha/; s/905000000000/5000000000/' shop.gait/manifest.json
 	run -0 "$GAIT" edit merge proxy.gait shop.gait -o all.gait
