@@ -141,6 +141,41 @@ assert abs(clock["wall_ahead_ns"] - 37000000) <= clock["bound_ns"]
 	[[ "$output" == *" 0 calls joined"* ]]
 }
 
+@test "hosts are chained: bounds add up, and a request has one parent" {
+	mkdir db.gait
+	# gamma's monotonic clock is 100 s ahead of beta's, its wall clock is right by alpha's
+	manifest db.gait gamma 1005000000000 1699999000000000000
+	cp proxy.gait/classes.csv db.gait/
+	printf 'service_id,host_id,name\n1,1,db\n' >db.gait/services.csv
+	printf 'connection_id,service_id,outgoing,local,remote\n1,1,0,[fd00::3]:5432,[fd00::2]:6000\n' \
+		>db.gait/connections.csv
+	printf '2,1,,1,[fd00::2]:6000,[fd00::3]:5432\n' >>shop.gait/connections.csv
+	cat >shop.gait/ops.csv <<-EOF
+	op_id,request_id,kind,service_id,start_ns,elapsed_ns,bytes,reply_bytes,target_id,connection_id
+	1,2,forward,1,200250000,200000,9,19,1,2
+	EOF
+	cp proxy.gait/targets.csv shop.gait/
+	cat >db.gait/requests.csv <<-EOF
+	request_id,class_id,service_id,connection_id,confidence,arrival_ns,end_ns,request_bytes,response_bytes
+	1,1,1,1,100,200300000,200400000,9,19
+	EOF
+	run -0 "$GAIT" edit merge proxy.gait db.gait shop.gait -o all.gait
+	[[ "$output" == *"clock of host 3: 37 ms ahead of host 1's, within 100 us; by 3 calls"* ]]
+	[[ "$output" == *"clock of host 2: "*" behind host 3's, within 50.0 us; by 1 calls"* ]]
+	[ "$(cut -d, -f1,2,4 all.gait/requests.csv | tail -4)" = "3,5,2
+4,1,3
+5,2,3
+6,2,3" ]
+	python3 - <<-EOF
+	import json
+	alpha, gamma, beta = json.load(open("all.gait/manifest.json"))["hosts"]
+	assert gamma["name"] == "gamma" and abs(gamma["clock_bound_ns"] - 150000) < 10
+	assert abs(gamma["clock_offset_ns"] + 1000 * 10**9) <= gamma["clock_bound_ns"]
+	EOF
+	run -0 "$GAIT" show all.gait
+	[[ "$output" =~ "      db "\ +1\ +0\.33 ]]
+}
+
 @test "one host is one clock, and one trace may hold both services" {
 	sed -i 's/boot-beta/boot-alpha/; s/905000000000/5000000000/' shop.gait/manifest.json
 	run -0 "$GAIT" edit merge proxy.gait shop.gait -o all.gait
