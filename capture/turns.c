@@ -481,8 +481,8 @@ static void send_call(struct assembler *a, struct athread *t, struct connection 
 	struct request *r = owner_current(t);
 
 	c->others = t->owner == OWNER_OTHERS;
-	if (!r && !c->others && c->call.open && !c->call.op.reply_bytes && !c->call.unit)
-		r = request_get(c->owner); /* more of the same message */
+	if (!r && !c->others && !c->call.unit && !c->call.op.reply_bytes)
+		r = request_get(c->owner); /* it connected for that, or this is more of the same */
 	owner_give_before(a, t, seg, r, false);
 	owner_give_call(t, seg, r);
 	if (c->others) {
