@@ -175,11 +175,17 @@ static __always_inline bool socket_is_unsampled(__u64 socket_id, __u16 flags)
 	       (socket_id * 0x9e3779b97f4a7c15ull >> 32) % cfg_sample;
 }
 
+/*
+ * Who opened a connection that was there before gait is not to be seen any more: where
+ * nobody listens at its own end it was the service.
+ */
 static __always_inline struct socket_state *socket_create(const struct sock *sk, __u16 flags)
 {
 	struct socket_state fresh = {};
 	__u64 key = (__u64)sk;
 
+	if ((flags & SOCKET_BEFORE) && !followed_ports[BPF_CORE_READ(sk, __sk_common.skc_num)])
+		flags |= SOCKET_OUTGOING;
 	fresh.socket_id = __sync_fetch_and_add(&sockets_seen, 1) + 1;
 	fresh.flags = flags;
 	fresh.unsampled = socket_is_unsampled(fresh.socket_id, flags);
