@@ -50,7 +50,7 @@ services_absent()
 	local unit
 
 	command -v systemctl >/dev/null || return 0
-	for unit in redis-server nginx; do
+	for unit in redis-server nginx postgresql memcached haproxy; do
 		systemctl cat "$unit" >/dev/null 2>&1 || echo "$unit"
 	done
 }

@@ -15,7 +15,7 @@ teardown()
 	stop_all
 }
 
-# Sets $redis and $port.
+# start_redis OPTION...: sets $redis and $port.
 start_redis()
 {
 	mkdir -p "$BATS_TEST_TMPDIR/redis"
@@ -23,7 +23,7 @@ start_redis()
 		port=$(free_port)
 		! start_listening redis "$port" redis-server --port "$port" --bind 127.0.0.1 --save '' \
 			--dir "$BATS_TEST_TMPDIR/redis" --appendonly yes --appendfsync always \
-			--auto-aof-rewrite-percentage 0 || break
+			--auto-aof-rewrite-percentage 0 "$@" || break
 	done
 	redis=$pid
 	await "redis answers" answers
@@ -40,10 +40,10 @@ calls()
 	redis-cli -p "$port" info commandstats | sed -En 's/^cmdstat_([^:]*):calls=([0-9]+),.*/\1 \2/p'
 }
 
-# benchmark TESTS REQUESTS: from 20 connections, values of 100 bytes
+# benchmark TESTS REQUESTS OPTION...: from 20 connections, values of 100 bytes
 benchmark()
 {
-	redis-benchmark -p "$port" -c 20 -n "$2" -t "$1" -d 100 -q >"$BATS_TEST_TMPDIR/benchmark"
+	redis-benchmark -p "$port" -c 20 -n "$2" -t "$1" -d 100 -q "${@:3}" >"$BATS_TEST_TMPDIR/benchmark"
 }
 
 aof_bytes()
@@ -170,4 +170,21 @@ owned_once() # KIND
 			csv op_requests '{ print at("op_id"), at("request_id") }'
 		} | sort -k 1b,1) |
 		awk '{ n[$2]++ } END { for (id in n) once += n[id] == 1; print once + 0 }'
+}
+
+# Every GET and SET of a load is a request, with its bytes.
+assert_all_found() # REQUESTS
+{
+	assert_nothing_lost
+	assert_class GET "$1" $((4 + 4 + 5 + 5 + 18)) $((6 + 102))
+	assert_class SET "$1" $((4 + 4 + 5 + 5 + 18 + 6 + 102)) 5
+}
+
+# Few, as the four threads spin for the two cores of a small machine.
+@test "four I/O threads read and answer: every command is a request" {
+	start_redis --io-threads 4 --io-threads-do-reads yes
+	capture_start --pid "$redis"
+	benchmark get,set 1000
+	capture_stop
+	assert_all_found 1000
 }

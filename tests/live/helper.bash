@@ -197,6 +197,21 @@ capture_await() # [STATUS]: it ends by itself
 	assert_equal "exit status of gait capture" "$status" "${1:-0}"
 }
 
+# --- memory ------------------------------------------------------------------------------------
+
+# Of its own: the ring buffer and the other maps are not counted, which hide a leak by their size.
+resident_kb() # PID
+{
+	sed -n 's/^RssAnon:[[:space:]]*\([0-9]*\) kB/\1/p' "/proc/$1/status"
+}
+
+# All that there is at once is there early; what grows later is what nobody gives back.
+assert_flat() # KB_EARLY KB_LATE
+{
+	echo "# gait has $1 kB after a third, $2 kB at the end" >&3
+	(($2 <= $1 + 256)) || fail "gait grew from $1 kB to $2 kB"
+}
+
 # --- tables ------------------------------------------------------------------------------------
 
 # csv TABLE PROGRAM: awk over the rows of a table of $trace (or of a CSV file); at("name") is the
