@@ -209,3 +209,16 @@ assert_calls()
 		fail "bytes of connections in the trace (>) are not those of HAProxy's log (<)"
 	assert_calls
 }
+
+@test "http: each call is owned by the request that it was for" {
+	capture_load http
+	assert_equal "calls of nobody" "$(ledger calls_unowned)" 0
+	# what HAProxy changes in a reply is the same for all: the size tells which request it was
+	assert_equal "replies to clients less those of nginx" "$(join \
+		<(csv requests 'at("status") == "" { print at("request_id"), at("response_bytes") }' |
+			sort -k 1b,1) \
+		<(csv ops 'at("kind") == "forward" { print at("request_id"), at("reply_bytes") }' |
+			sort -k 1b,1) | awk '{ print $2 - $3 }' | sort -u | wc -l)" 1
+	assert_equal "requests with one call" "$(csv ops 'at("kind") == "forward" {
+		print at("request_id") }' | sort | uniq -c | awk '$1 == 1' | wc -l)" "$(rows requests)"
+}

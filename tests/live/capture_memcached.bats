@@ -132,3 +132,11 @@ sizes_due() # CONNECTIONS ROUNDS
 	assert_equal "requests of the thread that accepts" \
 		"$(csv requests 'at("thread_id") == '"$memcached"' { n++ } END { print n + 0 }')" 0
 }
+
+@test "sets without a reply between the others: each is a request" {
+	start_memcached
+	capture_load --connections 4 --rounds 200 --noreply 1
+	assert_counts "$(asked messages)"
+	assert_equal "requests that nobody answers" \
+		"$(csv requests '!at("response_bytes") { n++ } END { print n + 0 }')" 800
+}

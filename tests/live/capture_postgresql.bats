@@ -360,3 +360,39 @@ assert_reconnects() # RUNS
 	}' | sort | uniq -c | sed 's/^ *//')" "$((n + $1)) unanswered 5"
 	assert_equal "connections" "$(rows connections)" $((n + $1))
 }
+
+@test "forks without end: gait does not grow" {
+	local seconds=${GAIT_LONG:-7} early late
+
+	export AWAIT_SECONDS=60
+	start_postgresql
+	capture_start --pid "$postgresql"
+	reconnect $((seconds / 3))
+	early=$(resident_kb "$capture")
+	reconnect $((seconds - seconds / 3))
+	late=$(resident_kb "$capture")
+	capture_stop
+	assert_nothing_lost
+	assert_reconnects 2
+	assert_flat "$early" "$late"
+}
+
+@test "it is known as a process a connection" {
+	start_postgresql
+	capture_start --pid "$postgresql"
+	benchmark simple 8 -S
+	capture_stop
+	assert_equal "model" "$(csv services '{ print at("io_model") }')" per-connection
+}
+
+@test "a backend that waits for a lock goes on with the same request: none of its ops is nobody's" {
+	start_postgresql
+	echo 'UPDATE pgbench_branches SET bbalance = bbalance + 1' >"$BATS_TEST_TMPDIR/update.sql"
+	capture_benchmark wal_counts simple 8 -f "$BATS_TEST_TMPDIR/update.sql"
+	assert_wal
+	assert_equal "loads, stores and syncs of backends that no request owns" "$(join \
+		<(csv requests '{ print at("thread_id") }' | sort -u) \
+		<(csv ops 'at("request_id") == "" && at("kind") ~ /load|store|sync/ {
+			print at("thread_id")
+		}' | sort) | wc -l)" 0
+}

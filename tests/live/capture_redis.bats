@@ -188,3 +188,21 @@ assert_all_found() # REQUESTS
 	capture_stop
 	assert_all_found 1000
 }
+
+@test "four I/O threads read, one writes and syncs: every SET owns one store and one sync" {
+	start_redis --io-threads 4 --io-threads-do-reads yes
+	capture_start --pid "$redis"
+	benchmark set 1000
+	capture_stop
+	assert_nothing_lost
+	assert_equal "SETs that own one store" "$(owned_once store)" 1000
+	assert_equal "SETs that own one sync" "$(owned_once sync)" 1000
+}
+
+@test "pipelined, 16 in one write: every command is a request" {
+	start_redis
+	capture_start --pid "$redis"
+	benchmark get,set 32000 -P 16
+	capture_stop
+	assert_all_found 32000
+}
