@@ -55,7 +55,9 @@ struct taken {
 	const struct row_latency *latency; /* may be NULL */
 	const struct row_op **ops;	   /* its own and those it shares, by their time */
 	size_t ops_count;
-	const struct log_row *truth; /* NULL: extra */
+	const struct log_row *truth; /* NULL: nobody sent it, or it is of another service */
+	bool judged;		     /* of a service with a log */
+	uint64_t log_connection;     /* its connection's number in the log; 0: unknown */
 };
 
 struct trace_rows {
@@ -101,8 +103,12 @@ enum measure {
 	M_COUNT
 };
 
-/* NAN: there was nothing to measure. */
-void measure_all(const struct log *log, const struct log *upstream, const struct trace_rows *trace,
-		 double ret_values[M_COUNT]);
+/*
+ * Of the connections with these numbers in the log, in the order in which they came. A value is
+ * NAN when there was nothing to measure. Returns the requests of the log.
+ */
+size_t measure_all(const struct log *log, const struct log *upstream,
+		   const struct trace_rows *trace, struct range connections,
+		   double ret_values[M_COUNT]);
 
 #endif

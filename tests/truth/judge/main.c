@@ -48,14 +48,16 @@ static const char *const format_names[] = { "text", "csv", "json", NULL };
 static struct {
 	const char *trace, *log, *upstream_log, *name;
 	uint64_t port, upstream_port, header;
+	struct range connections;
 	uint32_t format;
 	double limits[M_COUNT]; /* NAN: none */
-} opts = { .name = "trace" };
+} opts = { .name = "trace", .connections = { 0, UINT64_MAX } };
 
 static const char usage[] =
 	"usage: judge --trace X.gait --log FILE [OPTION VALUE]...\n"
 	"  --port N                         the service that listens there; default: any\n"
 	"  --upstream-log FILE --upstream-port N  of the server it called, if captured too\n"
+	"  --connections A..B               only those, by their number in the log\n"
 	"  --format text|csv|json --header 1 --name NAME\n"
 	"limits, in percent but for -us (micro seconds), extra and lost (counts); of a pair\n"
 	"X and X-us one must hold:\n"
@@ -92,6 +94,7 @@ static void parse(char **argv)
 		{ "upstream-log", .text = &opts.upstream_log },
 		{ "port", .number = &opts.port },
 		{ "upstream-port", .number = &opts.upstream_port },
+		{ "connections", .range = &opts.connections },
 		{ "name", .text = &opts.name },
 		{ "header", .number = &opts.header },
 		{ "format", .choice = &opts.format, .names = format_names },
@@ -215,6 +218,7 @@ int main(int argc, char **argv)
 	struct trace_rows trace;
 	double values[M_COUNT];
 	const char *model;
+	size_t count;
 
 	parse(argv);
 	log_read(opts.log, &log);
@@ -225,7 +229,7 @@ int main(int argc, char **argv)
 	}
 	join(&log, &trace, opts.port);
 	model = trace.service ? trace.service->io_model : "";
-	measure_all(&log, &upstream, &trace, values);
-	prints[opts.format](model, log.count, values);
+	count = measure_all(&log, &upstream, &trace, opts.connections, values);
+	prints[opts.format](model, count, values);
 	return complain(values);
 }

@@ -46,6 +46,11 @@ static double percent(double part, double whole)
 	return whole > 0 ? 100 * part / whole : NAN;
 }
 
+static bool in_range(struct range r, uint64_t value)
+{
+	return value >= r.lo && value <= r.hi;
+}
+
 /* --- ops ----------------------------------------------------------------------------------- */
 
 /* Computing is measured by itself, and waiting is nothing that the server did. */
@@ -232,13 +237,13 @@ static const struct log_row *caller_of(const struct log *log, const struct log_r
 
 /* Where it was: its requests' parents. */
 static void tally_parent(struct tally *tally, const struct log *log, const struct trace_rows *trace,
-			 const struct log_row *called)
+			 struct range connections, const struct log_row *called)
 {
 	const struct log_row *caller = caller_of(log, called);
 	uint64_t parent = called->found ? called->found->row->parent_id : 0;
 	bool low = called->found && called->found->row->confidence < LOW_CONFIDENCE;
 
-	if (!caller)
+	if (!caller || !in_range(connections, caller->connection))
 		return;
 	tally->calls++;
 	tally->calls_low += low;
@@ -268,37 +273,46 @@ static void tally_found(struct tally *tally, const struct log_row *truth)
 	tally_latency(tally, truth->found->latency);
 }
 
-static size_t extra_requests(const struct log *upstream, const struct trace_rows *trace)
+static size_t count_extra(const struct trace_rows *trace, struct range connections)
 {
 	size_t extra = 0;
 
-	for (size_t i = 0; i < trace->count; i++)
-		extra += !trace->taken[i].truth;
+	for (size_t i = 0; i < trace->count; i++) {
+		const struct taken *t = &trace->taken[i];
+
+		extra += t->judged && !t->truth &&
+			 (!t->log_connection || in_range(connections, t->log_connection));
+	}
 	return extra;
 }
 
-void measure_all(const struct log *log, const struct log *upstream, const struct trace_rows *trace,
-		 double ret_values[M_COUNT])
+size_t measure_all(const struct log *log, const struct log *upstream,
+		   const struct trace_rows *trace, struct range connections,
+		   double ret_values[M_COUNT])
 {
 	const uint64_t *ledger = trace->manifest->ledger.count;
 	struct tally t = { 0 };
+	size_t count = 0;
 
 	for (size_t i = 0; i < log->count; i++) {
+		if (!in_range(connections, log->rows[i].connection))
+			continue;
+		count++;
 		if (log->rows[i].found)
 			tally_found(&t, &log->rows[i]);
 		if (!upstream->count)
 			tally_forwards(&t, &log->rows[i]);
 	}
 	for (size_t i = 0; i < upstream->count; i++)
-		tally_parent(&t, log, trace, &upstream->rows[i]);
-	ret_values[M_REQUESTS] = percent(t.found, log->count);
-	ret_values[M_EXTRA] = extra_requests(upstream, trace);
-	ret_values[M_BYTES] = percent(t.bytes, log->count);
-	ret_values[M_OPS] = percent(t.ops, log->count);
-	ret_values[M_OPS_COUNT] = percent(t.ops_count, log->count);
-	ret_values[M_OPS_KINDS] = percent(t.ops_kinds, log->count);
-	ret_values[M_OPS_BYTES] = percent(t.ops_bytes, log->count);
-	ret_values[M_THREADS] = percent(t.threads, log->count);
+		tally_parent(&t, log, trace, connections, &upstream->rows[i]);
+	ret_values[M_REQUESTS] = percent(t.found, count);
+	ret_values[M_EXTRA] = count_extra(trace, connections);
+	ret_values[M_BYTES] = percent(t.bytes, count);
+	ret_values[M_OPS] = percent(t.ops, count);
+	ret_values[M_OPS_COUNT] = percent(t.ops_count, count);
+	ret_values[M_OPS_KINDS] = percent(t.ops_kinds, count);
+	ret_values[M_OPS_BYTES] = percent(t.ops_bytes, count);
+	ret_values[M_THREADS] = percent(t.threads, count);
 	ret_values[M_CALLS] = percent(t.calls_right, t.calls);
 	ret_values[M_CALLS_WRONG] = percent(t.calls_wrong, t.calls);
 	ret_values[M_CALLS_LOW] = percent(t.calls_low, t.calls);
@@ -313,4 +327,5 @@ void measure_all(const struct log *log, const struct log *upstream, const struct
 	ret_values[M_CONFIDENCE_LEAST] = list_percentile(&t.confidence, 0);
 	ret_values[M_LOW] = percent(t.low, t.found);
 	ret_values[M_LOST] = ledger[LG_EVENTS_LOST] + ledger[LG_PROBE_MISSES];
+	return count;
 }

@@ -172,6 +172,7 @@ void trace_read(const char *path, struct trace_rows *ret_rows)
 
 /* --- the join ------------------------------------------------------------------------------ */
 
+/* A UNIX socket has no port. */
 static bool is_of_port(const struct taken *t, uint64_t port)
 {
 	char tail[24];
@@ -193,43 +194,53 @@ static const struct row_service *service_of(uint64_t service_id)
 	return NULL;
 }
 
-/*
- * Both sides are in the order of other end, connection, request: they go side by side, a
- * connection at a time, and within one request by request.
- */
+static bool log_row_is_on(const struct log *log, size_t i, const struct log_row *first)
+{
+	return i < log->count && log->rows[i].connection == first->connection &&
+	       !strcmp(log->rows[i].peer, first->peer);
+}
+
+static bool taken_is_on(const struct trace_rows *trace, size_t k, uint64_t connection_id)
+{
+	return k < trace->count && trace->taken[k].row->connection_id == connection_id;
+}
+
+/* Request by request; what is left of the connection on either side is missing, or extra. */
+static void join_connection(struct log *log, size_t *i, struct trace_rows *trace, size_t *k)
+{
+	const struct log_row *first = &log->rows[*i];
+	uint64_t connection_id = trace->taken[*k].row->connection_id;
+
+	trace->service = service_of(trace->taken[*k].row->service_id);
+	while (taken_is_on(trace, *k, connection_id)) {
+		struct taken *t = &trace->taken[(*k)++];
+
+		t->log_connection = first->connection;
+		if (!log_row_is_on(log, *i, first))
+			continue;
+		t->truth = &log->rows[*i];
+		log->rows[(*i)++].found = t;
+	}
+	while (log_row_is_on(log, *i, first))
+		(*i)++;
+}
+
+/* Both sides are in the order of other end, connection, request: they go side by side. */
 void join(struct log *log, struct trace_rows *trace, uint64_t port)
 {
 	size_t i = 0, k = 0;
 
 	trace->service = NULL;
+	for (size_t n = 0; n < trace->count; n++)
+		trace->taken[n].judged |= is_of_port(&trace->taken[n], port);
 	while (i < log->count && k < trace->count) {
-		struct log_row *truth = &log->rows[i];
-		struct taken *t = &trace->taken[k];
-		uint64_t connection = t->row->connection_id;
-		int order = strcmp(truth->peer, remote_of(t));
+		int order = strcmp(log->rows[i].peer, remote_of(&trace->taken[k]));
 
-		if (order > 0 || !is_of_port(t, port)) {
+		if (order > 0 || !is_of_port(&trace->taken[k], port))
 			k++;
-			continue;
-		}
-		if (order < 0) {
+		else if (order < 0)
 			i++;
-			continue;
-		}
-		trace->service = service_of(t->row->service_id);
-		for (; i < log->count && k < trace->count; i++, k++) {
-			if (log->rows[i].connection != truth->connection ||
-			    strcmp(log->rows[i].peer, truth->peer) ||
-			    trace->taken[k].row->connection_id != connection)
-				break;
-			log->rows[i].found = &trace->taken[k];
-			trace->taken[k].truth = &log->rows[i];
-		}
-		/* what is left of this connection on either side is missing, or extra */
-		while (i < log->count && log->rows[i].connection == truth->connection &&
-		       !strcmp(log->rows[i].peer, truth->peer))
-			i++;
-		while (k < trace->count && trace->taken[k].row->connection_id == connection)
-			k++;
+		else
+			join_connection(log, &i, trace, &k);
 	}
 }

@@ -2,17 +2,18 @@
 /* What requests truly took: in memory that processes share, and in a file at the end. */
 #include "server.h"
 
-#include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define ROWS_MAX 200000
+#define LOG_BYTES (256u << 20)
+#define TOUCHED_BYTES (4u << 20) /* at the start: page faults are no part of a request's cost */
 
 struct rows {
-	atomic_ulong taken, whole;
+	atomic_ulong bytes, whole;
 	pid_t main;
-	struct served row[ROWS_MAX];
+	_Alignas(64) char row[LOG_BYTES]; /* struct served, cut behind its last op */
 };
 
 static struct rows *rows;
@@ -26,17 +27,27 @@ void log_init(void)
 		    MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (rows == MAP_FAILED)
 		die("memory of the log");
+	memset(rows, 0, TOUCHED_BYTES);
 	rows->main = getpid();
 }
 
+static size_t row_bytes(uint32_t ops_count)
+{
+	return offsetof(struct served, ops) + ops_count * sizeof(struct did_op);
+}
+
+/* What is whole is told by its connection's number, which comes last. */
 void log_add(const struct served *row)
 {
-	size_t at = atomic_fetch_add(&rows->taken, 1);
+	size_t size = row_bytes(row->ops_count), at = atomic_fetch_add(&rows->bytes, size);
+	struct served *to = (struct served *)(rows->row + at);
 
-	if (at >= ROWS_MAX)
+	if (at + size > LOG_BYTES)
 		die("too many requests for the log");
-	rows->row[at] = *row;
-	atomic_store(&rows->row[at].whole, true);
+	to->ops_count = row->ops_count; /* how long it is, should it never be whole */
+	memcpy((char *)to + sizeof(row->connection), (const char *)row + sizeof(row->connection),
+	       size - sizeof(row->connection));
+	__atomic_store_n(&to->connection, row->connection, __ATOMIC_RELEASE);
 	if (atomic_fetch_add(&rows->whole, 1) + 1 == opts.requests)
 		kill(rows->main, SIGTERM); /* the main thread reads it as it reads anybody's */
 }
@@ -81,7 +92,8 @@ static void write_row(FILE *f, const struct served *r)
 void log_write(void)
 {
 	FILE *f = opts.log ? fopen(opts.log, "we") : NULL;
-	size_t taken = atomic_load(&rows->taken);
+	size_t taken = atomic_load(&rows->bytes);
+	const struct served *row;
 
 	if (!opts.log)
 		return;
@@ -90,9 +102,11 @@ void log_write(void)
 	fprintf(f,
 		"connection,peer,request,bytes_in,bytes_out,cpu_ns,read_start_ns,read_end_ns,"
 		"reply_start_ns,reply_last_ns,reply_end_ns,read_tid,work_tid,reply_tid,ops,calls\n");
-	for (size_t i = 0; i < taken; i++)
-		if (atomic_load(&rows->row[i].whole))
-			write_row(f, &rows->row[i]);
+	for (size_t at = 0; at < taken; at += row_bytes(row->ops_count)) {
+		row = (const struct served *)(rows->row + at);
+		if (__atomic_load_n(&row->connection, __ATOMIC_ACQUIRE))
+			write_row(f, row);
+	}
 	if (fclose(f))
 		die(opts.log);
 }

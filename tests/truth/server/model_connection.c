@@ -42,6 +42,8 @@ static void give_process(struct connection *c)
 	}
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	worker_forget();
+	connection_touch(c); /* after a fork it is shared with the parent until written to */
 	serve_connection(c);
 	_exit(0);
 }

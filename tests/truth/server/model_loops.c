@@ -68,6 +68,7 @@ static pid_t start_process(int listener)
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	worker_forget();
 	loop = loop_new(serve_chain);
 	loop_listen(loop, listener);
 	loop_run(loop);

@@ -10,6 +10,7 @@
 
 #define DATAGRAMS_MAX 16 /* of one recvmmsg() */
 #define DATAGRAM_BYTES 9000
+#define SPARE_MAX 80
 #define PEERS_MAX 128 /* of a server of datagrams */
 
 static const struct family {
@@ -46,15 +47,6 @@ static void address_any(void)
 		snprintf(local->sun_path, sizeof(local->sun_path), "%s", opts.socket_path);
 		here_size = sizeof(*local);
 	}
-}
-
-void net_init(void)
-{
-	connections = mmap(NULL, sizeof(*connections), PROT_READ | PROT_WRITE,
-			   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (connections == MAP_FAILED)
-		die("memory");
-	address_any();
 }
 
 /* The first call has the kernel choose a port; `here` keeps it. */
@@ -124,16 +116,45 @@ static size_t in_bytes(void)
 	return opts.request_bytes > IN_BYTES ? opts.request_bytes : IN_BYTES;
 }
 
-/* Touches its memory, so that no request has to. */
-static struct connection *connection_new(int fd)
+/* Made before anybody connects: what an accept costs would be some request's, or nearly. */
+static struct connection *spare[SPARE_MAX];
+static atomic_size_t spare_taken;
+
+static struct connection *connection_make(void)
 {
 	struct connection *c = must_alloc(malloc(sizeof(*c)));
 
-	memset(c, 0, sizeof(*c));
-	c->in = memset(must_alloc(malloc(in_bytes())), 'x', in_bytes());
+	c->in = must_alloc(malloc(in_bytes()));
+	connection_touch(c);
+	return c;
+}
+
+void connection_touch(struct connection *c)
+{
+	memset(c->slots, 0, sizeof(c->slots));
+	memset(c->in, 'x', in_bytes());
+}
+
+static struct connection *connection_new(int fd)
+{
+	size_t at = atomic_fetch_add(&spare_taken, 1);
+	struct connection *c = at < SPARE_MAX ? spare[at] : connection_make();
+
+	memset(c, 0, offsetof(struct connection, in));
 	c->source = (struct source){ fd, receive_ready };
 	atomic_store(&c->users, 1);
 	return c;
+}
+
+void net_init(void)
+{
+	connections = mmap(NULL, sizeof(*connections), PROT_READ | PROT_WRITE,
+			   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (connections == MAP_FAILED)
+		die("memory");
+	address_any();
+	for (size_t i = 0; i < SPARE_MAX; i++)
+		spare[i] = connection_make();
 }
 
 static void connection_name(struct connection *c, const struct sockaddr_storage *peer)
@@ -153,6 +174,7 @@ struct connection *net_accept(int listener)
 		return NULL;
 	c = connection_new(fd);
 	connection_name(c, &peer);
+	cpu_burn(range_pick(opts.accept_ns, &worker_self()->random));
 	return c;
 }
 
@@ -199,7 +221,7 @@ static struct request *request_begin(struct connection *c, size_t bytes)
 {
 	struct request *r = &c->slots[c->requests++ % CHAIN_MAX];
 
-	memset(r, 0, offsetof(struct request, row.ops)); /* which are counted */
+	memset(r, 0, offsetof(struct request, row.ops)); /* those are counted */
 	r->connection = c;
 	r->next = r->job = NULL;
 	r->row.connection = c->id;

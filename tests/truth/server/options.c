@@ -49,6 +49,7 @@ static const char usage[] =
 	"  --recv-by recv|read|readv|recvmsg|recvmmsg\n"
 	"  --send-by send|write|writev|sendmsg|sendfile|sendmmsg\n"
 	"  --cpu RANGE                      CPU time to burn; by the reader: --parse RANGE\n"
+	"  --accept-cpu RANGE               for a connection, which is no request's\n"
 	"  --cpu-steps N                    k-th request of a connection: k mod N times more\n"
 	"  --load FILE --load-bytes RANGE --load-from OFFSET --load-at sequence|random\n"
 	"  --load-by read|pread|readv|preadv|preadv2|mmap\n"
@@ -86,6 +87,7 @@ static void take(char **argv)
 		{ "cpu", .range = &opts.cpu_ns },
 		{ "cpu-steps", .number = &opts.cpu_steps },
 		{ "parse", .range = &opts.parse_ns },
+		{ "accept-cpu", .range = &opts.accept_ns },
 		{ "load", .text = &opts.load_file },
 		{ "load-bytes", .range = &opts.load_bytes },
 		{ "load-from", .number = &opts.load_from },

@@ -46,13 +46,18 @@ static struct worker *worker_new(void)
 	return w;
 }
 
+static _Thread_local struct worker *self;
+
 struct worker *worker_self(void)
 {
-	static _Thread_local struct worker *self;
-
 	if (!self)
 		self = worker_new();
 	return self;
+}
+
+void worker_forget(void)
+{
+	self = NULL;
 }
 
 static void compute(struct request *r, struct range ns, uint64_t factor)

@@ -46,7 +46,7 @@ struct options {
 	const char *load_file, *store_file, *meta_file, *upstream;
 	uint32_t listen, protocol, recv_by, send_by, load_by, store_by, sync_by, load_at, store_at;
 	uint32_t handoff, give_back, replier, wait_by, answer, read, share, upstream_by;
-	struct range cpu_ns, parse_ns, reply_bytes, load_bytes, store_bytes, call_bytes;
+	struct range cpu_ns, parse_ns, accept_ns, reply_bytes, load_bytes, store_bytes, call_bytes;
 	uint64_t request_bytes, meta, cpu_steps, load_from, reply_parts, calls, call_reply_bytes;
 	uint64_t append, direct, dsync, after_reply, workers, requests, seed;
 };
@@ -80,9 +80,8 @@ struct served {
 	int64_t reply_last_ns, reply_end_ns; /* begin and end of the last call that sends */
 	pid_t read_tid, work_tid, reply_tid;
 	uint32_t ops_count, calls_count;
-	struct did_op ops[OPS_MAX];
 	struct did_call calls[CALLS_MAX];
-	atomic_bool whole;
+	struct did_op ops[OPS_MAX]; /* last: the log takes those that are there */
 };
 
 /* Something that epoll waits for. */
@@ -130,6 +129,8 @@ struct worker {
 
 /* The calling thread's, made at the first call: before it reads anything, as it opens files. */
 struct worker *worker_self(void);
+/* After a fork: what the parent had is not the child's. */
+void worker_forget(void);
 
 /* --- log.c --------------------------------------------------------------------------------- */
 
@@ -166,6 +167,8 @@ void net_init(void); /* before there are processes or threads */
 int net_listen(void);
 void net_announce(void);
 struct connection *net_accept(int listener);
+/* Its memory is this process's own, so that no request has to make it so. */
+void connection_touch(struct connection *c);
 void connection_get(struct connection *c);
 void connection_put(struct connection *c);
 
