@@ -131,15 +131,13 @@ ACCOUNT_INLINE void account_switch_out(struct thread_slot *s, const struct accou
 	s->wake_ns = 0; /* a wake-up seen before this was for a wait that never came */
 }
 
-/* May run on another CPU: writes nothing but wake_ns. Whether this ended a wait. */
-ACCOUNT_INLINE bool account_waking(struct thread_slot *s, uint64_t now)
+/* May run on another CPU: writes nothing but wake_ns. */
+ACCOUNT_INLINE void account_waking(struct thread_slot *s, uint64_t now)
 {
 	uint8_t off = s->off_cpu;
 
-	if (!off || off == 1 + TS_PREEMPTED || off == 1 + TS_THROTTLED || s->wake_ns)
-		return false;
-	s->wake_ns = now;
-	return true;
+	if (off && off != 1 + TS_PREEMPTED && off != 1 + TS_THROTTLED && !s->wake_ns)
+		s->wake_ns = now;
 }
 
 /*

@@ -70,8 +70,7 @@ struct thread_slot {
 	uint64_t ns[TS_MAX];
 
 	uint64_t wake_ns; /* woken since the switch-out, 0: not yet; written by the waker */
-	uint32_t waker;	  /* and 1 + its slot; 0: not followed */
-	uint32_t pad;
+	uint64_t pad;
 	uint64_t mark[TS_MAX]; /* the counters at the mark, of those that moved since */
 	/* of a run: the last receive and transmit of this thread */
 	uint64_t rx_arrival_ns;	      /* first byte of what the last receive returned; 0: unknown */
@@ -109,6 +108,7 @@ enum syscall_op {
 	SYSCALL_FUTEX,	/* (addr, command): one of the next two, or of no interest */
 	SYSCALL_WAIT,	/* slept until another thread woke it */
 	SYSCALL_WAKE,	/* woke a thread that slept there */
+	SYSCALL_GIVE,	/* is about to write to a signal: told at the entry, before anyone wakes */
 	SYSCALL_CLOSE,	/* (fd) */
 	SYSCALL_UNSEEN, /* moves bytes in a way that is not followed yet: counted */
 	SYSCALL_OTHER,
@@ -193,8 +193,7 @@ struct event_call {
 	uint16_t syscall_nr;
 	uint8_t op;	/* enum syscall_op */
 	uint8_t object; /* enum object_kind */
-	uint32_t waker; /* of a wait: 1 + slot of the thread that ended it; 0: unknown */
-	uint32_t pad;
+	uint32_t pad[2];
 	uint64_t enter[TS_COUNT]; /* the thread's counters at entry and at return */
 	uint64_t exit[TS_COUNT];
 };

@@ -51,12 +51,9 @@ SEC("tp_btf/sched_waking")
 int BPF_PROG(on_waking, struct task_struct *task)
 {
 	struct thread_slot *slot = slot_of_task(task);
-	struct thread *waker;
 
-	if (!slot || !account_waking(slot, bpf_ktime_get_ns()))
-		return 0;
-	waker = thread_of(bpf_get_current_task_btf());
-	slot->waker = waker ? 1 + waker->slot : 0;
+	if (slot)
+		account_waking(slot, bpf_ktime_get_ns());
 	return 0;
 }
 

@@ -11,6 +11,7 @@
 #define S_IFIFO 0010000
 #define S_ANONYMOUS 0 /* eventfd, timerfd and their kin */
 
+#define EAGAIN 11
 #define IOVECS_MAX 8
 
 /* What a call was about, gathered at its return. */
@@ -132,41 +133,8 @@ static __always_inline bool op_moves_bytes(__u8 op)
 
 static __always_inline bool op_on_descriptor(__u8 op)
 {
-	return op_moves_bytes(op) || op == SYSCALL_SYNC || op == SYSCALL_DATASYNC;
-}
-
-SEC("?tp_btf/sys_enter")
-int BPF_PROG(on_call_enter, struct pt_regs *regs, long nr)
-{
-	struct syscall_class class = { SYSCALL_OTHER, TS_KERNEL_OTHER, TS_WAIT_OTHER };
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct thread *thread = thread_of(task);
-	struct thread_slot *slot = thread ? slot_of(thread) : NULL;
-
-	if (!slot)
-		return 0;
-	if (nr >= 0 && nr < SYSCALLS_MAX && !(task->thread_info.status & TS_COMPAT)) {
-		class.op = cfg_syscalls[nr].op;
-		class.cpu = cfg_syscalls[nr].cpu;
-		class.wait = cfg_syscalls[nr].wait;
-	}
-	if (op_on_descriptor(class.op)) {
-		object_look(thread, ARG1(regs));
-		if (thread->object == OBJECT_SOCKET) {
-			class.cpu = TS_KERNEL_NET;
-			class.wait = TS_WAIT_NET;
-		} else if (thread->object == OBJECT_SIGNAL) {
-			class.cpu = TS_KERNEL_OTHER;
-			class.wait = TS_WAIT_FUTEX;
-		}
-	} else if (class.op == SYSCALL_FUTEX) {
-		class.op = futex_op(ARG2(regs));
-	}
-	slot->sequence++;
-	account_sys_enter(slot, &class, bpf_ktime_get_ns());
-	account_mark(slot);
-	slot->sequence++;
-	return 0;
+	return op_moves_bytes(op) || op == SYSCALL_SYNC || op == SYSCALL_DATASYNC ||
+	       op == SYSCALL_CLOSE;
 }
 
 static __always_inline void fill_file(struct event_call *e, const struct call *call,
@@ -231,8 +199,6 @@ static __always_inline void fill_call(struct event_call *e, const struct call *c
 	e->syscall_nr = CALL_NUMBER(call->regs);
 	e->op = call->slot->sys_op;
 	e->object = thread->object;
-	e->waker = call->slot->waker;
-	e->pad = 0;
 	if (thread->object == OBJECT_SIGNAL)
 		fill_signal(e, call);
 	else if (e->op == SYSCALL_SENDFILE)
@@ -309,6 +275,74 @@ static __always_inline void emit_call(const struct call *call, struct socket_sta
 		emit_whole_call(call, socket);
 }
 
+/* The thread is in this call from now on. */
+static __always_inline void call_begin(struct task_struct *task, struct thread *thread,
+				       struct thread_slot *slot, struct pt_regs *regs, __u64 nr,
+				       __u64 now)
+{
+	struct syscall_class class = { SYSCALL_OTHER, TS_KERNEL_OTHER, TS_WAIT_OTHER };
+
+	if (nr < SYSCALLS_MAX && !(task->thread_info.status & TS_COMPAT)) {
+		class.op = cfg_syscalls[nr].op;
+		class.cpu = cfg_syscalls[nr].cpu;
+		class.wait = cfg_syscalls[nr].wait;
+	}
+	if (op_on_descriptor(class.op)) {
+		object_look(thread, ARG1(regs));
+		if (thread->object == OBJECT_SOCKET) {
+			class.cpu = TS_KERNEL_NET;
+			class.wait = TS_WAIT_NET;
+		} else if (thread->object == OBJECT_SIGNAL) {
+			class.cpu = TS_KERNEL_OTHER;
+			class.wait = TS_WAIT_FUTEX;
+		}
+	} else if (class.op == SYSCALL_FUTEX) {
+		class.op = futex_op(ARG2(regs));
+	}
+	slot->sequence++;
+	account_sys_enter(slot, &class, now);
+	account_mark(slot);
+	slot->sequence++;
+}
+
+/*
+ * Whoever is woken may be heard of before the writer is: what the writer gives away is told
+ * before it writes.
+ */
+static __always_inline void tell_gift(const struct call *call)
+{
+	struct event_call *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	__u32 moved = call->slot->moved;
+
+	if (!e) {
+		call_lost(call);
+		return;
+	}
+	fill_call(e, call, EVENT_CALL, NULL);
+	account_told(call->slot, moved);
+	e->op = SYSCALL_GIVE;
+	bpf_ringbuf_submit(e, ring_flags());
+}
+
+SEC("?tp_btf/sys_enter")
+int BPF_PROG(on_call_enter, struct pt_regs *regs, long nr)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct thread *thread = thread_of(task);
+	struct call call = { .thread = thread, .regs = regs };
+	__u8 op;
+
+	call.slot = thread ? slot_of(thread) : NULL;
+	if (!call.slot)
+		return 0;
+	call.now = bpf_ktime_get_ns();
+	call_begin(task, thread, call.slot, regs, nr, call.now);
+	op = call.slot->sys_op;
+	if (thread->object == OBJECT_SIGNAL && (op == SYSCALL_WRITE || op == SYSCALL_WRITEV))
+		tell_gift(&call);
+	return 0;
+}
+
 /* Copies up to `room` of `bytes` from one piece; how many it were. */
 static __always_inline __u32 copy_flat(__u8 *to, __u64 from, __u64 bytes, __u32 room)
 {
@@ -369,8 +403,7 @@ static __always_inline void emit_send(const struct call *call, struct socket_sta
 }
 
 static __always_inline void fill_brief_receive(struct event_brief_receive *e,
-					       const struct call *call,
-					       struct socket_state *socket,
+					       const struct call *call, struct socket_state *socket,
 					       const struct receive *got)
 {
 	fill_brief(&e->call, call, EVENT_BRIEF_RECEIVE, socket);
@@ -404,18 +437,18 @@ static __always_inline void fill_whole_receive(struct event_receive *e, const st
 }
 
 /* With room for so many bytes; a record that is lost still takes the stamps. */
-#define EMIT_RECEIVE(record, fill, room)                                                        \
-	do {                                                                                    \
-		struct record *e = bpf_ringbuf_reserve(&events, sizeof(*e) + (room), 0);        \
-                                                                                                \
-		if (!e) {                                                                       \
-			call_lost(call);                                                        \
-			receive_done(socket, &got, call->thread->slot);                         \
-			return;                                                                 \
-		}                                                                               \
-		fill(e, call, socket, &got);                                                    \
-		e->seen = copy_bytes(e->bytes, call, room);                                     \
-		bpf_ringbuf_submit(e, ring_flags());                                            \
+#define EMIT_RECEIVE(record, fill, room)                                                 \
+	do {                                                                             \
+		struct record *e = bpf_ringbuf_reserve(&events, sizeof(*e) + (room), 0); \
+                                                                                         \
+		if (!e) {                                                                \
+			call_lost(call);                                                 \
+			receive_done(socket, &got, call->thread->slot);                  \
+			return;                                                          \
+		}                                                                        \
+		fill(e, call, socket, &got);                                             \
+		e->seen = copy_bytes(e->bytes, call, room);                              \
+		bpf_ringbuf_submit(e, ring_flags());                                     \
 	} while (0)
 
 #define EMIT_BRIEF_RECEIVE(room) EMIT_RECEIVE(event_brief_receive, fill_brief_receive, room)
@@ -511,12 +544,13 @@ static __always_inline void leave_open(const struct call *call)
 		emit_call(call, NULL);
 }
 
-/* Only waits that another thread ended, and wake-ups that reached one: 0 and more than 0. */
+/*
+ * Waits that another thread ended, or would have (the word had changed before: -EAGAIN), and
+ * wake-ups that reached one.
+ */
 static __always_inline void leave_futex(const struct call *call)
 {
-	bool wait = call->slot->sys_op == SYSCALL_WAIT;
-
-	if (wait ? call->ret != 0 : call->ret <= 0)
+	if (call->slot->sys_op == SYSCALL_WAIT ? call->ret && call->ret != -EAGAIN : call->ret <= 0)
 		return;
 	call->thread->object = OBJECT_SIGNAL;
 	emit_call(call, NULL);
@@ -527,6 +561,8 @@ static __always_inline void leave_call(const struct call *call)
 	__u8 op = call->slot->sys_op;
 
 	if (op_on_descriptor(op)) {
+		if (op == SYSCALL_CLOSE)
+			call->thread->file = NULL; /* it may be gone */
 		if (call->thread->object == OBJECT_SOCKET)
 			leave_socket_call(call);
 		else if (call->thread->object == OBJECT_FILE)
@@ -558,18 +594,21 @@ static __always_inline void leave_call(const struct call *call)
 SEC("?tp_btf/sys_exit")
 int BPF_PROG(on_call_exit, struct pt_regs *regs, long ret)
 {
-	struct thread *thread = thread_of(bpf_get_current_task_btf());
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct thread *thread = thread_of(task);
 	struct call call = { .thread = thread, .regs = regs, .ret = ret };
 
 	call.slot = thread ? slot_of(thread) : NULL;
 	if (!call.slot)
 		return 0;
 	call.now = bpf_ktime_get_ns();
+	/* it was in the call before it was followed: its end is the first that is seen */
+	if (!call.slot->sys)
+		call_begin(task, thread, call.slot, regs, CALL_NUMBER(regs), call.now);
 	call.slot->sequence++;
 	account_charge(call.slot, call.now);
 	call.slot->sequence++;
-	if (call.slot->sys && call.slot->sys_op != SYSCALL_NONE &&
-	    call.slot->sys_op != SYSCALL_OTHER)
+	if (call.slot->sys_op != SYSCALL_NONE && call.slot->sys_op != SYSCALL_OTHER)
 		leave_call(&call);
 	account_sys_exit(call.slot, call.now);
 	return 0;

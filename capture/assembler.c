@@ -38,7 +38,7 @@ typedef void (*call_handler)(struct assembler *a, struct athread *t, const struc
 			     const struct segment *seg);
 
 static const call_handler call_handlers[] = {
-	[SYSCALL_OPEN] = op_on_file,	 [SYSCALL_STAT] = op_on_file,
+	[SYSCALL_CLOSE] = op_on_file,	 [SYSCALL_OPEN] = op_on_file,	 [SYSCALL_STAT] = op_on_file,
 	[SYSCALL_SLEEP] = op_on_sleep,	 [SYSCALL_POLL] = op_on_poll,
 	[SYSCALL_ACCEPT] = op_on_accept, [SYSCALL_CONNECT] = op_on_connect,
 	[SYSCALL_SYNC] = op_on_file,	 [SYSCALL_DATASYNC] = op_on_file,

@@ -38,14 +38,14 @@ struct request {
 	struct unit *unit;	/* what the worker has delivered for it; NULL: nothing */
 	struct connection *connection;
 	struct request *next;	       /* of the connection, in order; of the free list */
-	struct request *older, *newer; /* in service->left, when in_left */
+	struct request *older, *newer; /* in service->waiting, when in_waiting */
 	struct account left;	       /* its account as it was when its reader left it */
 	int64_t left_ns;	       /* when that was; 0: it has not */
 	int64_t known_ns;	       /* elsewhere: `account` reaches up to here */
 	uint64_t frame;		       /* the framer's id of it; 0: found by turns */
 	size_t pass_index;	       /* in thread->pass, when in_pass */
 	bool in_pass;	  /* read in this pass of the thread's loop, no byte of a reply yet */
-	bool in_left;	  /* in service->left */
+	bool in_waiting;	  /* in service->left */
 	bool disturbed;	  /* its user code was interrupted: no measure of demand */
 	bool elsewhere;	  /* another thread than the reader worked on it: account is detached */
 	bool called;	  /* has called another service */
@@ -68,6 +68,7 @@ struct mark {
 	uint64_t counters[TS_COUNT];
 	int64_t waited[TS_COUNT]; /* its states in the wait */
 	bool has_waited;
+	bool working; /* it does an op */
 };
 
 #define UNIT_MARKS 8 /* the first is the last delivery, the others the latest waits */
@@ -91,6 +92,7 @@ struct unit {
 	int64_t user_ns, user_start_ns; /* user time since the last op */
 	int64_t called_ns;		/* waits for the replies to its calls */
 	struct request_ref guess;	/* whose it is thought to be, before it is delivered */
+	bool soft; /* nothing shows yet that the thread works on it */
 	uint64_t end[TS_COUNT];		/* delivered: the thread's counters then */
 	int64_t end_ns;			/* 0: it is not */
 	struct athread *thread;
@@ -164,7 +166,7 @@ struct class
 /* One program that listens, of those that are captured. */
 struct service {
 	struct row_service row;
-	struct request *left_first, *left_last; /* left by their readers, taken by nobody */
+	struct request *waiting_first, *waiting_last; /* read, and nobody is known to work on them */
 	struct unit *delivered_first, *delivered_last;
 	size_t delivered; /* length of that list */
 	size_t open;	  /* requests without an answer */
@@ -254,6 +256,9 @@ void op_on_signal(struct assembler *a, struct athread *t, const struct event_cal
 /* The thread has come back from a wait: for work, perhaps. */
 void handoff_woken(struct assembler *a, struct athread *t, const struct event_call *e,
 		   const struct segment *seg);
+/* It has done an op for somebody who is not known yet. */
+void handoff_op(struct assembler *a, struct athread *t, const struct row_op *op,
+		const struct segment *seg);
 /*
  * Thread t replies to r: gives r what other threads have done for it, and t itself when
  * it is not r's reader. True when the time before the call is settled by that.
@@ -265,7 +270,8 @@ void handoff_sent(struct assembler *a, struct athread *t, const struct event_cal
 		  const struct segment *seg);
 /* The request is over. */
 void handoff_forget(struct assembler *a, struct request *r);
-void left_add(struct request *r);
+/* The request has been read: somebody may come for it. */
+void waiting_add(struct request *r);
 
 /* turns.c */
 void turn_receive(struct assembler *a, struct athread *t, const struct event_receive *e,

@@ -5,10 +5,9 @@
  * Certain is only what is delivered. A thread that sends the reply itself has worked
  * for that request since it last delivered something, or since the request was read.
  * One that signals another thread (eventfd, pipe) has delivered to whoever replies
- * then, and for which request is inferred twice: from the start - the thread that woke
- * it was working for that request, or the request was the oldest that its reader had
- * left - and from the end, where results are sent in the order in which they came.
- * The request's confidence says how well the two agree.
+ * then, and for which request is told by two orders: results are sent as they were
+ * delivered, and threads that come for work take the requests as they were read. The
+ * request's confidence says whether the two agree.
  */
 #include "capture/assembly.h"
 
@@ -17,8 +16,7 @@
 
 enum confidence {
 	SENT_BY_WORKER = 90,
-	START_AND_END_AGREE = 90,
-	OUT_OF_ORDER = 80,
+	ORDERS_AGREE = 90,
 	END_ALONE = 50,
 	NOTHING_KNOWN = 30,
 };
@@ -31,30 +29,33 @@ static void lower_confidence(struct request *r, unsigned confidence)
 		r->row.confidence = confidence;
 }
 
-/* Requests whose reader has turned to something else, oldest first. */
+/* Requests that have been read and that nobody is known to work on, in the order of reading. */
 
-void left_add(struct request *r)
+void waiting_add(struct request *r)
 {
 	struct service *s = r->thread->service;
+	struct request *older = s->waiting_last;
 
-	if (r->in_left)
+	if (r->in_waiting || r->no_reply)
 		return;
-	r->in_left = true;
-	r->newer = NULL;
-	r->older = s->left_last;
-	*(s->left_last ? &s->left_last->newer : &s->left_first) = r;
-	s->left_last = r;
+	while (older && older->row.request_id > r->row.request_id)
+		older = older->older;
+	r->in_waiting = true;
+	r->older = older;
+	r->newer = older ? older->newer : s->waiting_first;
+	*(r->older ? &r->older->newer : &s->waiting_first) = r;
+	*(r->newer ? &r->newer->older : &s->waiting_last) = r;
 }
 
-static void left_remove(struct request *r)
+static void waiting_remove(struct request *r)
 {
 	struct service *s = r->thread->service;
 
-	if (!r->in_left)
+	if (!r->in_waiting)
 		return;
-	r->in_left = false;
-	*(r->older ? &r->older->newer : &s->left_first) = r->newer;
-	*(r->newer ? &r->newer->older : &s->left_last) = r->older;
+	r->in_waiting = false;
+	*(r->older ? &r->older->newer : &s->waiting_first) = r->newer;
+	*(r->newer ? &r->newer->older : &s->waiting_last) = r->older;
 }
 
 /* Results that wait for their reply, oldest first. */
@@ -86,31 +87,34 @@ static void delivered_give_up(struct assembler *a, struct unit *u)
 	unit_free(u);
 }
 
-/* What the thread works on may be r. */
-static void unit_guess(struct athread *t, struct request *r)
+/* What the thread works on may be r (NULL: nobody knows); `soft` while nothing shows that it works. */
+static void unit_guess(struct athread *t, struct request *r, bool soft)
 {
 	struct request *before = request_get(t->unit->guess);
 
-	if (before && before->worker == t)
+	if (before && before->worker == t) {
 		before->worker = NULL;
+		waiting_add(before);
+	}
 	t->unit->guess = (struct request_ref){ r, r ? r->row.request_id : 0 };
+	t->unit->soft = soft;
 	if (!r)
 		return;
-	left_remove(r);
+	if (r->worker && r->worker->unit)
+		r->worker->unit->guess = (struct request_ref){ 0 };
+	waiting_remove(r);
 	r->worker = t;
 }
 
-/* The request that the thread which ended our wait was working for. */
-static struct request *waker_request(struct assembler *a, const struct athread *t,
-				     const struct event_call *e)
+/* The oldest that waits; else one that was taken by a thread of which nothing was seen since. */
+static struct request *next_to_take(const struct athread *t)
 {
-	struct athread *waker = e->waker && e->waker <= THREAD_SLOTS ? a->threads[e->waker - 1] :
-								       NULL;
-	struct request *r = waker && waker != t ? owner_current(waker) : NULL;
+	const struct service *s = t->service;
+	struct request *r = s->waiting_first;
 
-	if (!r || r->thread != waker || r->worker || r->row.end_ns != TRACE_NONE)
-		return NULL;
-	return r->thread->service == t->service ? r : NULL;
+	while (r && (r->called || r->thread == t))
+		r = r->newer;
+	return r;
 }
 
 /* A condition variable sleeps on one of two words side by side, its mutex lies apart. */
@@ -130,14 +134,13 @@ static struct mark *mark_add(struct unit *u, int64_t ns, const uint64_t counters
 	m = &u->marks[u->marks_count++];
 	m->ns = ns;
 	memcpy(m->counters, counters, sizeof(m->counters));
-	m->has_waited = false;
+	m->has_waited = m->working = false;
 	return m;
 }
 
 void handoff_woken(struct assembler *a, struct athread *t, const struct event_call *e,
 		   const struct segment *seg)
 {
-	struct request *r = waker_request(a, t, e);
 	struct mark *m;
 
 	if (!t->service->open)
@@ -147,10 +150,26 @@ void handoff_woken(struct assembler *a, struct athread *t, const struct event_ca
 	m = mark_add(t->unit, seg->exit_ns, e->exit);
 	memcpy(m->waited, seg->call, sizeof(m->waited));
 	m->has_waited = true;
-	if (!r || (request_get(t->unit->guess) && !same_signal(e->inode, t->idle_at)))
-		return;
-	unit_guess(t, r);
+	if (request_get(t->unit->guess) && !t->unit->soft && !same_signal(e->inode, t->idle_at))
+		return; /* a lock on its way */
+	unit_guess(t, NULL, false);
+	unit_guess(t, next_to_take(t), false);
 	t->idle_at = e->inode;
+}
+
+void handoff_op(struct assembler *a, struct athread *t, const struct row_op *op,
+		const struct segment *seg)
+{
+	uint64_t enter[TS_COUNT];
+
+	if (!unit_ready(a, t))
+		return;
+	if (t->unit->marks_count <= 1) { /* it works at the latest now, though it never waited */
+		for (size_t i = 0; i < TS_COUNT; i++)
+			enter[i] = t->last[i] + seg->before[i];
+		mark_add(t->unit, seg->enter_ns, enter)->working = true;
+	}
+	unit_add_op(a, t, op);
 }
 
 /* It has delivered: from here on it works on the next, if one waits to be taken. */
@@ -162,7 +181,7 @@ static void begin_next(struct assembler *a, struct athread *t, int64_t ns,
 	t->unit->marks_count = 0;
 	t->unit->called_ns = 0;
 	mark_add(t->unit, ns, counters);
-	unit_guess(t, t->delivers ? t->service->left_first : NULL);
+	unit_guess(t, t->delivers ? next_to_take(t) : NULL, true);
 }
 
 static void deliver(struct assembler *a, struct athread *t, const struct event_call *e,
@@ -193,11 +212,6 @@ static bool takes(uint8_t op)
 	return op == SYSCALL_WAIT || op == SYSCALL_READ || op == SYSCALL_READV;
 }
 
-static bool gives(uint8_t op)
-{
-	return op == SYSCALL_WRITE || op == SYSCALL_WRITEV;
-}
-
 void op_on_signal(struct assembler *a, struct athread *t, const struct event_call *e,
 		  const struct segment *seg)
 {
@@ -209,8 +223,25 @@ void op_on_signal(struct assembler *a, struct athread *t, const struct event_cal
 		return;
 	if (takes(e->op))
 		handoff_woken(a, t, e, seg);
-	else if (gives(e->op))
+	else if (e->op == SYSCALL_GIVE)
 		deliver(a, t, e, seg);
+}
+
+/*
+ * Where the thread began with r; NULL: nothing shows it. It may have been woken for r any time
+ * after r was read. Straight after its last delivery it can only have gone on to r if the reader
+ * had let go of r by then: a thread that spins for work does not work.
+ */
+static const struct mark *mark_from(const struct unit *u, const struct request *r)
+{
+	for (unsigned i = 0; u && i < u->marks_count; i++) {
+		const struct mark *m = &u->marks[i];
+
+		if (m->has_waited || m->working ? m->ns >= r->row.read_ns :
+						  r->left_ns && m->ns >= r->left_ns)
+			return m;
+	}
+	return NULL;
 }
 
 /* From now on the request's account grows by what other threads do for it. */
@@ -228,20 +259,11 @@ static void detach(struct request *r)
 	}
 }
 
-/* Where the thread began with a request that was read at read_ns; NULL: nothing shows it. */
-static const struct mark *mark_from(const struct unit *u, int64_t read_ns)
-{
-	for (unsigned i = 0; u && i < u->marks_count; i++)
-		if (u->marks[i].ns >= read_ns)
-			return &u->marks[i];
-	return NULL;
-}
-
 /* The thread's work up to to_ns, when its counters were `to`, was request r's. */
 static void claim(struct assembler *a, struct unit *u, struct request *r, int64_t to_ns,
 		  const uint64_t to[TS_COUNT])
 {
-	const struct mark *from = mark_from(u, r->row.read_ns);
+	const struct mark *from = mark_from(u, r);
 	int64_t own[TS_COUNT];
 
 	detach(r);
@@ -259,47 +281,65 @@ static void claim(struct assembler *a, struct unit *u, struct request *r, int64_
 		unit_give(a, u, r, from ? from->ns : to_ns);
 }
 
-static bool is_running(const struct request *r)
+/* The oldest result that can be r's. */
+static struct unit *oldest_result(struct assembler *a, const struct request *r)
 {
-	const struct athread *w = r->worker;
+	struct unit *u = r->thread->service->delivered_first, *next;
 
-	return w && w->delivers && w->unit && request_get(w->unit->guess) == r;
+	for (; u; u = next) {
+		bool stale = u->guess.id && !request_get(u->guess);
+
+		next = u->newer;
+		if (stale || u->end_ns < r->row.read_ns)
+			delivered_give_up(a, u);
+		else if (mark_from(u, r))
+			return u;
+	}
+	return NULL;
+}
+
+/* u is r's after all: what was taken for r's is that which u was taken for. */
+static void correct_guess(struct unit *u, struct request *r)
+{
+	struct request *other = request_get(u->guess);
+	struct unit *others = r->unit ? r->unit : r->worker ? r->worker->unit : NULL;
+
+	if (others && request_get(others->guess) == r)
+		others->guess = u->guess;
+	else
+		others = NULL;
+	if (other) {
+		other->worker = others ? others->thread : NULL;
+		other->unit = others && others->end_ns ? others : NULL;
+		if (!others)
+			waiting_add(other);
+	}
+	waiting_remove(r);
+	u->guess = (struct request_ref){ r, r->row.request_id };
+	r->unit = u;
 }
 
 /* The result that this reply sends, and how sure that is. */
 static struct unit *choose(struct assembler *a, struct request *r)
 {
-	struct service *s = r->thread->service;
-	struct unit *oldest;
+	struct unit *u = oldest_result(a, r);
 
-	if (r->unit) {
-		lower_confidence(r, r->unit == s->delivered_first ? START_AND_END_AGREE :
-								    OUT_OF_ORDER);
-		return r->unit;
+	if (u && u == r->unit) {
+		lower_confidence(r, ORDERS_AGREE);
+	} else if (u) {
+		lower_confidence(r, END_ALONE);
+		correct_guess(u, r);
+	} else if (r->thread->service->delivers) {
+		lower_confidence(r, NOTHING_KNOWN);
 	}
-	while ((oldest = s->delivered_first) && oldest->end_ns < r->row.read_ns)
-		delivered_give_up(a, oldest);
-	if (oldest || s->delivers)
-		lower_confidence(r, oldest ? END_ALONE : NOTHING_KNOWN);
-	return oldest;
+	return u;
 }
 
 /* Its reader sends what another thread has worked out. */
 static void collect_result(struct assembler *a, struct athread *t, struct request *r)
 {
-	struct unit *u = NULL;
+	struct unit *u = choose(a, r);
 
-	if (!r->unit &&
-	    is_running(r)) { /* the signal is on its way, the result was there already */
-		struct athread *w = r->worker;
-
-		unit_ready(a, w);
-		claim(a, w->unit, r, w->last_ns, w->last);
-		begin_next(a, w, w->last_ns, w->last);
-		lower_confidence(r, OUT_OF_ORDER);
-	} else {
-		u = choose(a, r);
-	}
 	if (u) {
 		claim(a, u, r, u->end_ns, u->end);
 		delivered_give_up(a, u);
@@ -339,7 +379,7 @@ void handoff_sent(struct assembler *a, struct athread *t, const struct event_cal
 
 void handoff_forget(struct assembler *a, struct request *r)
 {
-	left_remove(r);
+	waiting_remove(r);
 	if (r->unit)
 		delivered_give_up(a, r->unit);
 	r->unit = NULL;

@@ -51,7 +51,7 @@ static void lone_op(struct assembler *a, struct athread *t, struct row_op *op,
 	if (t->serves || op->request_id)
 		assembly_write_op(a, op);
 	else
-		unit_add_op(a, t, op);
+		handoff_op(a, t, op, seg);
 }
 
 /* One op for all requests of the pass that it can be for (moved to the front of t->pass). */
@@ -140,6 +140,7 @@ static const struct file_op file_ops[SYSCALL_OTHER + 1] = {
 	[SYSCALL_DATASYNC] = { OP_SYNC, OPF_DSYNC },
 	[SYSCALL_OPEN] = { OP_KERNEL, OPF_OPEN },
 	[SYSCALL_STAT] = { OP_KERNEL, OPF_STAT },
+	[SYSCALL_CLOSE] = { OP_KERNEL, OPF_CLOSE },
 };
 
 static void fill_file_op(struct assembler *a, struct row_op *op, const struct event_call *e,
@@ -150,7 +151,7 @@ static void fill_file_op(struct assembler *a, struct row_op *op, const struct ev
 	op->flags = of->flags | (e->ret < 0 ? OPF_FAILED : 0);
 	if (target_is_pseudo(e->magic)) {
 		op->kind = OP_KERNEL; /* /proc and its like: kernel work, no storage */
-		op->flags &= OPF_OPEN | OPF_STAT | OPF_FAILED;
+		op->flags &= OPF_OPEN | OPF_STAT | OPF_CLOSE | OPF_FAILED;
 		return;
 	}
 	op->target_id = target_of_file(a, e, op->kind == OP_STORE);

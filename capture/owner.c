@@ -95,8 +95,6 @@ void owner_leave(struct athread *t, int64_t at_ns)
 	account_detach(&r->left, &t->timeline);
 	account_polled(&r->left, &t->timeline, r->called ? SUB_CALL : SUB_NET_SOCKET);
 	r->left_ns = at_ns;
-	if (!r->called)
-		left_add(r);
 }
 
 /* A segment of thread t that is request r's own. */

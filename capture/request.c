@@ -56,6 +56,7 @@ struct request *request_open(struct assembler *a, struct athread *t, struct conn
 	c->last = r;
 	t->service->open++;
 	pass_add(a, t, r);
+	waiting_add(r);
 	return r;
 }
 

@@ -446,6 +446,8 @@ static void send_reply(struct assembler *a, struct athread *t, struct connection
 	reader = first->thread == t;
 	if (!handoff_collect(a, t, first, e, seg))
 		owner_give_before(a, t, seg, first, true);
+	if (owner_current(t) != first)
+		owner_leave(t, seg->enter_ns);
 	owner_give_call(t, seg, first);
 	if (a->touched_count > 1) {
 		t->service->together = true;

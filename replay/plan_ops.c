@@ -31,6 +31,8 @@ static bool is_playable(const struct planner *p, const struct row_op *op, struct
 	bool known = op->kind < OP_KIND_COUNT;
 	bool file = known && (kinds[op->kind].needs_file || (op->flags & OPF_SENDFILE));
 
+	if (op->flags & OPF_CLOSE)
+		return false; /* the open has closed it */
 	if (known && kinds[op->kind].played && !(op->flags & OPF_FAILED) &&
 	    op->bytes <= WIRE_OP_BYTES_MAX &&
 	    !(file && idmap_get(&p->targets, op->target_id) == IDMAP_NONE))

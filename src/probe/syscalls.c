@@ -44,7 +44,7 @@ static const struct row rows[] = {
 	{ SYS_statx, { SYSCALL_STAT, FS } },
 	{ SYS_faccessat, { SYSCALL_STAT, FS } },
 	{ SYS_lseek, { SYSCALL_OTHER, FS } },
-	{ SYS_close, { SYSCALL_OTHER, FS } },
+	{ SYS_close, { SYSCALL_CLOSE, FS } },
 	{ SYS_ftruncate, { SYSCALL_OTHER, FS } },
 	{ SYS_renameat, { SYSCALL_OTHER, FS } },
 	{ SYS_renameat2, { SYSCALL_OTHER, FS } },

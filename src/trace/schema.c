@@ -10,7 +10,7 @@ const char *const op_kind_names[OP_KIND_COUNT] = {
 
 /* in the order of their bits */
 const char *const op_flag_names[OPF_COUNT] = {
-	"direct", "sync", "dsync", "append", "cached", "shared", "sendfile", "open", "stat", "failed",
+	"direct", "sync", "dsync", "append", "cached", "shared", "sendfile", "open", "stat", "failed", "close",
 };
 
 const char *const target_kind_names[TARGET_KIND_COUNT] = {

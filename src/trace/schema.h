@@ -55,10 +55,11 @@ enum op_flag {
 	OPF_CACHED = 1 << 4,   /* a load that waited for no device */
 	OPF_SHARED = 1 << 5,   /* has several owners: see op_requests.csv */
 	OPF_SENDFILE = 1 << 6, /* a reply taken from target_id at offset */
-	OPF_OPEN = 1 << 7,     /* kernel: open and close */
+	OPF_OPEN = 1 << 7,     /* kernel: open; a replay closes it again at once */
 	OPF_STAT = 1 << 8,     /* kernel: stat by name or descriptor */
 	OPF_FAILED = 1 << 9,   /* the call returned an error */
-	OPF_COUNT = 10
+	OPF_CLOSE = 1 << 10,   /* kernel: close */
+	OPF_COUNT = 11
 };
 
 enum target_kind { TARGET_FILE, TARGET_SERVICE, TARGET_KIND_COUNT };

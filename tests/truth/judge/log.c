@@ -15,7 +15,7 @@ static const struct {
 } kinds[] = {
 	{ "load", OP_LOAD, 0 },		 { "store", OP_STORE, 0 },
 	{ "sync", OP_SYNC, 0 },		 { "open", OP_KERNEL, OPF_OPEN },
-	{ "stat", OP_KERNEL, OPF_STAT }, { "close", OP_KERNEL, OPF_OPEN },
+	{ "stat", OP_KERNEL, OPF_STAT }, { "close", OP_KERNEL, OPF_CLOSE },
 	{ "forward", OP_FORWARD, 0 },	 { "reply", OP_REPLY, 0 },
 };
 

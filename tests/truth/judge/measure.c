@@ -58,7 +58,7 @@ static bool is_call(const struct row_op *op)
 {
 	return op->kind == OP_LOAD || op->kind == OP_STORE || op->kind == OP_SYNC ||
 	       op->kind == OP_FORWARD || op->kind == OP_REPLY ||
-	       (op->kind == OP_KERNEL && op->flags & (OPF_OPEN | OPF_STAT));
+	       (op->kind == OP_KERNEL && op->flags & (OPF_OPEN | OPF_STAT | OPF_CLOSE));
 }
 
 static size_t calls_of(const struct taken *t, const struct row_op **ret_ops)
