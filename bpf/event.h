@@ -129,7 +129,7 @@ enum event_kind {
 	EVENT_SOCKET_CLOSE,
 	EVENT_CALL,    /* a system call that gait follows has returned */
 	EVENT_RECEIVE, /* one that took bytes from a socket: a longer record */
-	EVENT_SEND,    /* one that gave bytes to a socket whose port is in `wanted_bytes` */
+	EVENT_SEND,    /* one that gave bytes to a socket, with them */
 	/* of the ring only: src/probe/expand.c makes the first two above of them */
 	EVENT_BRIEF_CALL = 64,
 	EVENT_BRIEF_RECEIVE,
@@ -200,7 +200,7 @@ struct event_call {
 
 /*
  * How many of a message's bytes a record may hold: the least that has room for all of
- * them. The last only for ports in `wanted_bytes`. They are never stored.
+ * them. They are never stored.
  */
 #define EVENT_BYTES_SMALL 64
 #define EVENT_BYTES_MIDDLE 1024
@@ -225,8 +225,11 @@ struct event_send {
 	uint8_t bytes[];
 };
 
-/* Whose bytes are wanted whole, by the local port. Written by user space. */
-enum wanted { WANTED_IN = 1, WANTED_OUT = 2 };
+/*
+ * Bytes that user space has no use for, by the local port, and says so: beyond the first of
+ * what comes in, all of what goes out.
+ */
+enum unwanted { UNWANTED_IN = 1, UNWANTED_OUT = 2 };
 
 /*
  * Nearly every call moves no counter but its own class's, and TS_USER moved alone since the

@@ -94,7 +94,7 @@ extern struct event_map events SEC(".maps");
 
 /* Local TCP ports whose connections are followed: the cheapest filter there is. */
 extern __u8 followed_ports[65536];
-extern __u8 wanted_bytes[65536]; /* enum wanted, by local port */
+extern __u8 unwanted_bytes[65536]; /* enum unwanted, by local port */
 extern __u64 losses[LOSS_COUNT];
 extern __u64 sockets_seen;
 extern __u64 sockets_unsampled;

@@ -11,7 +11,7 @@ struct socket_map sockets SEC(".maps");
 struct event_map events SEC(".maps");
 
 __u8 followed_ports[65536];
-__u8 wanted_bytes[65536];
+__u8 unwanted_bytes[65536];
 __u64 losses[LOSS_COUNT];
 __u64 sockets_seen;
 __u64 sockets_unsampled;

@@ -386,20 +386,31 @@ static __always_inline __u32 copy_bytes(__u8 *to, const struct call *call, __u32
 	return copy_flat(to, from.base, call->ret, room);
 }
 
+/* With room for so many bytes. */
+#define EMIT_SEND(room)                                                                         \
+	do {                                                                                    \
+		struct event_send *e = bpf_ringbuf_reserve(&events, sizeof(*e) + (room), 0);    \
+		__u32 moved = call->slot->moved;                                                \
+                                                                                                \
+		if (!e) {                                                                       \
+			call_lost(call);                                                        \
+			return;                                                                 \
+		}                                                                               \
+		fill_call(&e->call, call, EVENT_SEND, socket);                                  \
+		account_told(call->slot, moved);                                                \
+		e->seen = copy_bytes(e->bytes, call, room);                                     \
+		e->pad = 0;                                                                     \
+		bpf_ringbuf_submit(e, ring_flags());                                            \
+	} while (0)
+
 static __always_inline void emit_send(const struct call *call, struct socket_state *socket)
 {
-	struct event_send *e = bpf_ringbuf_reserve(&events, sizeof(*e) + EVENT_BYTES_LARGE, 0);
-	__u32 moved = call->slot->moved;
-
-	if (!e) {
-		call_lost(call);
-		return;
-	}
-	fill_call(&e->call, call, EVENT_SEND, socket);
-	account_told(call->slot, moved);
-	e->seen = copy_bytes(e->bytes, call, EVENT_BYTES_LARGE);
-	e->pad = 0;
-	bpf_ringbuf_submit(e, ring_flags());
+	if (call->ret <= EVENT_BYTES_SMALL)
+		EMIT_SEND(EVENT_BYTES_SMALL);
+	else if (call->ret <= EVENT_BYTES_MIDDLE / 2) /* several pieces need twice the room */
+		EMIT_SEND(EVENT_BYTES_MIDDLE);
+	else
+		EMIT_SEND(EVENT_BYTES_LARGE);
 }
 
 static __always_inline void fill_brief_receive(struct event_brief_receive *e,
@@ -455,7 +466,7 @@ static __always_inline void fill_whole_receive(struct event_receive *e, const st
 #define EMIT_WHOLE_RECEIVE(room) EMIT_RECEIVE(event_receive, fill_whole_receive, room)
 
 static __always_inline void emit_receive(const struct call *call, struct socket_state *socket,
-					 __u8 wanted)
+					 bool wanted)
 {
 	bool brief = call_is_brief(call);
 	struct receive got;
@@ -467,7 +478,7 @@ static __always_inline void emit_receive(const struct call *call, struct socket_
 		EMIT_BRIEF_RECEIVE(EVENT_BYTES_MIDDLE);
 	else if (call->ret <= EVENT_BYTES_SMALL)
 		EMIT_WHOLE_RECEIVE(EVENT_BYTES_SMALL);
-	else if (call->ret <= EVENT_BYTES_MIDDLE || !(wanted & WANTED_IN))
+	else if (call->ret <= EVENT_BYTES_MIDDLE || !wanted)
 		EMIT_WHOLE_RECEIVE(EVENT_BYTES_MIDDLE);
 	else
 		EMIT_WHOLE_RECEIVE(EVENT_BYTES_LARGE);
@@ -488,7 +499,7 @@ static __always_inline void leave_unsampled(const struct call *call)
 
 static __always_inline void leave_socket_call(const struct call *call)
 {
-	__u8 op = call->slot->sys_op, wanted;
+	__u8 op = call->slot->sys_op, unwanted;
 	struct sock *sk = call->thread->sk;
 	struct socket_state *socket;
 
@@ -497,12 +508,14 @@ static __always_inline void leave_socket_call(const struct call *call)
 	socket = socket_meet(sk);
 	if (!socket)
 		return;
-	wanted = wanted_bytes[BPF_CORE_READ(sk, __sk_common.skc_num)];
+	unwanted = socket->flags & SOCKET_OUTGOING ?
+			   UNWANTED_IN | UNWANTED_OUT :
+			   unwanted_bytes[BPF_CORE_READ(sk, __sk_common.skc_num)];
 	if (socket->unsampled)
 		leave_unsampled(call);
 	else if (op_receives(op))
-		emit_receive(call, socket, wanted);
-	else if (wanted & WANTED_OUT && op != SYSCALL_SENDFILE)
+		emit_receive(call, socket, !(unwanted & UNWANTED_IN));
+	else if (!(unwanted & UNWANTED_OUT) && op != SYSCALL_SENDFILE)
 		emit_send(call, socket);
 	else
 		emit_call(call, socket);

@@ -29,9 +29,9 @@ struct assembler_opts {
 	uint64_t work_per_ms; /* calibration: turns user CPU time into work units */
 	bool requests_only;   /* events without counters: requests and connections, nothing else */
 	struct row_sink sink;
-	/* What comes in on that local port, or goes out, should be seen whole (enum wanted). */
-	void (*want)(void *arg, uint16_t local_port, unsigned wanted);
-	void *want_arg;
+	/* Which bytes on that local port it has no use for, from now on (enum unwanted); or NULL. */
+	void (*set_unwanted)(void *arg, uint16_t local_port, unsigned unwanted);
+	void *unwanted_arg;
 };
 
 /* NULL when memory ran out. */

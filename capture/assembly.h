@@ -170,6 +170,9 @@ struct service {
 	struct unit *delivered_first, *delivered_last;
 	size_t delivered; /* length of that list */
 	size_t open;	  /* requests without an answer */
+	uint64_t requests;
+	unsigned unwanted; /* enum unwanted, as it was said for its port */
+	bool overlaps;	  /* several requests were under way on one connection */
 	bool delivers;	  /* some thread of it gives results to another, which replies */
 	bool works;	  /* some thread worked on what another had read */
 	bool hands_off;	  /* some thread replied to what another had read */

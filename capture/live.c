@@ -45,11 +45,11 @@ static bool is_full(const struct live *l)
 	return l->opts->max_bytes && trace_writer_bytes(l->writer) >= l->opts->max_bytes;
 }
 
-static void want_bytes(void *arg, uint16_t local_port, unsigned wanted)
+static void set_unwanted(void *arg, uint16_t local_port, unsigned unwanted)
 {
 	struct live *l = arg;
 
-	probe_want_bytes(l->probe, local_port, wanted);
+	probe_set_unwanted(l->probe, local_port, unwanted);
 }
 
 /* -EFBIG ends the capture: a full ring would make many times --max-size of it. */
@@ -199,8 +199,8 @@ static int begin(struct live *l)
 					 l->opts->ring_bytes, l->opts->sample };
 	struct assembler_opts assembler_opts = { .requests_only = l->opts->requests_only,
 						 .sink = { write_row, l },
-						 .want = want_bytes,
-						 .want_arg = l };
+						 .set_unwanted = set_unwanted,
+						 .unwanted_arg = l };
 	int rc = processes_add_descendants(&l->processes, l->err);
 
 	if (!rc && l->opts->command && !command_exists(l->opts->command[0]))

@@ -55,6 +55,7 @@ struct request *request_open(struct assembler *a, struct athread *t, struct conn
 	*(c->last ? &c->last->next : &c->first) = r;
 	c->last = r;
 	t->service->open++;
+	t->service->requests++;
 	pass_add(a, t, r);
 	waiting_add(r);
 	return r;

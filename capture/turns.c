@@ -115,10 +115,23 @@ static void touch(struct assembler *a, struct request *r)
 		a->touched[a->touched_count++] = r;
 }
 
-static void want_bytes(struct assembler *a, const struct connection *c, unsigned wanted)
+#define LOOK_REQUESTS 1000 /* so many without two at once: the bytes are not worth their cost */
+
+/*
+ * Bytes are needed where requests overlap on a connection. A service starts with them; they
+ * are given up when it does not, and asked for again when it does after all.
+ */
+static void judge_bytes(struct assembler *a, const struct connection *c, struct service *s,
+			bool overlaps)
 {
-	if (a->opts.want)
-		a->opts.want(a->opts.want_arg, c->local_port, wanted);
+	unsigned unwanted;
+
+	s->overlaps |= overlaps;
+	unwanted = s->overlaps || s->requests < LOOK_REQUESTS ? 0 : UNWANTED_IN | UNWANTED_OUT;
+	if (unwanted == s->unwanted || !a->opts.set_unwanted)
+		return;
+	s->unwanted = unwanted;
+	a->opts.set_unwanted(a->opts.unwanted_arg, c->local_port, unwanted);
 }
 
 /* What a chunk of bytes means to the connection's framer: a->marks. Not framed from here if not. */
@@ -133,8 +146,6 @@ static void frame(struct assembler *a, struct connection *c, enum framer_side si
 	result = framer_feed(&c->framer, side, bytes, seen, total, keep_mark, a);
 	if (result != FRAMER_OK)
 		c->framed = false;
-	if (result == FRAMER_SHORT && side == FRAMER_IN)
-		want_bytes(a, c, WANTED_IN);
 	if (!c->row.protocol[0])
 		snprintf(c->row.protocol, sizeof(c->row.protocol), "%s",
 			 framer_protocol(&c->framer));
@@ -274,6 +285,7 @@ static void receive_requests(struct assembler *a, struct athread *t, struct conn
 	owner_give_call(t, seg, in.owner);
 	read_messages(a, &in);
 	t->serves = true;
+	judge_bytes(a, c, t->service, c->first != c->last);
 	if (c->acceptor && c->acceptor != t)
 		t->service->accepts_apart = true;
 	if (!t->service->row.listen[0])
@@ -374,8 +386,6 @@ static void touch_run(struct assembler *a, struct connection *c, uint64_t total)
 		a->touched[0]->row.response_bytes += total;
 		a->touched[0]->sending += total;
 	}
-	if (open > 1)
-		want_bytes(a, c, WANTED_OUT);
 }
 
 static void touch_requests(struct assembler *a, struct connection *c, const struct event_call *e)

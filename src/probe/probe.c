@@ -323,9 +323,9 @@ int probe_follow_port(struct probe *p, uint16_t port, struct err *err)
 	return 0;
 }
 
-void probe_want_bytes(struct probe *p, uint16_t local_port, unsigned wanted)
+void probe_set_unwanted(struct probe *p, uint16_t local_port, unsigned unwanted)
 {
-	p->skel->bss->wanted_bytes[local_port] |= wanted;
+	p->skel->bss->unwanted_bytes[local_port] = unwanted;
 }
 
 int probe_poll(struct probe *p, int timeout_ms, probe_event_fn fn, void *arg)

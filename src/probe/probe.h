@@ -44,8 +44,8 @@ int probe_follow(struct probe *p, pid_t pid, unsigned service, struct err *err);
 /* Follows connections to this local TCP port from their first byte. */
 int probe_follow_port(struct probe *p, uint16_t port, struct err *err);
 
-/* From now on events on that local port hold whole messages (enum wanted, added to what is). */
-void probe_want_bytes(struct probe *p, uint16_t local_port, unsigned wanted);
+/* Which bytes events on that local port need not hold from now on (enum unwanted). */
+void probe_set_unwanted(struct probe *p, uint16_t local_port, unsigned unwanted);
 
 /*
  * Waits for up to timeout_ms, or until the ring buffer fills up, and hands over its

@@ -31,7 +31,7 @@ int probe_follow_port(struct probe *p, uint16_t port, struct err *err)
 	return absent(err);
 }
 
-void probe_want_bytes(struct probe *p, uint16_t local_port, unsigned wanted)
+void probe_set_unwanted(struct probe *p, uint16_t local_port, unsigned unwanted)
 {
 }
 
