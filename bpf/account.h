@@ -24,6 +24,21 @@
 #define ACCOUNT_INLINE static inline
 #endif
 
+/* Programs go (the slot is brought up to date) and no time passes for the slot. */
+ACCOUNT_INLINE void account_freeze(struct thread_slot *s)
+{
+	s->last_ns = SLOT_FROZEN_NS;
+}
+
+/* Programs are back: time passes from now on; nobody knows what moved meanwhile. */
+ACCOUNT_INLINE void account_thaw(struct thread_slot *s, uint64_t now)
+{
+	s->moved = 0;
+	s->unsaid = ~0u;
+	s->mark_ns = now;
+	s->last_ns = now;
+}
+
 /* What the thread does now: the outermost interruption wins. */
 ACCOUNT_INLINE uint64_t account_state(const struct thread_slot *s)
 {

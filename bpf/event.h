@@ -120,6 +120,14 @@ struct syscall_class {
 	uint8_t wait; /* enum thread_state of its waits */
 };
 
+/*
+ * A slot whose last_ns is this is frozen: no time passes for it while its programs are not
+ * attached. Calls told with such a time happened half unseen: src/probe/expand.c drops them.
+ */
+#define SLOT_FROZEN_NS (1ull << 62)
+
+enum rebase { REBASE_CLOSE, REBASE_FREEZE, REBASE_THAW };
+
 #define SYSCALLS_MAX 512
 
 enum event_kind {

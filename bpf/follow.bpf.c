@@ -67,6 +67,27 @@ int follow_targets(struct bpf_iter__task *ctx)
 	return 0;
 }
 
+/* Run by user space around the time that programs are detached. */
+SEC("iter/task")
+int rebase_threads(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct thread_slot *slot = task ? slot_of_task(task) : NULL;
+	__u64 now = bpf_ktime_get_ns();
+
+	if (!slot)
+		return 0;
+	slot->sequence++;
+	if (rebase_how == REBASE_CLOSE)
+		account_charge(slot, now);
+	if (rebase_how == REBASE_THAW)
+		account_thaw(slot, now);
+	else
+		account_freeze(slot);
+	slot->sequence++;
+	return 0;
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {

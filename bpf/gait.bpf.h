@@ -98,6 +98,9 @@ extern __u8 unwanted_bytes[65536]; /* enum unwanted, by local port */
 extern __u64 losses[LOSS_COUNT];
 extern __u64 sockets_seen;
 extern __u64 sockets_unsampled;
+extern __u64 sends; /* of followed threads on TCP sockets, counted also while all else is off */
+extern __u64 resumed_ns; /* stamps from before are stale: something was not seen since */
+extern __u32 rebase_how; /* enum rebase, for rebase_threads */
 
 extern const volatile __u32 cfg_sample; /* one connection in so many is told of; 0: all */
 

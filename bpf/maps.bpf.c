@@ -15,6 +15,9 @@ __u8 unwanted_bytes[65536];
 __u64 losses[LOSS_COUNT];
 __u64 sockets_seen;
 __u64 sockets_unsampled;
+__u64 sends;
+__u64 resumed_ns;
+__u32 rebase_how;
 
 const volatile struct syscall_class cfg_syscalls[SYSCALLS_MAX] = {};
 const volatile bool cfg_requests_only = false;

@@ -14,10 +14,10 @@ struct receive {
 static __always_inline void receive_look(const struct socket_state *state, const struct sock *sk,
 					 __u32 slot, __u64 now, struct receive *ret)
 {
-	ret->arrival_ns = state->arrival_ns;
+	ret->arrival_ns = state->arrival_ns >= resumed_ns ? state->arrival_ns : 0;
 	ret->latest_ns = state->latest_ns;
 	ret->copied_seq = BPF_CORE_READ((struct tcp_sock *)sk, copied_seq);
-	ret->counted = state->counted && state->arrival_ns && state->reader == slot + 1 &&
+	ret->counted = state->counted && ret->arrival_ns && state->reader == slot + 1 &&
 		       now - state->arrival_ns < COUNTED_WITHIN_NS;
 }
 

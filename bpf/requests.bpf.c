@@ -85,6 +85,7 @@ int BPF_PROG(on_bytes_in, struct sock *sk, int ret)
 SEC("?tp_btf/sock_send_length")
 int BPF_PROG(on_bytes_out, struct sock *sk, int ret)
 {
+	__u64 tx_ns;
 	struct thread *thread = thread_of(bpf_get_current_task_btf());
 	struct socket_state *socket;
 	struct event_bytes *e;
@@ -95,13 +96,22 @@ int BPF_PROG(on_bytes_out, struct sock *sk, int ret)
 	if (!socket || socket->unsampled)
 		return 0;
 	/* bytes that went out within the call: their stamp does, and is one clock less */
-	e = bytes_begin(thread, socket, EVENT_BYTES_OUT, ret,
-			socket->tx_ns ? socket->tx_ns : bpf_ktime_get_ns());
+	tx_ns = socket->tx_ns >= resumed_ns ? socket->tx_ns : 0;
+	e = bytes_begin(thread, socket, EVENT_BYTES_OUT, ret, tx_ns ? tx_ns : bpf_ktime_get_ns());
 	if (e) {
-		e->stamp_ns = socket->tx_ns;
+		e->stamp_ns = tx_ns;
 		bpf_ringbuf_submit(e, ring_flags());
 	}
 	socket->in = 0;
 	socket->tx_ns = 0;
+	return 0;
+}
+
+/* What a price is per: it must be counted the same way with all other programs and without. */
+SEC("?tp_btf/sock_send_length")
+int BPF_PROG(on_send_counted, struct sock *sk, int ret)
+{
+	if (ret > 0 && sk->sk_protocol == IPPROTO_TCP_ && thread_of(bpf_get_current_task_btf()))
+		__sync_fetch_and_add(&sends, 1);
 	return 0;
 }

@@ -209,6 +209,19 @@ int assembler_event(struct assembler *a, const void *event, size_t size)
 	return a->failed;
 }
 
+void assembler_pause(struct assembler *a)
+{
+	for (size_t i = 0; i < CONNECTION_BUCKETS; i++)
+		for (struct connection *c = a->connections[i]; c; c = c->next)
+			connection_pause(a, c);
+	for (size_t i = 0; i < THREAD_SLOTS; i++) {
+		if (!a->threads[i])
+			continue;
+		owner_set_none(a, a->threads[i]);
+		pass_clear(a->threads[i]);
+	}
+}
+
 void assembler_thread_end(struct assembler *a, unsigned slot, uint32_t generation,
 			  const uint64_t counters[TS_COUNT])
 {

@@ -41,6 +41,12 @@ void assembler_free(struct assembler *a);
 /* An event of the ring buffer. 0, -ENOMEM, or what the sink returned. Unknown kinds are skipped. */
 int assembler_event(struct assembler *a, const void *event, size_t size);
 
+/*
+ * Events have stopped for a while: what is open is closed, as what follows is not known, and
+ * counted. Goes on with the next event.
+ */
+void assembler_pause(struct assembler *a);
+
 /* Counters of a thread as they are at the end, for those that still run (see finish). */
 void assembler_thread_end(struct assembler *a, unsigned slot, uint32_t generation,
 			  const uint64_t counters[TS_COUNT]);

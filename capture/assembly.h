@@ -144,6 +144,7 @@ struct connection {
 	uint64_t previous;	      /* request of the turn before */
 	int64_t previous_arrival_ns, previous_end_ns;
 	struct request_ref owner; /* on an outgoing one: whose call */
+	bool paused;		  /* bytes went by unseen: a reply may have no request */
 	bool others;		  /* the call is of a request outside the sample */
 	struct call call;
 	uint64_t called_target;
@@ -324,6 +325,7 @@ size_t pass_owners(struct athread *t, struct request *current, enum op_kind kind
 struct connection *connection_find(struct assembler *a, uint64_t socket_id);
 void connection_opened(struct assembler *a, const struct event_socket *e);
 void connection_closed(struct assembler *a, const struct event_socket *e);
+void connection_pause(struct assembler *a, struct connection *c);
 void connection_finish(struct assembler *a, struct connection *c, int64_t close_ns);
 void connection_round_trips(struct connection *c, uint32_t srtt_us, uint32_t min_rtt_us);
 void connection_turn(struct connection *c, int64_t arrival_ns);

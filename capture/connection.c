@@ -190,18 +190,36 @@ static const char *status_at_end(const struct request *r, int64_t close_ns)
 	return close_ns == TRACE_NONE ? "open" : "unanswered";
 }
 
+/* Closes all that is open; returns how many had no answer. */
+static uint64_t close_requests(struct assembler *a, struct connection *c, int64_t close_ns)
+{
+	uint64_t open = 0;
+
+	while (c->first) {
+		const char *status = status_at_end(c->first, close_ns);
+
+		open += !strcmp(status, "open");
+		request_close(a, c->first, status);
+	}
+	return open;
+}
+
+void connection_pause(struct assembler *a, struct connection *c)
+{
+	connection_call_end(a, c);
+	a->ledger.count[LG_OPEN_AT_PAUSE] += close_requests(a, c, TRACE_NONE);
+	c->previous = 0;
+	c->owner = (struct request_ref){ 0 };
+	c->paused = true;
+}
+
 /* Writes the connection's row, and its last requests'. close_ns TRACE_NONE: it goes on. */
 void connection_finish(struct assembler *a, struct connection *c, int64_t close_ns)
 {
 	struct dependence verdict;
 
 	connection_call_end(a, c);
-	while (c->first) {
-		const char *status = status_at_end(c->first, close_ns);
-
-		a->ledger.count[LG_OPEN_AT_END] += !strcmp(status, "open");
-		request_close(a, c->first, status);
-	}
+	a->ledger.count[LG_OPEN_AT_END] += close_requests(a, c, close_ns);
 	verdict = dependence_judge(c->turns, c->turns_count);
 	c->row.dependent = verdict.dependent;
 	c->row.confidence = verdict.confidence;

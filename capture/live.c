@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/work.h"
 #include "capture/assembler.h"
+#include "capture/price.h"
 #include "probe/probe.h"
 #include "trace/trace.h"
 
@@ -16,6 +17,9 @@
 #include <unistd.h>
 
 #define POLL_MS 5
+#define PRICE_BLOCK_NS (500 * NS_PER_MS)
+#define PRICE_BLOCK_MIN_NS (50 * NS_PER_MS)
+#define PRICE_BLOCKS 24 /* of a short capture: ten rounds, and switching between them */
 #define COMMAND_END_NS (5 * NS_PER_SEC)	 /* it ignores SIGTERM for longer: SIGKILL */
 #define LOOK_AROUND_NS (100 * NS_PER_MS) /* for the end of the service, and progress */
 
@@ -26,8 +30,9 @@ struct live {
 	struct probe *probe;
 	struct trace_writer *writer;
 	struct assembler *assembler;
-	pid_t command;	  /* child that we started; 0: none, or it has ended */
-	int command_gate; /* it waits for this pipe before it goes on to exec */
+	struct price *price; /* NULL: not measured */
+	pid_t command;	     /* child that we started; 0: none, or it has ended */
+	int command_gate;    /* it waits for this pipe before it goes on to exec */
 	int64_t start_ns;
 	uint64_t work_per_ms;
 	struct err *err;
@@ -193,10 +198,25 @@ static void look_at_names(struct live *l)
 				     sizeof(l->names[0]));
 }
 
+/* Long blocks are better, but a short capture needs its rounds too. */
+static int64_t price_block_ns(const struct live_opts *opts)
+{
+	int64_t block = opts->duration_ns ? (int64_t)opts->duration_ns / PRICE_BLOCKS :
+					    PRICE_BLOCK_NS;
+
+	if (block < PRICE_BLOCK_MIN_NS)
+		return PRICE_BLOCK_MIN_NS;
+	return block < PRICE_BLOCK_NS ? block : PRICE_BLOCK_NS;
+}
+
 static int begin(struct live *l)
 {
-	struct probe_opts probe_opts = { l->opts->requests_only ? PROBE_REQUESTS : PROBE_CAPTURE,
-					 l->opts->ring_bytes, l->opts->sample };
+	struct probe_opts probe_opts = {
+		.mode = l->opts->requests_only ? PROBE_REQUESTS : PROBE_CAPTURE,
+		.ring_bytes = l->opts->ring_bytes,
+		.counts_sends = l->opts->measure_overhead,
+		.sample = l->opts->sample,
+	};
 	struct assembler_opts assembler_opts = { .requests_only = l->opts->requests_only,
 						 .sink = { write_row, l },
 						 .set_unwanted = set_unwanted,
@@ -223,6 +243,11 @@ static int begin(struct live *l)
 	l->assembler = assembler_new(&assembler_opts);
 	if (!l->assembler)
 		return err_errno(l->err, ENOMEM, "cannot capture");
+	if (l->opts->measure_overhead) {
+		l->price = price_new(price_block_ns(l->opts), l->start_ns);
+		if (!l->price)
+			return err_errno(l->err, ENOMEM, "cannot capture");
+	}
 	rc = follow_all(l);
 	if (!rc)
 		command_release(l);
@@ -240,6 +265,19 @@ static void print_progress(const struct live *l, int64_t now)
 		losses.count[LOSS_RING_FULL]);
 }
 
+/* The next step of --measure-overhead, if it is due. */
+static int step_price(struct live *l, int64_t now)
+{
+	uint64_t requests = assembler_ledger(l->assembler)->count[LG_REQUESTS];
+	int rc = l->price ? price_step(l->price, l->probe, now, requests, l->err) : PRICE_SAME;
+
+	if (rc != PRICE_PAUSED)
+		return rc;
+	rc = probe_drain(l->probe, on_event, l);
+	assembler_pause(l->assembler);
+	return rc;
+}
+
 static int run(struct live *l, enum live_end *ret_end)
 {
 	int64_t end = l->opts->duration_ns ? l->start_ns + (int64_t)l->opts->duration_ns :
@@ -251,6 +289,8 @@ static int run(struct live *l, enum live_end *ret_end)
 		int rc = probe_poll(l->probe, POLL_MS, on_event, l);
 		int64_t now = clock_now_ns();
 
+		if (rc >= 0)
+			rc = step_price(l, now);
 		if (rc == -EFBIG) {
 			*ret_end = LIVE_FULL;
 			break;
@@ -347,6 +387,8 @@ static void fill_manifest(struct live *l, struct manifest *m, const struct assem
 		m->service_kernel_ns = totals->kernel_ns;
 	}
 	snprintf(m->attribution, sizeof(m->attribution), l->opts->requests_only ? "none" : "ebpf");
+	if (l->price)
+		price_result(l->price, &m->price);
 	m->sample_one_in = l->opts->sample;
 	snprintf(m->detail, sizeof(m->detail), l->opts->requests_only ? "requests" : "full");
 	m->hosts[0].realtime_offset_end_ns = clock_realtime_offset_ns();
@@ -396,6 +438,7 @@ int live_capture(const struct live_opts *opts, struct live_result *ret_result, s
 	if (rc >= 0 && l.assembler)
 		rc = finish(&l, ret_result);
 	command_end(&l, ret_result);
+	price_free(l.price);
 	assembler_free(l.assembler);
 	trace_writer_free(l.writer);
 	probe_free(l.probe);

@@ -19,6 +19,7 @@ struct live_opts {
 	uint64_t max_bytes;	    /* of the trace; 0: no limit */
 	uint64_t ring_bytes;	    /* 0: the probe's default */
 	uint32_t sample;	    /* one connection in so many; 0: all */
+	bool measure_overhead;	    /* probes on and off in turns; the trace has holes then */
 	bool requests_only;	    /* requests and sizes alone: cheaper, no ops, no breakdown */
 	const char *output;
 	bool replace;		/* an older trace of that name */

@@ -291,6 +291,7 @@ static void receive_requests(struct assembler *a, struct athread *t, struct conn
 	if (!t->service->row.listen[0])
 		snprintf(t->service->row.listen, sizeof(t->service->row.listen), "%s",
 			 c->row.local);
+	c->paused = false;
 	if (in.owner)
 		owner_set_request(a, t, in.owner);
 }
@@ -425,7 +426,8 @@ static void note_unpaired(struct assembler *a, struct athread *t, struct connect
 {
 	owner_give_before(a, t, seg, NULL, true);
 	owner_give_call(t, seg, NULL);
-	a->ledger.count[c->row.open_ns == TRACE_NONE ? LG_OPEN_AT_START : LG_REPLIES_UNPAIRED]++;
+	a->ledger.count[c->row.open_ns == TRACE_NONE || c->paused ? LG_OPEN_AT_START :
+								    LG_REPLIES_UNPAIRED]++;
 	if (t->serves)
 		owner_set_none(a, t);
 }

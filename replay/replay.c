@@ -324,7 +324,7 @@ static void fill_manifest(const struct replay *r, struct manifest *m)
 		 r->opts->plan.batching == PLAN_BATCHING_LIVE ? "live" : "recorded");
 	m->service_user_ns = r->usage.user_ns;
 	m->service_kernel_ns = r->usage.kernel_ns;
-	m->probe_overhead_ns_per_request = TRACE_NONE;
+	manifest_price_init(&m->price);
 	snprintf(m->attribution, sizeof(m->attribution), "%s", node->attribution ? "ebpf" : "none");
 	fill_hosts(r, m);
 	fill_origin(r, m);

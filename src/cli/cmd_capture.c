@@ -16,7 +16,7 @@ struct capture_opts {
 	uint64_t duration_ns, max_bytes, ring_bytes;
 	uint32_t detail; /* enum capture_detail */
 	const char *output, *sample;
-	bool force, quiet, json;
+	bool force, quiet, json, measure_overhead;
 };
 
 enum capture_detail { DETAIL_FULL, DETAIL_REQUESTS };
@@ -40,6 +40,9 @@ static const struct option_spec specs[] = {
 	{ "sample", 0, OPTION_TEXT, OPTION_AT(capture_opts, sample), .metavar = "1/N",
 	  .help = "of the connections that come in, capture one in N, chosen by number: the events "
 		  "of the others stay in the kernel" },
+	{ "measure-overhead", 0, OPTION_FLAG, OPTION_AT(capture_opts, measure_overhead),
+	  .help = "measure what the probes cost, by detaching them half of the time: the trace has "
+		  "holes" },
 	{ "max-size", 0, OPTION_BYTES, OPTION_AT(capture_opts, max_bytes), .metavar = "BYTES",
 	  .help = "end by itself when the trace is that large" },
 	{ "ring", 0, OPTION_BYTES, OPTION_AT(capture_opts, ring_bytes), .metavar = "BYTES",
@@ -194,6 +197,7 @@ static int print_summary_json(const struct live_result *result, const char *path
 	json_put_text(json, "trace", path);
 	json_put_text(json, "end", end_texts[result->end]);
 	json_put_int(json, "duration_ns", result->manifest.duration_ns);
+	json_put_int(json, "probe_overhead_ns_per_request", result->manifest.price.ns_per_request);
 	for (size_t i = 0; i < LG_COUNT; i++)
 		if (result->manifest.ledger.count[i] || ledger_infos[i].severity == LEDGER_LOST)
 			json_put_u64(json, ledger_infos[i].name, result->manifest.ledger.count[i]);
@@ -220,6 +224,22 @@ static void print_summary(const struct live_result *result, const char *path)
 	       unit_format_count(count, sizeof(count), ledger->count[LG_OPS]), path);
 }
 
+static void print_price(const struct manifest_price *p)
+{
+	char price[32], low[32], high[32];
+
+	if (p->ns_per_request == TRACE_NONE) {
+		puts("overhead: not measured, there was too little load or time for six rounds");
+		return;
+	}
+	printf("overhead: %s of CPU per request (95%%: %s to %s, %lu rounds), %.1f%% of "
+	       "throughput; a bystander's call %.0f ns instead of %.0f\n",
+	       unit_format_ns(price, sizeof(price), p->ns_per_request),
+	       unit_format_ns(low, sizeof(low), p->low_ns),
+	       unit_format_ns(high, sizeof(high), p->high_ns), p->rounds, p->throughput_ppm / 1e4,
+	       p->bystander_on_ps / 1e3, p->bystander_off_ps / 1e3);
+}
+
 static int report(const struct capture_opts *opts, const struct live_result *result,
 		  const char *path)
 {
@@ -229,6 +249,8 @@ static int report(const struct capture_opts *opts, const struct live_result *res
 		rc = print_summary_json(result, path);
 	else
 		print_summary(result, path);
+	if (!opts->json && opts->measure_overhead)
+		print_price(&result->manifest.price);
 	if (rc == EXIT_FINE && result->command_failed) {
 		cmd_complain("the command ended with an error");
 		rc = EXIT_FAILED;
@@ -293,6 +315,7 @@ int cmd_capture(int argc, char **argv)
 	live.max_bytes = opts.max_bytes;
 	live.ring_bytes = opts.ring_bytes;
 	live.requests_only = opts.detail == DETAIL_REQUESTS;
+	live.measure_overhead = opts.measure_overhead;
 	live.replace = opts.force;
 	live.progress = !opts.quiet && isatty(STDERR_FILENO);
 	live.filter = filter;

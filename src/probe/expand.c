@@ -7,6 +7,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A call that began or ended while its programs were not attached. */
+static bool half_seen(const struct event_head *head, size_t size)
+{
+	const struct event_call *e = (const struct event_call *)head;
+	const struct event_brief *b = (const struct event_brief *)head;
+
+	switch (head->kind) {
+	case EVENT_CALL:
+	case EVENT_RECEIVE:
+		return size < sizeof(*e) || head->ns >= SLOT_FROZEN_NS ||
+		       e->enter_ns >= SLOT_FROZEN_NS;
+	case EVENT_BRIEF_CALL:
+	case EVENT_BRIEF_RECEIVE:
+		return size < sizeof(*b) || head->ns >= SLOT_FROZEN_NS ||
+		       b->enter_ns >= SLOT_FROZEN_NS;
+	default:
+		return false;
+	}
+}
+
 /* Of a slot's thread, as its last event left them. */
 struct known {
 	uint32_t generation;
@@ -144,12 +164,13 @@ const void *expander_take(struct expander *x, const void *event, size_t size, si
 	*ret_size = size;
 	if (size < sizeof(*head) || head->slot >= PROBE_THREADS_MAX)
 		return event;
+	if (half_seen(head, size))
+		return NULL;
 	switch (head->kind) {
 	case EVENT_CALL:
 	case EVENT_RECEIVE:
 	case EVENT_SEND:
-		if (size >= sizeof(struct event_call))
-			remember(x, event);
+		remember(x, event);
 		return event;
 	case EVENT_BRIEF_CALL:
 		*ret_size = sizeof(struct event_call);

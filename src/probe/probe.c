@@ -3,6 +3,7 @@
 
 #if GAIT_BPF
 
+#include "base/clock.h"
 #include "probe/expand.h"
 #include "probe/syscalls.h"
 
@@ -18,6 +19,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define INITIAL_PID_NAMESPACE 0xeffffffcu /* include/linux/proc_ns.h: PROC_PID_INIT_INO */
@@ -41,6 +43,8 @@ enum program_use {
 	USE_BOTH = USE_CAPTURE | USE_RUN,
 	USE_ALL = USE_BOTH | USE_REQUESTS,
 	USE_OPTIONAL = 1 << 3, /* left out where the kernel has no such tracepoint */
+	USE_COUNT = 1 << 5,    /* what a price is per (--measure-overhead) */
+	USE_STEADY = 1 << 6,   /* stays attached during a pause: nothing that requests pass */
 	USE_STAMP = 1 << 4,    /* stamps bytes; a run that is skipped costs no more than a stamp */
 };
 
@@ -53,8 +57,10 @@ struct program {
 
 static const struct program programs[] = {
 	{ "follow_targets", NULL, USE_ALL, "finding the threads of a process (iter/task)" },
-	{ "on_fork", "sched_process_fork", USE_ALL, "threads and processes started later" },
-	{ "on_exit", "sched_process_exit", USE_ALL, "threads that end" },
+	{ "rebase_threads", NULL, USE_ALL, "pauses of the probes (iter/task)" },
+	{ "on_fork", "sched_process_fork", USE_ALL | USE_STEADY,
+	  "threads and processes started later" },
+	{ "on_exit", "sched_process_exit", USE_ALL | USE_STEADY, "threads that end" },
 	{ "on_switch", "sched_switch", USE_BOTH, "sched.*, block.device, fs.journal, waits" },
 	{ "on_waking", "sched_waking", USE_BOTH, "sched.wakeup, sched.runqueue" },
 	{ "on_softirq_entry", "softirq_entry", USE_BOTH, "cpu.irq.net, .block, .timer" },
@@ -74,8 +80,8 @@ static const struct program programs[] = {
 	  "cpu.irq.other" },
 	{ "on_irq_work_entry", "irq_work_entry", USE_BOTH | USE_OPTIONAL, "cpu.irq.other" },
 	{ "on_irq_work_exit", "irq_work_exit", USE_BOTH | USE_OPTIONAL, "cpu.irq.other" },
-	{ "on_socket_state", "inet_sock_set_state", USE_ALL, "connections" },
-	{ "on_socket_destroy", "tcp_destroy_sock", USE_ALL, "connections that end" },
+	{ "on_socket_state", "inet_sock_set_state", USE_ALL | USE_STEADY, "connections" },
+	{ "on_socket_destroy", "tcp_destroy_sock", USE_ALL | USE_STEADY, "connections that end" },
 	{ "on_segment", "tcp_probe", USE_ALL | USE_STAMP, "arrival stamps, net.rxqueue" },
 	{ "on_transmit", "net_dev_queue", USE_ALL | USE_STAMP, "transmit stamps, net.wire" },
 	{ "on_own_receive", "sock_recv_length", USE_RUN, "a node's own arrival stamps" },
@@ -84,6 +90,7 @@ static const struct program programs[] = {
 	{ "on_call_exit", "sys_exit", USE_CAPTURE, "a service's ops" },
 	{ "on_bytes_in", "sock_recv_length", USE_REQUESTS, "requests and sizes alone" },
 	{ "on_bytes_out", "sock_send_length", USE_REQUESTS, "requests and sizes alone" },
+	{ "on_send_counted", "sock_send_length", USE_COUNT | USE_STEADY, "--measure-overhead" },
 };
 #define PROGRAMS_COUNT (sizeof(programs) / sizeof(programs[0]))
 
@@ -212,7 +219,7 @@ static int load(struct probe *p, const struct probe_opts *opts)
 		rc = -errno;
 		goto out;
 	}
-	choose_programs(p->skel->obj, btf, uses[opts->mode]);
+	choose_programs(p->skel->obj, btf, uses[opts->mode] | (opts->counts_sends ? USE_COUNT : 0));
 	p->skel->rodata->cfg_sample = opts->sample;
 	p->skel->rodata->cfg_requests_only = opts->mode == PROBE_REQUESTS;
 	syscalls_classify((struct syscall_class *)p->skel->rodata->cfg_syscalls);
@@ -232,6 +239,7 @@ static int attach(struct probe *p)
 	int rc;
 
 	bpf_program__set_autoattach(p->skel->progs.follow_targets, false);
+	bpf_program__set_autoattach(p->skel->progs.rebase_threads, false);
 	rc = fill_free_slots(p->skel);
 	if (!rc)
 		rc = map_slots(p);
@@ -280,10 +288,10 @@ void probe_free(struct probe *p)
 	free(p);
 }
 
-/* The iterator visits every task once; those of the targets are followed from then on. */
-static int run_iterator(struct probe *p)
+/* The iterator visits every task once. */
+static int run_iterator(struct bpf_program *program)
 {
-	struct bpf_link *link = bpf_program__attach_iter(p->skel->progs.follow_targets, NULL);
+	struct bpf_link *link = bpf_program__attach_iter(program, NULL);
 	char buf[64];
 	int fd, rc = 0;
 
@@ -311,7 +319,7 @@ int probe_follow(struct probe *p, pid_t pid, unsigned service, struct err *err)
 		return err_set(err, ESRCH, "there is no process %d", (int)pid);
 	if (bpf_map_update_elem(bpf_map__fd(p->skel->maps.targets), &key, &value, BPF_ANY))
 		return err_errno(err, errno, "cannot follow process %d", (int)pid);
-	rc = run_iterator(p);
+	rc = run_iterator(p->skel->progs.follow_targets);
 	if (rc)
 		return err_errno(err, -rc, "cannot look up the threads of process %d", (int)pid);
 	return 0;
@@ -337,6 +345,86 @@ int probe_poll(struct probe *p, int timeout_ms, probe_event_fn fn, void *arg)
 	rc = ring_buffer__poll(p->ring, timeout_ms);
 	/* most events come without a wake-up */
 	return rc == 0 ? ring_buffer__consume(p->ring) : rc;
+}
+
+static bool is_steady(const char *name)
+{
+	for (size_t i = 0; i < PROGRAMS_COUNT; i++)
+		if (!strcmp(programs[i].name, name))
+			return programs[i].use & USE_STEADY || !programs[i].tracepoint;
+	return false;
+}
+
+static int rebase(struct probe *p, enum rebase how, struct err *err)
+{
+	int rc;
+
+	p->skel->bss->rebase_how = how;
+	rc = run_iterator(p->skel->progs.rebase_threads);
+	return rc ? err_errno(err, -rc, "cannot bring the threads' counters up to date") : 0;
+}
+
+int probe_pause(struct probe *p, struct err *err)
+{
+	struct bpf_object_skeleton *s = p->skel->skeleton;
+	int rc = rebase(p, REBASE_CLOSE, err);
+
+	for (int i = 0; i < s->prog_cnt && !rc; i++) {
+		if (is_steady(s->progs[i].name))
+			continue;
+		bpf_link__destroy(*s->progs[i].link);
+		*s->progs[i].link = NULL;
+	}
+	return rc;
+}
+
+static int attach_again(struct bpf_prog_skeleton *s, struct err *err)
+{
+	if (*s->link || !bpf_program__autoload(*s->prog) || is_steady(s->name))
+		return 0;
+	*s->link = bpf_program__attach(*s->prog);
+	return *s->link ? 0 : err_errno(err, errno, "cannot attach '%s' again", s->name);
+}
+
+int probe_resume(struct probe *p, struct err *err)
+{
+	struct bpf_object_skeleton *s = p->skel->skeleton;
+	int rc = rebase(p, REBASE_FREEZE, err);
+
+	for (int i = 0; i < s->prog_cnt && !rc; i++)
+		rc = attach_again(&s->progs[i], err);
+	if (rc)
+		return rc;
+	p->skel->bss->resumed_ns = clock_now_ns();
+	return rebase(p, REBASE_THAW, err);
+}
+
+uint64_t probe_sends(const struct probe *p)
+{
+	return p->skel->bss->sends;
+}
+
+static bool is_first_of_process(const struct thread_slot *slots, size_t at)
+{
+	for (size_t i = 0; i < at; i++)
+		if (slots[i].tid && slots[i].tgid == slots[at].tgid)
+			return false;
+	return true;
+}
+
+uint64_t probe_service_cpu_ns(const struct probe *p)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < PROBE_THREADS_MAX; i++) {
+		struct timespec ts;
+		clockid_t clock;
+
+		if (p->slots[i].tid && is_first_of_process(p->slots, i) &&
+		    !clock_getcpuclockid(p->slots[i].tgid, &clock) && !clock_gettime(clock, &ts))
+			sum += ts.tv_sec * NS_PER_SEC + ts.tv_nsec;
+	}
+	return sum;
 }
 
 void probe_stop(struct probe *p)
@@ -417,7 +505,7 @@ static const char *program_needed(const struct program *p)
 		return "optional";
 	if ((p->use & USE_BOTH) == USE_BOTH)
 		return "capture, replay";
-	if (p->use & USE_REQUESTS)
+	if (p->use & (USE_REQUESTS | USE_COUNT))
 		return "optional"; /* for --detail requests */
 	return p->use & USE_CAPTURE ? "capture" : "replay";
 }

@@ -23,6 +23,7 @@ enum probe_mode {
 struct probe_opts {
 	enum probe_mode mode;
 	size_t ring_bytes; /* power of two; 0: 64 MiB */
+	bool counts_sends; /* for probe_sends() */
 	uint32_t sample;   /* one connection in so many; 0 and 1: all */
 };
 
@@ -53,6 +54,20 @@ void probe_set_unwanted(struct probe *p, uint16_t local_port, unsigned unwanted)
  */
 typedef int (*probe_event_fn)(void *arg, const void *event, size_t size);
 int probe_poll(struct probe *p, int timeout_ms, probe_event_fn fn, void *arg);
+
+/*
+ * Detaches what costs the service anything, and attaches it again. Threads and connections that
+ * come and go are still followed; no time passes for the counters, and calls that were half
+ * seen are dropped. Events of before are in the ring until probe_drain().
+ */
+int probe_pause(struct probe *p, struct err *err);
+int probe_resume(struct probe *p, struct err *err);
+
+/* Sends of followed threads on TCP sockets, paused or not. Needs opts.counts_sends. */
+uint64_t probe_sends(const struct probe *p);
+
+/* CPU time of the followed processes so far, in ns; of those that ended it is lost. */
+uint64_t probe_service_cpu_ns(const struct probe *p);
 
 /* Detaches all programs: no more events, and the service runs free. Slots stay readable. */
 void probe_stop(struct probe *p);

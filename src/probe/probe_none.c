@@ -35,6 +35,26 @@ void probe_set_unwanted(struct probe *p, uint16_t local_port, unsigned unwanted)
 {
 }
 
+int probe_pause(struct probe *p, struct err *err)
+{
+	return absent(err);
+}
+
+int probe_resume(struct probe *p, struct err *err)
+{
+	return absent(err);
+}
+
+uint64_t probe_sends(const struct probe *p)
+{
+	return 0;
+}
+
+uint64_t probe_service_cpu_ns(const struct probe *p)
+{
+	return 0;
+}
+
 void probe_stop(struct probe *p)
 {
 }

@@ -59,8 +59,12 @@ static int put_origin(struct json *root, const struct summary *s, const struct m
 	       json_put_int(root, "duration_ns", s->duration_ns) ||
 	       json_put_int(root, "service_user_ns", m->service_user_ns) ||
 	       json_put_int(root, "service_kernel_ns", m->service_kernel_ns) ||
-	       json_put_int(root, "probe_overhead_ns_per_request",
-			    m->probe_overhead_ns_per_request);
+	       json_put_int(root, "probe_overhead_ns_per_request", m->price.ns_per_request) ||
+	       json_put_int(root, "probe_overhead_low_ns", m->price.low_ns) ||
+	       json_put_int(root, "probe_overhead_high_ns", m->price.high_ns) ||
+	       json_put_int(root, "probe_throughput_ppm", m->price.throughput_ppm) ||
+	       json_put_int(root, "bystander_on_ps", m->price.bystander_on_ps) ||
+	       json_put_int(root, "bystander_off_ps", m->price.bystander_off_ps);
 }
 
 static int put_host(struct json *host, const struct manifest_host *from)

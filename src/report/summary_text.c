@@ -161,10 +161,30 @@ static void put_host(const struct manifest_host *host, struct grid *grid)
 		CELLS(grid, "", host->mitigations);
 }
 
+/* The last known price. */
+static void put_price(const struct manifest *m, struct grid *grid)
+{
+	const struct manifest_price *p = &m->price;
+	char price[UNIT_TEXT_SIZE], low[UNIT_TEXT_SIZE], high[UNIT_TEXT_SIZE];
+
+	unit_format_ns(price, sizeof(price), p->ns_per_request);
+	if (!p->rounds) {
+		grid_cell(grid, "%s, %s of CPU per request", m->attribution, price);
+		return;
+	}
+	grid_cell(grid,
+		  "%s, %s of CPU per request (95%%: %s to %s, %" PRIu64
+		  " rounds), %.1f%% of throughput",
+		  m->attribution, price, unit_format_ns(low, sizeof(low), p->low_ns),
+		  unit_format_ns(high, sizeof(high), p->high_ns), p->rounds,
+		  p->throughput_ppm / 1e4);
+	CELLS(grid, "");
+	grid_cell(grid, "a bystander's system call: %.0f ns with them, %.0f ns without",
+		  p->bystander_on_ps / 1e3, p->bystander_off_ps / 1e3);
+}
+
 static void put_instrument(const struct manifest *m, struct grid *grid)
 {
-	char text[UNIT_TEXT_SIZE];
-
 	if (!m->attribution[0])
 		return;
 	if (!strcmp(m->detail, "requests")) {
@@ -180,11 +200,10 @@ static void put_instrument(const struct manifest *m, struct grid *grid)
 			  m->sample_one_in);
 	}
 	CELLS(grid, "probes");
-	if (m->probe_overhead_ns_per_request == TRACE_NONE)
+	if (m->price.ns_per_request == TRACE_NONE)
 		grid_cell(grid, "%s, overhead not measured", m->attribution);
 	else
-		grid_cell(grid, "%s, %s of CPU per request", m->attribution,
-			  unit_format_ns(text, sizeof(text), m->probe_overhead_ns_per_request));
+		put_price(m, grid);
 }
 
 static void put_service_cpu(const struct summary *s, const struct manifest *m, struct grid *grid)

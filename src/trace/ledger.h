@@ -20,6 +20,7 @@
 	X(BACKGROUND_OPS, "background_ops", SEEN, "operations no request owns")                    \
 	X(OPEN_AT_START, "open_at_start", TRUNCATED, "replies to requests that came before the start") \
 	X(OPEN_AT_END, "open_at_end", TRUNCATED, "requests not answered when it ended")            \
+	X(OPEN_AT_PAUSE, "open_at_pause", TRUNCATED, "requests under way when the probes were off (--measure-overhead)") \
 	X(EVENTS_LOST, "events_lost", LOST, "events lost to a full ring buffer")                   \
 	X(THREADS_OVER, "threads_over_limit", LOST, "threads beyond the limit")                    \
 	X(SOCKETS_OVER, "sockets_over_limit", LOST, "sockets beyond the limit")                    \

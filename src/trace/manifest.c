@@ -22,8 +22,11 @@ struct member {
 	size_t size;
 };
 
-#define MEMBER(section, name, type, owner, field)                                                  \
-	{ section, name, type, offsetof(struct owner, field), sizeof(((struct owner *)0)->field) }
+#define MEMBER(section, name, type, owner, field)                   \
+	{                                                           \
+		section, name, type, offsetof(struct owner, field), \
+			sizeof(((struct owner *)0)->field)          \
+	}
 #define TEXT(section, name, field) MEMBER(section, name, MEMBER_TEXT, manifest, field)
 #define COUNT(section, name, field) MEMBER(section, name, MEMBER_COUNT, manifest, field)
 #define TIME(section, name, field) MEMBER(section, name, MEMBER_TIME, manifest, field)
@@ -38,7 +41,13 @@ static const struct member manifest_members[] = {
 	TEXT(NULL, "attribution", attribution),
 	TEXT(NULL, "detail", detail),
 	COUNT(NULL, "sample_one_in", sample_one_in),
-	TIME(NULL, "probe_overhead_ns_per_request", probe_overhead_ns_per_request),
+	TIME(NULL, "probe_overhead_ns_per_request", price.ns_per_request),
+	COUNT("probe_price", "rounds", price.rounds),
+	TIME("probe_price", "low_ns", price.low_ns),
+	TIME("probe_price", "high_ns", price.high_ns),
+	TIME("probe_price", "throughput_ppm", price.throughput_ppm),
+	TIME("probe_price", "bystander_on_ps", price.bystander_on_ps),
+	TIME("probe_price", "bystander_off_ps", price.bystander_off_ps),
 	COUNT("calibration", "work_per_ms", work_per_ms),
 	TEXT("calibration", "demand_method", demand_method),
 	TIME("service_cpu", "user_ns", service_user_ns),
@@ -77,6 +86,13 @@ static const struct member table_members[] = {
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
+void manifest_price_init(struct manifest_price *price)
+{
+	*price = (struct manifest_price){
+		0, TRACE_NONE, TRACE_NONE, TRACE_NONE, TRACE_NONE, TRACE_NONE, TRACE_NONE,
+	};
+}
+
 void manifest_init(struct manifest *m)
 {
 	memset(m, 0, sizeof(*m));
@@ -84,7 +100,7 @@ void manifest_init(struct manifest *m)
 	m->schema_minor = TRACE_SCHEMA_MINOR;
 	m->service_user_ns = TRACE_NONE;
 	m->service_kernel_ns = TRACE_NONE;
-	m->probe_overhead_ns_per_request = TRACE_NONE;
+	manifest_price_init(&m->price);
 }
 
 /* The object that a member lives in, made when it is not there yet; NULL: no memory. */
@@ -161,8 +177,7 @@ static int put_hosts(struct json *root, const struct manifest *m)
 	for (uint32_t i = 0; i < m->hosts_count; i++) {
 		struct json *host = new_child(hosts, NULL);
 
-		if (!host ||
-		    put_members(host, host_members, COUNT_OF(host_members), &m->hosts[i]))
+		if (!host || put_members(host, host_members, COUNT_OF(host_members), &m->hosts[i]))
 			return -ENOMEM;
 	}
 	return 0;
@@ -273,10 +288,11 @@ static int get_schema(const struct json *root, struct manifest *m, struct err *e
 	if (!major)
 		return err_set(err, EINVAL, "manifest: no schema version, so this is no trace");
 	if (major > TRACE_SCHEMA_MAJOR)
-		return err_set(err, EPROTONOSUPPORT,
-			       "the trace has schema %llu, this gait reads up to %d: "
-			       "use the gait that wrote it (see 'tool' in its manifest) or a newer one",
-			       (unsigned long long)major, TRACE_SCHEMA_MAJOR);
+		return err_set(
+			err, EPROTONOSUPPORT,
+			"the trace has schema %llu, this gait reads up to %d: "
+			"use the gait that wrote it (see 'tool' in its manifest) or a newer one",
+			(unsigned long long)major, TRACE_SCHEMA_MAJOR);
 	m->schema_major = (uint32_t)major;
 	m->schema_minor = minor > UINT32_MAX ? UINT32_MAX : (uint32_t)minor;
 	return 0;

@@ -113,3 +113,50 @@ assert_sampled() # CAPTURE OPTION...: 40 connections in turn of one request each
 	run -2 "$GAIT" capture --pid 1 --sample 0.1 -o "$BATS_TEST_TMPDIR/x.gait"
 	run -2 "$GAIT" capture --pid 1 --sample 1/0 -o "$BATS_TEST_TMPDIR/x.gait"
 }
+
+# --- --measure-overhead --------------------------------------------------------------------------
+
+# loads_until PID: a client that asks until it ends
+load_while() # PID
+{
+	while ! ended "$1"; do
+		ask 2000 --connections 4 --request 100 --reply 100
+	done
+}
+
+assert_priced() # CAPTURE OPTION...: the price itself is the machine's affair, what it stands on is not
+{
+	start_server --request 100 --reply 100
+	capture_start --pid "$server" --measure-overhead -d 2s "$@"
+	load_while "$capture"
+	capture_await
+
+	assert_complete
+	assert_nothing_lost
+	(($(jq .probe_price.rounds "$trace/manifest.json") >= 6)) || fail "too few rounds"
+	jq -e '.probe_price | .low_ns != null and .low_ns <= .high_ns and .bystander_off_ps > 10000' \
+		"$trace/manifest.json"
+	jq -e '(.probe_overhead_ns_per_request >= .probe_price.low_ns) and
+		(.probe_overhead_ns_per_request <= .probe_price.high_ns)' "$trace/manifest.json"
+	assert_equal "requests of other sizes (two made one, or halves)" \
+		"$(csv requests 'at("status") == "" &&
+			(at("request_bytes") != 100 || at("response_bytes") != 100) { n++ }
+			END { print n + 0 }')" 0
+	assert_equal "requests that end before they come" \
+		"$(csv requests 'at("end_ns") < at("arrival_ns") { n++ } END { print n + 0 }')" 0
+	grep -q '^overhead: ' "$BATS_TEST_TMPDIR/capture.out"
+	"$GAIT" show "$trace" | grep -q 'of CPU per request (95%'
+}
+
+@test "the price of the probes, by detaching them half of the time: no request is half seen" {
+	assert_priced
+	# nor is time of a thread made up while nobody looked: two seconds have no more
+	assert_equal "requests that took longer than the capture" \
+		"$(csv latency 'at("total_ns") > 3e9 || at("unattributed_ns") < -1e6 { n++ }
+			END { print n + 0 }')" 0
+	(($(jq '.service_cpu.user_ns + .service_cpu.kernel_ns' "$trace/manifest.json") < 3000000000))
+}
+
+@test "the price of --detail requests" {
+	assert_priced --detail requests
+}

@@ -190,7 +190,7 @@ static inline void golden_manifest(struct manifest *m)
 	strcpy(m->demand_method, "lowest quartile of each class");
 	m->service_user_ns = GOLDEN_REQUESTS * GOLDEN_CPU_NS;
 	m->service_kernel_ns = GOLDEN_REQUESTS * 100000;
-	m->probe_overhead_ns_per_request = 640;
+	m->price.ns_per_request = 640;
 	strcpy(m->attribution, "ebpf");
 	m->ledger.count[LG_EVENTS] = 230;
 	m->ledger.count[LG_REQUESTS] = GOLDEN_REQUESTS;

@@ -41,7 +41,7 @@ static void test_unknown_is_null(void)
 	text = manifest_to_json(&m);
 	CHECK(strstr(text, "\"probe_overhead_ns_per_request\": null") != NULL);
 	CHECK_EQ(parse(text, &m, &err), 0);
-	CHECK_EQ(m.probe_overhead_ns_per_request, TRACE_NONE);
+	CHECK_EQ(m.price.ns_per_request, TRACE_NONE);
 	CHECK_EQ(m.service_user_ns, TRACE_NONE);
 	free(text);
 }
