@@ -37,8 +37,11 @@ static __always_inline struct event_bytes *bytes_begin(const struct thread *thre
 						       const struct socket_state *socket,
 						       enum event_kind kind, int bytes, __u64 now)
 {
-	struct event_bytes *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	struct event_bytes *e;
 
+	if (now < resumed_ns)
+		return NULL; /* not all programs are attached (again): half of a turn would be seen */
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (!e) {
 		loss_count(LOSS_RING_FULL);
 		return NULL;

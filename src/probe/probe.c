@@ -369,6 +369,7 @@ int probe_pause(struct probe *p, struct err *err)
 	struct bpf_object_skeleton *s = p->skel->skeleton;
 	int rc = rebase(p, REBASE_CLOSE, err);
 
+	p->skel->bss->resumed_ns = SLOT_FROZEN_NS;
 	for (int i = 0; i < s->prog_cnt && !rc; i++) {
 		if (is_steady(s->progs[i].name))
 			continue;
