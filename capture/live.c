@@ -30,6 +30,7 @@ struct live {
 	struct probe *probe;
 	struct trace_writer *writer;
 	struct assembler *assembler;
+	struct budget budget;
 	struct price *price; /* NULL: not measured */
 	pid_t command;	     /* child that we started; 0: none, or it has ended */
 	int command_gate;    /* it waits for this pipe before it goes on to exec */
@@ -265,12 +266,18 @@ static void print_progress(const struct live *l, int64_t now)
 		losses.count[LOSS_RING_FULL]);
 }
 
+static uint64_t requests_seen(const struct live *l)
+{
+	return assembler_ledger(l->assembler)->count[LG_REQUESTS];
+}
+
 /* The next step of --measure-overhead, if it is due. */
 static int step_price(struct live *l, int64_t now)
 {
-	uint64_t requests = assembler_ledger(l->assembler)->count[LG_REQUESTS];
-	int rc = l->price ? price_step(l->price, l->probe, now, requests, l->err) : PRICE_SAME;
+	int rc = PRICE_SAME;
 
+	if (l->price)
+		rc = price_step(l->price, l->probe, now, requests_seen(l), l->err);
 	if (rc != PRICE_PAUSED)
 		return rc;
 	rc = probe_drain(l->probe, on_event, l);
@@ -297,6 +304,10 @@ static int run(struct live *l, enum live_end *ret_end)
 		}
 		if (rc < 0 && rc != -EINTR)
 			return rc;
+		if (budget_step(&l->budget, l->probe, now, requests_seen(l))) {
+			*ret_end = LIVE_OVERHEAD;
+			break;
+		}
 		if (now >= end) {
 			*ret_end = LIVE_DURATION;
 			break;
@@ -420,7 +431,11 @@ static int finish(struct live *l, struct live_result *ret)
 int live_capture(const struct live_opts *opts, struct live_result *ret_result, struct err *err)
 {
 	struct live l = {
-		.opts = opts, .processes = opts->processes, .command_gate = -1, .err = err
+		.opts = opts,
+		.processes = opts->processes,
+		.budget.limit = opts->budget,
+		.command_gate = -1,
+		.err = err,
 	};
 	int rc;
 

@@ -3,6 +3,7 @@
 #define GAIT_CAPTURE_LIVE_H
 
 #include "base/err.h"
+#include "capture/budget.h"
 #include "capture/processes.h"
 #include "trace/manifest.h"
 
@@ -19,6 +20,7 @@ struct live_opts {
 	uint64_t max_bytes;	    /* of the trace; 0: no limit */
 	uint64_t ring_bytes;	    /* 0: the probe's default */
 	uint32_t sample;	    /* one connection in so many; 0: all */
+	struct budget_limit budget; /* what the probes may cost */
 	bool measure_overhead;	    /* probes on and off in turns; the trace has holes then */
 	bool requests_only;	    /* requests and sizes alone: cheaper, no ops, no breakdown */
 	const char *output;
@@ -30,7 +32,7 @@ struct live_opts {
 };
 
 /* Why a capture ended. */
-enum live_end { LIVE_STOPPED, LIVE_DURATION, LIVE_SERVICE_ENDED, LIVE_FULL };
+enum live_end { LIVE_STOPPED, LIVE_DURATION, LIVE_SERVICE_ENDED, LIVE_FULL, LIVE_OVERHEAD };
 
 struct live_result {
 	struct manifest manifest;

@@ -15,7 +15,7 @@ struct capture_opts {
 	struct option_list pids, names, ports;
 	uint64_t duration_ns, max_bytes, ring_bytes;
 	uint32_t detail; /* enum capture_detail */
-	const char *output, *sample;
+	const char *output, *sample, *max_overhead;
 	bool force, quiet, json, measure_overhead;
 };
 
@@ -40,6 +40,9 @@ static const struct option_spec specs[] = {
 	{ "sample", 0, OPTION_TEXT, OPTION_AT(capture_opts, sample), .metavar = "1/N",
 	  .help = "of the connections that come in, capture one in N, chosen by number: the events "
 		  "of the others stay in the kernel" },
+	{ "max-overhead", 0, OPTION_TEXT, OPTION_AT(capture_opts, max_overhead), .metavar = "LIMIT",
+	  .help = "end by itself when the probes cost more than this part of the service's CPU, as "
+		  "5%, or more a request, as 2us (an estimate)" },
 	{ "measure-overhead", 0, OPTION_FLAG, OPTION_AT(capture_opts, measure_overhead),
 	  .help = "measure what the probes cost, by detaching them half of the time: the trace has "
 		  "holes" },
@@ -187,6 +190,7 @@ static const char *const end_texts[] = {
 	[LIVE_DURATION] = "time was up",
 	[LIVE_SERVICE_ENDED] = "the service has ended",
 	[LIVE_FULL] = "--max-size was reached",
+	[LIVE_OVERHEAD] = "--max-overhead was exceeded",
 };
 
 static int print_summary_json(const struct live_result *result, const char *path)
@@ -279,6 +283,10 @@ static int check_use(const struct capture_opts *opts, const struct live_opts *li
 	if (args->dashes > 0)
 		return err_set(err, EINVAL, "'%s' is no option; a command stands behind --",
 			       args->values[0]);
+	if (opts->max_overhead && opts->measure_overhead)
+		return err_set(err, EINVAL,
+			       "--max-overhead cannot watch probes that "
+			       "--measure-overhead detaches: use one of them");
 	if (!opts->pids.count && !opts->names.count && !opts->ports.count && !live->command)
 		return err_set(err, EINVAL,
 			       "what to capture? Name it with --port, --pid, --comm or -- COMMAND");
@@ -301,7 +309,8 @@ int cmd_capture(int argc, char **argv)
 	if (rc >= 0)
 		return rc;
 	live.command = args.count > args.dashes ? args.values + args.dashes : NULL;
-	if (check_use(&opts, &live, &args, &err) || parse_sample(opts.sample, &live.sample, &err))
+	if (check_use(&opts, &live, &args, &err) || parse_sample(opts.sample, &live.sample, &err) ||
+	    (opts.max_overhead && budget_parse(opts.max_overhead, &live.budget, &err)))
 		return cmd_misused(&options, &err);
 	rc = choose(&opts, &live, &err);
 	if (rc == -EINVAL || rc == -ERANGE)

@@ -31,6 +31,7 @@ struct probe {
 	struct ring_buffer *ring;
 	struct thread_slot *slots;
 	struct expander *expander;
+	int stats_fd;	   /* open while runs are looked at; 0: not */
 	probe_event_fn fn; /* of the poll that is going on */
 	void *arg;
 };
@@ -280,6 +281,7 @@ void probe_free(struct probe *p)
 {
 	if (!p)
 		return;
+	probe_look_at_runs(p, false);
 	ring_buffer__free(p->ring);
 	if (p->slots)
 		munmap(p->slots, PROBE_THREADS_MAX * sizeof(struct thread_slot));
@@ -440,16 +442,40 @@ int probe_drain(struct probe *p, probe_event_fn fn, void *arg)
 	return ring_buffer__consume(p->ring);
 }
 
-static uint64_t misses_of(struct probe *p, const char *name)
+static bool program_info(const struct probe *p, const char *name, struct bpf_prog_info *ret_info)
 {
 	struct bpf_program *program = bpf_object__find_program_by_name(p->skel->obj, name);
-	struct bpf_prog_info info = { 0 };
-	uint32_t len = sizeof(info);
+	uint32_t len = sizeof(*ret_info);
 	int fd = bpf_program__fd(program);
 
-	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len))
-		return 0; /* not loaded in this mode */
-	return info.recursion_misses;
+	memset(ret_info, 0, sizeof(*ret_info));
+	return fd >= 0 && !bpf_obj_get_info_by_fd(fd, ret_info, &len); /* else not of this mode */
+}
+
+static uint64_t misses_of(struct probe *p, const char *name)
+{
+	struct bpf_prog_info info;
+
+	return program_info(p, name, &info) ? info.recursion_misses : 0;
+}
+
+int probe_look_at_runs(struct probe *p, bool look)
+{
+	if (p->stats_fd > 0)
+		close(p->stats_fd);
+	p->stats_fd = look ? bpf_enable_stats(BPF_STATS_RUN_TIME) : 0;
+	return p->stats_fd < 0 ? p->stats_fd : 0;
+}
+
+uint64_t probe_run_ns(const struct probe *p)
+{
+	struct bpf_prog_info info;
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < PROGRAMS_COUNT; i++)
+		if (program_info(p, programs[i].name, &info))
+			sum += info.run_time_ns;
+	return sum;
 }
 
 int probe_losses(struct probe *p, struct probe_losses *ret_losses)

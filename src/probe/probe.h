@@ -69,6 +69,13 @@ uint64_t probe_sends(const struct probe *p);
 /* CPU time of the followed processes so far, in ns; of those that ended it is lost. */
 uint64_t probe_service_cpu_ns(const struct probe *p);
 
+/*
+ * How long the programs have run, for all processes, while it was looked at: that costs some
+ * 20 ns a run, so look for a while only. -errno where the kernel has no such statistics (5.8).
+ */
+int probe_look_at_runs(struct probe *p, bool look);
+uint64_t probe_run_ns(const struct probe *p);
+
 /* Detaches all programs: no more events, and the service runs free. Slots stay readable. */
 void probe_stop(struct probe *p);
 

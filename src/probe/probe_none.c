@@ -55,6 +55,16 @@ uint64_t probe_service_cpu_ns(const struct probe *p)
 	return 0;
 }
 
+int probe_look_at_runs(struct probe *p, bool look)
+{
+	return -ENOTSUP;
+}
+
+uint64_t probe_run_ns(const struct probe *p)
+{
+	return 0;
+}
+
 void probe_stop(struct probe *p)
 {
 }

@@ -160,3 +160,68 @@ assert_priced() # CAPTURE OPTION...: the price itself is the machine's affair, w
 @test "the price of --detail requests" {
 	assert_priced --detail requests
 }
+
+# --- --max-overhead ------------------------------------------------------------------------------
+
+@test "a limit that is passed ends the capture by itself, complete" {
+	start_server --request 100 --reply 100
+	capture_start --pid "$server" --max-overhead 1ns
+	load_while "$capture"
+	capture_await
+	grep -q 'max-overhead was exceeded' "$BATS_TEST_TMPDIR/capture.out"
+	assert_complete
+	assert_nothing_lost
+	(($(rows requests) > 0))
+}
+
+@test "a limit that is not passed ends nothing" {
+	start_server --request 100 --reply 100
+	capture_start --pid "$server" --max-overhead 1000% -d 1500ms
+	load_while "$capture"
+	capture_await
+	grep -q 'time was up' "$BATS_TEST_TMPDIR/capture.out"
+}
+
+@test "a limit that is none: usage" {
+	run -2 "$GAIT" capture --pid 1 --max-overhead 5 -o "$BATS_TEST_TMPDIR/x.gait"
+	run -2 "$GAIT" capture --pid 1 --max-overhead 5% --measure-overhead -o "$BATS_TEST_TMPDIR/x.gait"
+}
+
+# --- losses --------------------------------------------------------------------------------------
+
+# Of one connection a thread that does nothing else: a request is one receive and one send.
+@test "a tiny ring: what was read and what was lost are all there was, to the event" {
+	local requests=20000 seen lost
+
+	start_server --model threads --request 100 --reply 100
+	capture_start --pid "$server" --ring 4096 --detail requests
+	ask "$requests" --request 100 --reply 100
+	await "the connection is gone" connections_gone "$port"
+	capture_stop 3
+	seen=$(ledger events)
+	lost=$(ledger events_lost)
+	# two threads, one of them new: begun, begun and ended; a connection opened and closed
+	assert_equal "events seen ($seen) and lost ($lost)" "$((seen + lost))" "$((requests * 2 + 5))"
+	((lost > 0)) || fail "nothing was lost"
+}
+
+assert_none_lost() # CAPTURE OPTION...: at the rate that closed loops on 8 connections make
+{
+	start_server --request 100 --reply 100
+	capture_start --pid "$server" "$@"
+	ask 60000 --connections 8 --request 100 --reply 100
+	capture_stop
+	assert_nothing_lost
+	assert_equal requests "$(rows requests)" 60000
+	echo "# $(csv requests 'NR == 2 { first = at("arrival_ns") } { last = at("end_ns") }
+		END { printf "%d requests/s", (NR - 2) / (last - first) * 1e9 }')," \
+		"$(ledger events) events" >&3
+}
+
+@test "a ring of the default size loses nothing of all that a client can ask for" {
+	assert_none_lost
+}
+
+@test "nor with requests alone" {
+	assert_none_lost --detail requests
+}
