@@ -140,14 +140,19 @@ static __always_inline struct thread_slot *slot_of_current(void)
 }
 
 /*
- * Consumers look every few ms by themselves; only a ring that fills up wakes them.
- * A wake-up an event would cost the traced thread more than all the rest.
+ * Consumers look every few ms by themselves; only a ring that fills up wakes them, and then once
+ * a MiB: who is behind is awake, and a wake-up an event would cost the traced thread more than
+ * all the rest.
  */
 #define RING_WAKE_BYTES (16 << 20)
+#define RING_WAKE_EVERY (1 << 20)
+#define RING_WAKE_WITHIN 1024 /* more than any event, so that no MiB is stepped over */
 
 static __always_inline __u64 ring_flags(void)
 {
-	return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > RING_WAKE_BYTES ?
+	__u64 bytes = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
+
+	return bytes > RING_WAKE_BYTES && bytes % RING_WAKE_EVERY < RING_WAKE_WITHIN ?
 		       BPF_RB_FORCE_WAKEUP :
 		       BPF_RB_NO_WAKEUP;
 }
