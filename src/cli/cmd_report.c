@@ -99,6 +99,7 @@ static void put_ledger(const struct side *side, const char *title, struct buf *o
 {
 	buf_printf(out, "%s: %s\n", title, trace_path(side->trace));
 	summary_put_ledger(side->summary, trace_manifest(side->trace), out);
+	summary_put_price(trace_manifest(side->trace), out);
 	buf_putc(out, '\n');
 }
 

@@ -616,3 +616,15 @@ void summary_put_text(const struct summary *s, const struct manifest *m, struct 
 			summary_put_breakdown(&s->services[i], out);
 	}
 }
+
+void summary_put_price(const struct manifest *m, struct buf *out)
+{
+	struct grid grid;
+
+	if (m->price.ns_per_request == TRACE_NONE)
+		return;
+	grid_init(&grid, "ll");
+	put_instrument(m, &grid);
+	grid_put(&grid, 2, out);
+	grid_release(&grid);
+}

@@ -8,6 +8,9 @@
 /* What went wrong comes first, then what it is, then the numbers. */
 void summary_put_text(const struct summary *s, const struct manifest *m, struct buf *out);
 
+/* The last known price of the probes; nothing when it was not measured. */
+void summary_put_price(const struct manifest *m, struct buf *out);
+
 /* Parts of it, for `gait report`. */
 void summary_put_ledger(const struct summary *s, const struct manifest *m, struct buf *out);
 void summary_put_breakdown(const struct summary_service *service, struct buf *out);

@@ -146,6 +146,7 @@ assert_priced() # CAPTURE OPTION...: the price itself is the machine's affair, w
 		"$(csv requests 'at("end_ns") < at("arrival_ns") { n++ } END { print n + 0 }')" 0
 	grep -q '^overhead: ' "$BATS_TEST_TMPDIR/capture.out"
 	"$GAIT" show "$trace" | grep -q 'of CPU per request (95%'
+	"$GAIT" report --alone "$trace" | grep -q 'of CPU per request (95%'
 }
 
 @test "the price of the probes, by detaching them half of the time: no request is half seen" {
