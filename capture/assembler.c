@@ -219,6 +219,7 @@ void assembler_pause(struct assembler *a)
 			continue;
 		owner_set_none(a, a->threads[i]);
 		pass_clear(a->threads[i]);
+		unit_drop(a, a->threads[i]);
 	}
 }
 
