@@ -492,11 +492,14 @@ static void send_reply(struct assembler *a, struct athread *t, struct connection
 static void send_call(struct assembler *a, struct athread *t, struct connection *c,
 		      const struct event_call *e, const struct segment *seg)
 {
-	struct request *r = owner_current(t);
+	struct request *r = owner_current(t), *opener = request_get(c->owner);
+	bool first = c->call.op.kind != OP_FORWARD;
 
 	c->others = t->owner == OWNER_OTHERS;
-	if (!r && !c->others && !c->call.unit && !c->call.op.reply_bytes)
-		r = request_get(c->owner); /* it connected for that, or this is more of the same */
+	if (opener && first)
+		r = opener; /* it connected for that one; since then it may have read others */
+	else if (!r && !c->others && !c->call.unit && !c->call.op.reply_bytes)
+		r = opener; /* more of the same message */
 	owner_give_before(a, t, seg, r, false);
 	owner_give_call(t, seg, r);
 	if (c->others) {
