@@ -260,9 +260,8 @@ void op_on_signal(struct assembler *a, struct athread *t, const struct event_cal
 /* The thread has come back from a wait: for work, perhaps. */
 void handoff_woken(struct assembler *a, struct athread *t, const struct event_call *e,
 		   const struct segment *seg);
-/* It has done an op for somebody who is not known yet. */
-void handoff_op(struct assembler *a, struct athread *t, const struct row_op *op,
-		const struct segment *seg);
+/* It does an op for somebody: it works at the latest now, though it may never have waited. */
+void handoff_working(struct assembler *a, struct athread *t, const struct segment *seg);
 /*
  * Thread t replies to r: gives r what other threads have done for it, and t itself when
  * it is not r's reader. True when the time before the call is settled by that.

@@ -157,19 +157,15 @@ void handoff_woken(struct assembler *a, struct athread *t, const struct event_ca
 	t->idle_at = e->inode;
 }
 
-void handoff_op(struct assembler *a, struct athread *t, const struct row_op *op,
-		const struct segment *seg)
+void handoff_working(struct assembler *a, struct athread *t, const struct segment *seg)
 {
 	uint64_t enter[TS_COUNT];
 
-	if (!unit_ready(a, t))
+	if (!unit_ready(a, t) || t->unit->marks_count > 1)
 		return;
-	if (t->unit->marks_count <= 1) { /* it works at the latest now, though it never waited */
-		for (size_t i = 0; i < TS_COUNT; i++)
-			enter[i] = t->last[i] + seg->before[i];
-		mark_add(t->unit, seg->enter_ns, enter)->working = true;
-	}
-	unit_add_op(a, t, op);
+	for (size_t i = 0; i < TS_COUNT; i++)
+		enter[i] = t->last[i] + seg->before[i];
+	mark_add(t->unit, seg->enter_ns, enter)->working = true;
 }
 
 /* It has delivered: from here on it works on the next, if one waits to be taken. */

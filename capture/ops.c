@@ -48,10 +48,12 @@ static void lone_op(struct assembler *a, struct athread *t, struct row_op *op,
 		op->after_reply = 1;
 	}
 	owner_flush_after(a, t);
-	if (t->serves || op->request_id)
+	if (t->serves || op->request_id) {
 		assembly_write_op(a, op);
-	else
-		handoff_op(a, t, op, seg);
+	} else {
+		handoff_working(a, t, seg);
+		unit_add_op(a, t, op);
+	}
 }
 
 /* One op for all requests of the pass that it can be for (moved to the front of t->pass). */

@@ -511,6 +511,8 @@ static void send_call(struct assembler *a, struct athread *t, struct connection 
 		request_flush_compute(a, r);
 		r->called = true;
 	}
+	if (!r && !t->serves)
+		handoff_working(a, t, seg);
 	connection_call_send(a, t, c, r, e);
 }
 

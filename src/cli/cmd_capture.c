@@ -65,6 +65,7 @@ static const struct options options = {
 		 "payload is stored.",
 	.examples = "gait capture --port 6379 -d 60s -o redis.gait\n"
 		    "gait capture --pid 4711 -o api.gait        until Ctrl-C\n"
+		    "gait capture --comm haproxy --port 8080    two services, one trace\n"
 		    "gait capture -o mine.gait -- ./server 8080  until it ends\n",
 	.specs = specs,
 	.specs_count = sizeof(specs) / sizeof(specs[0]),

@@ -10,8 +10,9 @@ CASE_SERVER='--request 500 --reply 700 --cpu 1ms..2ms
 	--store DIR/store --store-bytes 100..4000'
 CASE_CLIENT='--request 500 --reply 700 --check 1'
 
-# What issue 3 demands. Of the pairs X and X-us one must hold.
-CASE_LIMITS='--requests 100 --extra 0 --bytes 100 --ops 100 --cpu 5 --cpu-us 5 --cpu-p99 10
+# What must hold, always. Of the pairs X and X-us one must hold. The 99th percentile of CPU (10%) is
+# judged by scripts/accuracy alone: with 100 requests it is the worst but one, which a busy machine decides.
+CASE_LIMITS='--requests 100 --extra 0 --bytes 100 --ops 100 --cpu 5 --cpu-us 5
 	--time 5 --time-us 20 --lost 0'
 
 # NAME|SERVER_OPTIONS|CLIENT_OPTIONS|LIMITS, on top of these. UPSTREAM is another server, which is called.
