@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -111,6 +112,64 @@ int processes_add_named(struct processes *set, const char *comm, struct err *err
 	if (rc)
 		return rc;
 	return named.found ? 0 : err_set(err, ESRCH, "there is no process named '%s'", comm);
+}
+
+#define CGROUP_ROOT "/sys/fs/cgroup"
+#define CGROUP_DEPTH_MAX 32
+
+static int add_procs(struct processes *set, int dir, size_t *found, struct err *err)
+{
+	int fd = openat(dir, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+	FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
+	int pid, rc = 0;
+
+	if (!f)
+		return err_errno(err, errno, "cannot read cgroup.procs");
+	while (!rc && fscanf(f, "%d", &pid) == 1) {
+		*found += pid > 0; /* 0: of a pid namespace that we do not see */
+		rc = pid > 0 ? processes_add(set, pid, err) : 0;
+	}
+	fclose(f);
+	return rc;
+}
+
+/* Takes dir. */
+static int add_group(struct processes *set, int dir, int depth, size_t *found, struct err *err)
+{
+	int rc = add_procs(set, dir, found, err);
+	DIR *entries = fdopendir(dir);
+	struct dirent *entry;
+
+	while (!rc && entries && depth < CGROUP_DEPTH_MAX && (entry = readdir(entries))) {
+		int below;
+
+		if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
+			continue;
+		below = openat(dir, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (below >= 0) /* else it is gone */
+			rc = add_group(set, below, depth + 1, found, err);
+	}
+	if (entries)
+		closedir(entries);
+	else
+		close(dir);
+	return rc;
+}
+
+int processes_add_cgroup(struct processes *set, const char *path, struct err *err)
+{
+	char at[4096];
+	size_t found = 0;
+	int dir, rc;
+
+	snprintf(at, sizeof(at), "%s%s", *path == '/' ? "" : CGROUP_ROOT "/", path);
+	dir = open(at, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return err_errno(err, errno, "cannot open the control group '%s'", at);
+	rc = add_group(set, dir, 0, &found, err);
+	if (rc)
+		return rc;
+	return found ? 0 : err_set(err, ESRCH, "there is no process in the control group '%s'", at);
 }
 
 /* Field 4 of /proc/PID/stat, and field 3; the name before them may hold anything. */

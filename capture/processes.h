@@ -40,6 +40,12 @@ int processes_add_named(struct processes *set, const char *comm, struct err *err
 /* Adds the processes that listen on a TCP port. -ESRCH: there is none; -EPERM: it is hidden. */
 int processes_add_listening(struct processes *set, uint16_t port, struct err *err);
 
+/*
+ * Adds the processes of a control group and of those below it: a folder with cgroup.procs,
+ * below /sys/fs/cgroup unless the path is absolute. -ESRCH when they hold none.
+ */
+int processes_add_cgroup(struct processes *set, const char *path, struct err *err);
+
 /* Adds the children, grandchildren, ... of those that are in the set. */
 int processes_add_descendants(struct processes *set, struct err *err);
 

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 struct capture_opts {
-	struct option_list pids, names, ports;
+	struct option_list pids, names, ports, groups;
 	uint64_t duration_ns, max_bytes, ring_bytes;
 	uint32_t detail; /* enum capture_detail */
 	const char *output, *sample, *max_overhead;
@@ -29,6 +29,8 @@ static const struct option_spec specs[] = {
 	  .help = "all processes of that name" },
 	{ "port", 'P', OPTION_LIST, OPTION_AT(capture_opts, ports), .metavar = "PORT",
 	  .help = "the processes that listen on that TCP port" },
+	{ "cgroup", 'g', OPTION_LIST, OPTION_AT(capture_opts, groups), .metavar = "PATH",
+	  .help = "all processes of a control group (a container), below /sys/fs/cgroup" },
 	{ "duration", 'd', OPTION_DURATION, OPTION_AT(capture_opts, duration_ns), .metavar = "TIME",
 	  .help = "how long; default: until Ctrl-C or the service's end" },
 	{ "output", 'o', OPTION_TEXT, OPTION_AT(capture_opts, output), .metavar = "X.gait",
@@ -137,6 +139,11 @@ static int choose(const struct capture_opts *opts, struct live_opts *live, struc
 		if (!rc)
 			rc = processes_add_named(&live->processes, opts->names.items[i], err);
 	}
+	for (size_t i = 0; i < opts->groups.count && !rc; i++) {
+		rc = processes_begin_service(&live->processes, err);
+		if (!rc)
+			rc = processes_add_cgroup(&live->processes, opts->groups.items[i], err);
+	}
 	if (!rc)
 		rc = add_ports(live, &opts->ports, err);
 	return rc;
@@ -159,6 +166,7 @@ static void describe(const struct capture_opts *opts, char **command, char *text
 	join(text, size, "pid", &opts->pids);
 	join(text, size, "comm", &opts->names);
 	join(text, size, "port", &opts->ports);
+	join(text, size, "cgroup", &opts->groups);
 	if (command) {
 		const char *slash = strrchr(command[0], '/');
 		size_t len = strlen(text);
@@ -288,9 +296,11 @@ static int check_use(const struct capture_opts *opts, const struct live_opts *li
 		return err_set(err, EINVAL,
 			       "--max-overhead cannot watch probes that "
 			       "--measure-overhead detaches: use one of them");
-	if (!opts->pids.count && !opts->names.count && !opts->ports.count && !live->command)
+	if (!opts->pids.count && !opts->names.count && !opts->ports.count && !opts->groups.count &&
+	    !live->command)
 		return err_set(err, EINVAL,
-			       "what to capture? Name it with --port, --pid, --comm or -- COMMAND");
+			       "what to capture? Name it with --port, --pid, --comm, --cgroup or "
+			       "-- COMMAND");
 	if (opts->ring_bytes &&
 	    (opts->ring_bytes & (opts->ring_bytes - 1) || opts->ring_bytes < 4096))
 		return err_set(err, EINVAL, "--ring must be a power of two from 4096 on");

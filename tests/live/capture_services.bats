@@ -14,6 +14,20 @@ setup()
 teardown()
 {
 	stop_all
+	[[ -z ${group:-} ]] || rmdir "$group/below" "$group" || true
+}
+
+# Sets $group: a control group of our own, in whichever hierarchy there is.
+make_group()
+{
+	local at
+
+	for at in /sys/fs/cgroup/pids /sys/fs/cgroup /sys/fs/cgroup/unified; do
+		group=$at/gait-$$-$BATS_TEST_NUMBER
+		! mkdir -p "$group/below" 2>/dev/null || [[ ! -e $group/below/cgroup.procs ]] || return 0
+	done
+	group=
+	fail "no control group can be made here"
 }
 
 # calls_are_a_tree MODEL: of the service in front
@@ -71,4 +85,28 @@ calls_are_a_tree()
 		[.services[] | [.listen, .io_model, .requests]]
 		== [[$a, "per-connection", 30], [$b, "event-loop", 50]]' <<<"$output" ||
 		fail "$(jq -c .services <<<"$output")"
+}
+
+@test "all processes of a control group, and of those below it" {
+	local first first_port
+
+	make_group
+	start first "$GAIT_TRUTH/server" --model threads --request 10 --reply 20
+	first=$pid
+	server_port first
+	first_port=$port
+	start_server --model loop --request 30 --reply 40
+	echo "$first" >"$group/cgroup.procs"
+	echo "$server" >"$group/below/cgroup.procs"
+	capture_start --cgroup "$group"
+	"$GAIT_TRUTH/client" --port "$first_port" --request 10 --reply 20 --requests 30 >/dev/null
+	"$GAIT_TRUTH/client" --port "$port" --request 30 --reply 40 --requests 50 >/dev/null
+	capture_stop
+	assert_equal "requests" "$("$GAIT" show --json "$trace" | jq .requests.count)" 80
+	run --separate-stderr -1 "$GAIT" capture --cgroup "$group/none"
+	[[ $stderr == *"cannot open the control group"* ]]
+	stop "$first"
+	stop "$server"
+	run --separate-stderr -1 "$GAIT" capture --cgroup "$group"
+	[[ $stderr == *"there is no process in the control group"* ]]
 }
