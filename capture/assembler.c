@@ -38,14 +38,14 @@ typedef void (*call_handler)(struct assembler *a, struct athread *t, const struc
 			     const struct segment *seg);
 
 static const call_handler call_handlers[] = {
-	[SYSCALL_CLOSE] = op_on_file,	 [SYSCALL_OPEN] = op_on_file,	 [SYSCALL_STAT] = op_on_file,
-	[SYSCALL_SLEEP] = op_on_sleep,	 [SYSCALL_POLL] = op_on_poll,
-	[SYSCALL_ACCEPT] = op_on_accept, [SYSCALL_CONNECT] = op_on_connect,
-	[SYSCALL_SYNC] = op_on_file,	 [SYSCALL_DATASYNC] = op_on_file,
-	[SYSCALL_READ] = op_on_file,	 [SYSCALL_READV] = op_on_file,
-	[SYSCALL_PREAD] = op_on_file,	 [SYSCALL_WRITE] = op_on_file,
-	[SYSCALL_WRITEV] = op_on_file,	 [SYSCALL_PWRITE] = op_on_file,
-	[SYSCALL_SENDFILE] = op_on_file,
+	[SYSCALL_CLOSE] = op_on_file,	   [SYSCALL_OPEN] = op_on_file,
+	[SYSCALL_STAT] = op_on_file,	   [SYSCALL_SLEEP] = op_on_sleep,
+	[SYSCALL_POLL] = op_on_poll,	   [SYSCALL_ACCEPT] = op_on_accept,
+	[SYSCALL_CONNECT] = op_on_connect, [SYSCALL_SYNC] = op_on_file,
+	[SYSCALL_DATASYNC] = op_on_file,   [SYSCALL_READ] = op_on_file,
+	[SYSCALL_READV] = op_on_file,	   [SYSCALL_PREAD] = op_on_file,
+	[SYSCALL_WRITE] = op_on_file,	   [SYSCALL_WRITEV] = op_on_file,
+	[SYSCALL_PWRITE] = op_on_file,	   [SYSCALL_SENDFILE] = op_on_file,
 };
 
 static void on_other(struct assembler *a, struct athread *t, const struct segment *seg)
@@ -73,28 +73,39 @@ static void dispatch(struct assembler *a, struct athread *t, const struct event_
 		on_other(a, t, seg);
 }
 
-static struct athread *thread_new(struct assembler *a, const struct event_head *head)
+static void thread_free(struct athread *t)
 {
-	struct athread *t = calloc(1, sizeof(*t));
+	if (!t)
+		return;
+	free(t->pass);
+	unit_free(t->unit);
+	free(t);
+}
 
-	if (!t) {
-		a->failed = -ENOMEM;
-		return NULL;
-	}
-	t->slot = head->slot;
-	t->generation = head->generation;
-	t->last_ns = TRACE_TIME(a, head->ns);
-	t->service = &a->services[0];
-	a->threads[head->slot] = t;
-	a->ledger.count[LG_THREADS]++;
+struct athread *thread_hold(struct athread *t)
+{
+	if (t)
+		t->held++;
 	return t;
 }
 
-static struct athread *thread_find(struct assembler *a, const struct event_head *head)
+static void free_if_unheld(struct assembler *a, struct athread *t)
 {
-	struct athread *t = head->slot < THREAD_SLOTS ? a->threads[head->slot] : NULL;
+	if (t->held || !t->gone)
+		return;
+	owner_flush_background(a, t);
+	*(t->gone_before ? &t->gone_before->gone_after : &a->gone) = t->gone_after;
+	if (t->gone_after)
+		t->gone_after->gone_before = t->gone_before;
+	thread_free(t);
+}
 
-	return t && t->generation == head->generation ? t : NULL;
+void thread_drop(struct assembler *a, struct athread *t)
+{
+	if (!t)
+		return;
+	t->held--;
+	free_if_unheld(a, t);
 }
 
 static void thread_finish(struct assembler *a, struct athread *t, const uint64_t ns[TS_COUNT])
@@ -109,6 +120,54 @@ static void thread_finish(struct assembler *a, struct athread *t, const uint64_t
 		ns[TS_KERNEL_NET] + ns[TS_KERNEL_FS] + ns[TS_KERNEL_MM] + ns[TS_KERNEL_OTHER];
 	s->row.threads += t->serves;
 	s->polls |= t->serves && t->polls;
+}
+
+/* Its slot is free for the next; it stays while requests that it has read are open. */
+static void thread_end(struct assembler *a, struct athread *t)
+{
+	pass_clear(t);
+	handoff_ended(a, t);
+	free(t->pass);
+	unit_free(t->unit);
+	t->pass = NULL;
+	t->unit = NULL;
+	t->pass_capacity = 0;
+	a->threads[t->slot] = NULL;
+	t->gone = true;
+	t->gone_after = a->gone;
+	if (a->gone)
+		a->gone->gone_before = t;
+	a->gone = t;
+	free_if_unheld(a, t);
+}
+
+static struct athread *thread_new(struct assembler *a, const struct event_head *head)
+{
+	struct athread *t = calloc(1, sizeof(*t)), *before = a->threads[head->slot];
+
+	if (before) { /* the event of its end was lost */
+		thread_finish(a, before, before->last);
+		thread_end(a, before);
+	}
+	if (!t) {
+		a->failed = -ENOMEM;
+		return NULL;
+	}
+	t->number = a->ledger.count[LG_THREADS] + 1;
+	t->slot = head->slot;
+	t->generation = head->generation;
+	t->last_ns = TRACE_TIME(a, head->ns);
+	t->service = &a->services[0];
+	a->threads[head->slot] = t;
+	a->ledger.count[LG_THREADS]++;
+	return t;
+}
+
+static struct athread *thread_find(struct assembler *a, const struct event_head *head)
+{
+	struct athread *t = head->slot < THREAD_SLOTS ? a->threads[head->slot] : NULL;
+
+	return t && t->generation == head->generation ? t : NULL;
 }
 
 static void on_thread(struct assembler *a, const struct event_thread *e)
@@ -126,7 +185,6 @@ static void on_thread(struct assembler *a, const struct event_thread *e)
 	memcpy(t->comm, e->comm, sizeof(t->comm));
 }
 
-/* Its memory stays: requests that it read may still be open. It is free for the slot's next. */
 static void on_thread_exit(struct assembler *a, const struct event_thread *e)
 {
 	struct athread *t = thread_find(a, &e->head);
@@ -134,10 +192,7 @@ static void on_thread_exit(struct assembler *a, const struct event_thread *e)
 	if (!t)
 		return;
 	thread_finish(a, t, e->ns);
-	pass_clear(t);
-	a->threads[e->head.slot] = NULL;
-	t->next_gone = a->gone;
-	a->gone = t;
+	thread_end(a, t);
 }
 
 static void on_call(struct assembler *a, const struct event_call *e)
@@ -286,15 +341,6 @@ struct assembler *assembler_new(const struct assembler_opts *opts)
 	return NULL;
 }
 
-static void thread_free(struct athread *t)
-{
-	if (!t)
-		return;
-	free(t->pass);
-	unit_free(t->unit);
-	free(t);
-}
-
 static void connection_free(struct connection *c)
 {
 	while (c->first) {
@@ -337,7 +383,7 @@ void assembler_free(struct assembler *a)
 		free(r);
 	}
 	while ((t = a->gone)) {
-		a->gone = t->next_gone;
+		a->gone = t->gone_after;
 		thread_free(t);
 	}
 	for (size_t i = 0; i < THREAD_SLOTS; i++)

@@ -108,6 +108,7 @@ enum owner {
 };
 
 struct athread {
+	uint64_t number; /* in the order in which they came */
 	uint32_t slot, generation, tid, tgid;
 	char comm[16];
 	uint64_t last[TS_COUNT]; /* counters at its last boundary */
@@ -125,7 +126,9 @@ struct athread {
 	uint64_t idle_at; /* the signal at which it waits for work; 0: unknown */
 	struct request **pass;
 	size_t pass_count, pass_capacity;
-	struct athread *next_gone;
+	size_t held; /* by requests and results: they may outlive it */
+	bool gone;   /* it has ended: its memory goes with the last that holds it */
+	struct athread *gone_before, *gone_after;
 };
 
 /* A call to another service: bytes out, then bytes in. */
@@ -154,7 +157,7 @@ struct connection {
 	bool framed; /* the framer follows both directions since the last quiet moment */
 	struct request *replying; /* whose reply is under way, by the framer */
 	uint16_t local_port;
-	struct athread *acceptor;
+	uint64_t acceptor; /* the thread's number; 0: unknown */
 };
 
 struct class
@@ -195,7 +198,7 @@ struct assembler {
 	struct athread *threads[THREAD_SLOTS];
 	struct connection *connections[CONNECTION_BUCKETS];
 	struct request *free_requests;
-	struct athread *gone; /* threads that have ended */
+	struct athread *gone; /* threads that have ended and are held */
 	struct service services[SERVICES_MAX];
 	struct class classes[CLASSES_MAX];
 	size_t classes_count;
@@ -220,6 +223,9 @@ struct segment {
 
 void assembly_write(struct assembler *a, enum trace_table table, const void *row);
 void assembly_write_op(struct assembler *a, struct row_op *op);
+/* What points to a thread holds it, so that it can end before. Both take NULL. */
+struct athread *thread_hold(struct athread *t);
+void thread_drop(struct assembler *a, struct athread *t);
 
 /* owner.c */
 void owner_flush_after(struct assembler *a, struct athread *t);
@@ -271,6 +277,8 @@ bool handoff_collect(struct assembler *a, struct athread *t, struct request *r,
 /* The reply has been sent by a thread that had not read the request. */
 void handoff_sent(struct assembler *a, struct athread *t, const struct event_call *e,
 		  const struct segment *seg);
+/* The thread has ended: what it was thought to work on waits for another. */
+void handoff_ended(struct assembler *a, struct athread *t);
 /* The request is over. */
 void handoff_forget(struct assembler *a, struct request *r);
 /* The request has been read: somebody may come for it. */

@@ -62,6 +62,7 @@ static void waiting_remove(struct request *r)
 
 static void delivered_add(struct service *s, struct unit *u)
 {
+	thread_hold(u->thread);
 	u->newer = NULL;
 	u->older = s->delivered_last;
 	*(s->delivered_last ? &s->delivered_last->newer : &s->delivered_first) = u;
@@ -84,16 +85,25 @@ static void delivered_give_up(struct assembler *a, struct unit *u)
 		r->unit = NULL;
 	delivered_remove(u->thread->service, u);
 	unit_give(a, u, NULL, 0);
+	thread_drop(a, u->thread);
 	unit_free(u);
 }
 
+static void set_worker(struct assembler *a, struct request *r, struct athread *t)
+{
+	struct athread *before = r->worker;
+
+	r->worker = thread_hold(t);
+	thread_drop(a, before);
+}
+
 /* What the thread works on may be r (NULL: nobody knows); `soft` while nothing shows that it works. */
-static void unit_guess(struct athread *t, struct request *r, bool soft)
+static void unit_guess(struct assembler *a, struct athread *t, struct request *r, bool soft)
 {
 	struct request *before = request_get(t->unit->guess);
 
 	if (before && before->worker == t) {
-		before->worker = NULL;
+		set_worker(a, before, NULL);
 		waiting_add(before);
 	}
 	t->unit->guess = (struct request_ref){ r, r ? r->row.request_id : 0 };
@@ -103,7 +113,13 @@ static void unit_guess(struct athread *t, struct request *r, bool soft)
 	if (r->worker && r->worker->unit)
 		r->worker->unit->guess = (struct request_ref){ 0 };
 	waiting_remove(r);
-	r->worker = t;
+	set_worker(a, r, t);
+}
+
+void handoff_ended(struct assembler *a, struct athread *t)
+{
+	if (t->unit)
+		unit_guess(a, t, NULL, false);
 }
 
 /* The oldest that waits; else one that was taken by a thread of which nothing was seen since. */
@@ -152,8 +168,8 @@ void handoff_woken(struct assembler *a, struct athread *t, const struct event_ca
 	m->has_waited = true;
 	if (request_get(t->unit->guess) && !t->unit->soft && !same_signal(e->inode, t->idle_at))
 		return; /* a lock on its way */
-	unit_guess(t, NULL, false);
-	unit_guess(t, next_to_take(t), false);
+	unit_guess(a, t, NULL, false);
+	unit_guess(a, t, next_to_take(t), false);
 	t->idle_at = e->inode;
 }
 
@@ -177,7 +193,7 @@ static void begin_next(struct assembler *a, struct athread *t, int64_t ns,
 	t->unit->marks_count = 0;
 	t->unit->called_ns = 0;
 	mark_add(t->unit, ns, counters);
-	unit_guess(t, t->delivers ? next_to_take(t) : NULL, true);
+	unit_guess(a, t, t->delivers ? next_to_take(t) : NULL, true);
 }
 
 static void deliver(struct assembler *a, struct athread *t, const struct event_call *e,
@@ -295,7 +311,7 @@ static struct unit *oldest_result(struct assembler *a, const struct request *r)
 }
 
 /* u is r's after all: what was taken for r's is that which u was taken for. */
-static void correct_guess(struct unit *u, struct request *r)
+static void correct_guess(struct assembler *a, struct unit *u, struct request *r)
 {
 	struct request *other = request_get(u->guess);
 	struct unit *others = r->unit ? r->unit : r->worker ? r->worker->unit : NULL;
@@ -305,7 +321,7 @@ static void correct_guess(struct unit *u, struct request *r)
 	else
 		others = NULL;
 	if (other) {
-		other->worker = others ? others->thread : NULL;
+		set_worker(a, other, others ? others->thread : NULL);
 		other->unit = others && others->end_ns ? others : NULL;
 		if (!others)
 			waiting_add(other);
@@ -324,7 +340,7 @@ static struct unit *choose(struct assembler *a, struct request *r)
 		lower_confidence(r, ORDERS_AGREE);
 	} else if (u) {
 		lower_confidence(r, END_ALONE);
-		correct_guess(u, r);
+		correct_guess(a, u, r);
 	} else if (r->thread->service->delivers) {
 		lower_confidence(r, NOTHING_KNOWN);
 	}
@@ -379,5 +395,5 @@ void handoff_forget(struct assembler *a, struct request *r)
 	if (r->unit)
 		delivered_give_up(a, r->unit);
 	r->unit = NULL;
-	r->worker = NULL;
+	set_worker(a, r, NULL);
 }

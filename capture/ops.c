@@ -222,7 +222,7 @@ void op_on_accept(struct assembler *a, struct athread *t, const struct event_cal
 	owner_give_call(t, seg, NULL);
 	owner_set_none(a, t);
 	if (c)
-		c->acceptor = t;
+		c->acceptor = t->number;
 }
 
 void op_on_connect(struct assembler *a, struct athread *t, const struct event_call *e,

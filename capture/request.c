@@ -31,6 +31,7 @@ static struct request *request_take(struct assembler *a)
 /* Memory stays with the assembler, so that a stale request_ref can still look at the id. */
 static void request_give(struct assembler *a, struct request *r)
 {
+	thread_drop(a, r->thread);
 	r->row.request_id = 0;
 	r->next = a->free_requests;
 	a->free_requests = r;
@@ -42,7 +43,7 @@ struct request *request_open(struct assembler *a, struct athread *t, struct conn
 
 	if (!r)
 		return NULL;
-	r->thread = t;
+	r->thread = thread_hold(t);
 	r->connection = c;
 	r->row.request_id = ++a->requests;
 	r->row.service_id = t->service->row.service_id;

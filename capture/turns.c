@@ -286,7 +286,7 @@ static void receive_requests(struct assembler *a, struct athread *t, struct conn
 	read_messages(a, &in);
 	t->serves = true;
 	judge_bytes(a, c, t->service, c->first != c->last);
-	if (c->acceptor && c->acceptor != t)
+	if (c->acceptor && c->acceptor != t->number)
 		t->service->accepts_apart = true;
 	if (!t->service->row.listen[0])
 		snprintf(t->service->row.listen, sizeof(t->service->row.listen), "%s",

@@ -8,6 +8,7 @@
 #include "check.h"
 
 #include <arpa/inet.h>
+#include <malloc.h>
 
 struct rows {
 	struct row_request requests[64];
@@ -20,10 +21,10 @@ struct rows {
 	size_t count[TABLE_COUNT];
 };
 
-#define KEEP(table, array)                                                                         \
-	case table:                                                                                \
-		if (rows->count[table] < ARRAY_SIZE(rows->array))                                  \
-			memcpy(&rows->array[rows->count[table]], row, sizeof(rows->array[0]));     \
+#define KEEP(table, array)                                                                     \
+	case table:                                                                            \
+		if (rows->count[table] < ARRAY_SIZE(rows->array))                              \
+			memcpy(&rows->array[rows->count[table]], row, sizeof(rows->array[0])); \
 		break
 
 static int keep_row(void *arg, enum trace_table table, const void *row)
@@ -45,18 +46,49 @@ static int keep_row(void *arg, enum trace_table table, const void *row)
 	return 0;
 }
 
-/* One thread of a service, its clock and its counters. */
+/* Threads of a service, one of which runs; its clock and their counters. */
+#define FAKE_THREADS 8
+
 struct fake {
 	struct assembler *assembler;
 	struct rows rows;
 	uint64_t now;
-	uint64_t ns[TS_COUNT];
+	uint64_t counters[FAKE_THREADS][TS_COUNT];
+	uint64_t *ns; /* of the one that runs */
+	uint16_t slot;
+	uint32_t generation;
 	uint64_t file_bytes;
 };
 
+/* From now on it is that thread that does what is done. */
+static void run(struct fake *f, uint16_t slot)
+{
+	f->slot = slot;
+	f->ns = f->counters[slot];
+}
+
+static void begin_thread(struct fake *f, uint16_t slot)
+{
+	struct event_thread thread = { .head = { EVENT_THREAD, slot, f->generation, f->now },
+				       .tid = 74 + slot,
+				       .tgid = 77 };
+
+	assembler_event(f->assembler, &thread, sizeof(thread));
+	run(f, slot);
+}
+
+static void end_thread(struct fake *f)
+{
+	struct event_thread thread = { .head = { EVENT_THREAD_EXIT, f->slot, f->generation,
+						 f->now } };
+
+	memcpy(thread.ns, f->ns, sizeof(thread.ns));
+	assembler_event(f->assembler, &thread, sizeof(thread));
+	memset(f->ns, 0, sizeof(f->counters[0]));
+}
+
 static void fake_begin(struct fake *f)
 {
-	struct event_thread thread = { .head = { EVENT_THREAD, 3, 1, 1000 }, .tid = 77, .tgid = 77 };
 	struct assembler_opts opts = { .start_ns = 1000,
 				       .work_per_ms = 1000000,
 				       .sink = { keep_row, &f->rows } };
@@ -64,14 +96,16 @@ static void fake_begin(struct fake *f)
 	memset(f, 0, sizeof(*f));
 	f->assembler = assembler_new(&opts);
 	f->now = 1000;
-	assembler_event(f->assembler, &thread, sizeof(thread));
+	f->generation = 1;
+	begin_thread(f, 3);
 }
 
 static void fake_end(struct fake *f)
 {
 	struct assembler_totals totals;
 
-	assembler_thread_end(f->assembler, 3, 1, f->ns);
+	for (unsigned slot = 0; slot < FAKE_THREADS; slot++)
+		assembler_thread_end(f->assembler, slot, f->generation, f->counters[slot]);
 	CHECK_EQ(assembler_finish(f->assembler, f->now - 1000, &totals), 0);
 	assembler_free(f->assembler);
 }
@@ -111,7 +145,7 @@ static struct event_call call(struct fake *f, enum event_kind kind, uint8_t op,
 	memcpy(e.enter, f->ns, sizeof(e.enter));
 	spend(f, state, ns);
 	memcpy(e.exit, f->ns, sizeof(e.exit));
-	e.head = (struct event_head){ kind, 3, 1, f->now };
+	e.head = (struct event_head){ kind, f->slot, f->generation, f->now };
 	return e;
 }
 
@@ -360,6 +394,56 @@ static void test_lost_and_cut_events(void)
 	CHECK_EQ(f.rows.count[TABLE_REQUESTS], 0);
 }
 
+/* A thread for each connection: none is kept when its request is over. */
+static void test_threads_that_come_and_go(void)
+{
+	static struct fake f;
+	size_t early = 0;
+
+	fake_begin(&f);
+	for (int i = 0; i < 3000; i++) {
+		f.generation++;
+		begin_thread(&f, 4);
+		open_socket(&f, 9, 0);
+		receive(&f, 9, 30, f.now);
+		spend(&f, TS_USER, 500);
+		reply(&f, 9, 40);
+		store(&f, 10);
+		if (i % 3 == 2)
+			end_thread(&f); /* before or after its connection, or nobody says so */
+		close_socket(&f, 9);
+		if (i % 3 == 1)
+			end_thread(&f);
+		if (i == 1000)
+			early = mallinfo2().uordblks;
+	}
+	CHECK(mallinfo2().uordblks < early + 65536);
+	fake_end(&f);
+	CHECK_EQ(f.rows.count[TABLE_REQUESTS], 3000);
+	CHECK_EQ(f.rows.count[TABLE_LATENCY], 3000);
+}
+
+/* A request whose reader has ended is still answered, by another thread. */
+static void test_reader_ends_before_the_reply(void)
+{
+	static struct fake f;
+
+	fake_begin(&f);
+	begin_thread(&f, 4);
+	open_socket(&f, 9, 0);
+	receive(&f, 9, 30, f.now);
+	end_thread(&f);
+	run(&f, 3);
+	poll_for(&f, 100);
+	spend(&f, TS_USER, 500);
+	reply(&f, 9, 40);
+	fake_end(&f);
+	CHECK_EQ(f.rows.count[TABLE_REQUESTS], 1);
+	CHECK_EQ(f.rows.requests[0].response_bytes, 40);
+	CHECK_EQ(f.rows.requests[0].thread_id, 78);
+	CHECK_EQ(f.rows.latency[0].ns[SUB_CPU_USER], 500);
+}
+
 int main(void)
 {
 	RUN(test_plain_requests);
@@ -368,5 +452,7 @@ int main(void)
 	RUN(test_call);
 	RUN(test_edges);
 	RUN(test_lost_and_cut_events);
+	RUN(test_threads_that_come_and_go);
+	RUN(test_reader_ends_before_the_reply);
 	return check_done();
 }
