@@ -61,7 +61,7 @@ struct slot_map {
 };
 
 struct free_slot_map {
-	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(type, BPF_MAP_TYPE_STACK);
 	__uint(max_entries, THREADS_MAX);
 	__type(value, __u32);
 };

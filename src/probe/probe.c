@@ -169,11 +169,12 @@ static int refusal(struct err *err, int rc)
 		       strerror(-rc), libbpf_word[0] ? libbpf_word : "no further word from libbpf");
 }
 
+/* A stack, slot 0 on top: what comes and goes does so in few slots, whose memory is warm. */
 static int fill_free_slots(struct gait_bpf *skel)
 {
 	int fd = bpf_map__fd(skel->maps.free_slots);
 
-	for (uint32_t i = 0; i < PROBE_THREADS_MAX; i++)
+	for (uint32_t i = PROBE_THREADS_MAX; i--;)
 		if (bpf_map_update_elem(fd, NULL, &i, BPF_ANY))
 			return -errno;
 	return 0;
