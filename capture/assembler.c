@@ -108,6 +108,11 @@ void thread_drop(struct assembler *a, struct athread *t)
 	free_if_unheld(a, t);
 }
 
+bool thread_is_of_one(const struct athread *t)
+{
+	return t->serves && !t->several && !t->accepts;
+}
+
 static void thread_finish(struct assembler *a, struct athread *t, const uint64_t ns[TS_COUNT])
 {
 	struct service *s = t->service;
@@ -119,7 +124,8 @@ static void thread_finish(struct assembler *a, struct athread *t, const uint64_t
 	a->totals.kernel_ns +=
 		ns[TS_KERNEL_NET] + ns[TS_KERNEL_FS] + ns[TS_KERNEL_MM] + ns[TS_KERNEL_OTHER];
 	s->row.threads += t->serves;
-	s->polls |= t->serves && t->polls;
+	s->polls |= t->serves && t->polls && !thread_is_of_one(t);
+	s->polls_within |= t->polls && thread_is_of_one(t);
 }
 
 /* Its slot is free for the next; it stays while requests that it has read are open. */
@@ -299,6 +305,8 @@ static const char *io_model(const struct service *s)
 		return "io-threads";
 	if (s->polls)
 		return s->accepts_apart ? "hand-off" : "event-loop";
+	if (s->polls_within && s->row.threads == 1 && !s->accepts_apart)
+		return "event-loop"; /* nobody else may have come */
 	return "per-connection";
 }
 

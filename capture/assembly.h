@@ -56,6 +56,7 @@ struct request {
 	int64_t compute_start_ns; /* user time since its last op, not yet written as one */
 	int64_t compute_ns, compute_elapsed_ns;
 	int64_t user_ns; /* all of it */
+	int64_t polled_ns; /* by its thread, which serves nobody else, since its last byte came */
 	uint64_t last_op;
 	uint64_t stored_target, synced_target; /* its last store and sync in this pass */
 	char verb[FRAMER_VERB_MAX];
@@ -120,7 +121,9 @@ struct athread {
 	int64_t after_ns, after_start_ns; /* user time after that reply, not yet written */
 	int64_t background_ns, background_start_ns;
 	bool shared; /* its last op had several owners: the next reply's time is that reply's */
-	bool serves, polls, accepts, answers, delivers;
+	bool serves, polls, accepts, delivers;
+	uint64_t connection_id; /* it read from last */
+	bool several;		/* it has read from another as well */
 	struct service *service;
 	struct unit *unit;
 	uint64_t idle_at; /* the signal at which it waits for work; 0: unknown */
@@ -181,7 +184,8 @@ struct service {
 	bool works;	  /* some thread worked on what another had read */
 	bool hands_off;	  /* some thread replied to what another had read */
 	bool together;	  /* it has answered several requests of a connection by one call */
-	bool polls, accepts_apart;
+	bool polls, polls_within; /* for whatever comes; as a thread of one connection */
+	bool accepts_apart;
 	uint64_t processes; /* that read requests */
 	uint32_t tgid;	    /* of one of them */
 };
@@ -303,6 +307,9 @@ void op_on_accept(struct assembler *a, struct athread *t, const struct event_cal
 		  const struct segment *seg);
 void op_on_connect(struct assembler *a, struct athread *t, const struct event_call *e,
 		   const struct segment *seg);
+
+/* Whether the thread has served one connection only, and accepts none itself. */
+bool thread_is_of_one(const struct athread *t);
 
 /* request.c */
 struct request *request_get(struct request_ref ref); /* NULL when it is gone */

@@ -188,14 +188,39 @@ void op_on_sleep(struct assembler *a, struct athread *t, const struct event_call
 	lone_op(a, t, &op, seg);
 }
 
+/*
+ * The request behind whose back the thread polls: nobody else can be served meanwhile, so it
+ * waits for something that its request needs, a lock or a page. NULL: it looks for work.
+ */
+static struct request *polls_for(struct athread *t)
+{
+	struct request *r = thread_is_of_one(t) && !t->service->delivers ? owner_current(t) : NULL;
+
+	return r && r->complete && !r->called && !r->elsewhere && !request_is_answered(r) ? r :
+											    NULL;
+}
+
+static void poll_within(struct athread *t, const struct segment *seg, struct request *r)
+{
+	owner_give_call(t, seg, r);
+	account_own_poll(&r->account, SUB_LOCK_USER, seg->call[TS_WAIT_POLL]);
+	r->polled_ns += seg->call[TS_WAIT_POLL];
+}
+
 /* The loop looks for work: what it held waits for something else now. */
 void op_on_poll(struct assembler *a, struct athread *t, const struct event_call *e,
 		const struct segment *seg)
 {
+	struct request *r = polls_for(t);
+
 	owner_give_before(a, t, seg, NULL, false);
+	t->polls = true;
+	if (r) {
+		poll_within(t, seg, r);
+		return;
+	}
 	owner_leave(t, seg->enter_ns);
 	owner_give_call(t, seg, NULL);
-	t->polls = true;
 	owner_set_none(a, t);
 	pass_clear(t);
 	if (t->serves)
@@ -221,6 +246,7 @@ void op_on_accept(struct assembler *a, struct athread *t, const struct event_cal
 	owner_leave(t, seg->enter_ns);
 	owner_give_call(t, seg, NULL);
 	owner_set_none(a, t);
+	t->accepts = true;
 	if (c)
 		c->acceptor = t->number;
 }

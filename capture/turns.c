@@ -276,6 +276,11 @@ static void receive_requests(struct assembler *a, struct athread *t, struct conn
 	close_answered(a, c);
 	if (c->last && !(c->last->complete && c->framed))
 		in.open = in.owner = c->last;
+	if (in.owner) { /* it was for these bytes that its thread polled */
+		account_move(&in.owner->account, SUB_LOCK_USER, SUB_NET_SOCKET,
+			     in.owner->polled_ns);
+		in.owner->polled_ns = 0;
+	}
 	in.free = t->owner == OWNER_NONE && !in.owner;
 	if (in.free)
 		timeline_add(&t->timeline, seg->before);
@@ -284,6 +289,8 @@ static void receive_requests(struct assembler *a, struct athread *t, struct conn
 	owner_leave(t, seg->enter_ns);
 	owner_give_call(t, seg, in.owner);
 	read_messages(a, &in);
+	t->several |= t->connection_id && t->connection_id != c->row.connection_id;
+	t->connection_id = c->row.connection_id;
 	t->serves = true;
 	judge_bytes(a, c, t->service, c->first != c->last);
 	if (c->acceptor && c->acceptor != t->number)

@@ -173,6 +173,12 @@ void account_polled(struct account *a, const struct timeline *tl, enum subsystem
 	account_move(a, SUB_APP_QUEUE, row, polled);
 }
 
+void account_own_poll(struct account *a, enum subsystem row, int64_t ns)
+{
+	a->polled_ns += ns;
+	account_move(a, SUB_NET_RXQUEUE, row, ns);
+}
+
 /* A correction can leave a row below zero by the grain of the clock: its group pays for it. */
 static void settle_negative(struct account *a)
 {

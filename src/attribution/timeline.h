@@ -67,6 +67,9 @@ void account_end(struct account *a, const struct timeline *tl, int64_t after_ns)
  */
 void account_polled(struct account *a, const struct timeline *tl, enum subsystem row);
 
+/* ns of what account_own() gave were a wait in poll for what `row` says. */
+void account_own_poll(struct account *a, enum subsystem row, int64_t ns);
+
 /*
  * Another thread goes on with the request: its rows are those of this timeline up to
  * now, and grow by account_add() and account_handoff() alone. Once is enough.

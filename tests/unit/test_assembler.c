@@ -100,14 +100,19 @@ static void fake_begin(struct fake *f)
 	begin_thread(f, 3);
 }
 
+static void fake_end_with(struct fake *f, struct assembler_totals *ret_totals)
+{
+	for (unsigned slot = 0; slot < FAKE_THREADS; slot++)
+		assembler_thread_end(f->assembler, slot, f->generation, f->counters[slot]);
+	CHECK_EQ(assembler_finish(f->assembler, f->now - 1000, ret_totals), 0);
+	assembler_free(f->assembler);
+}
+
 static void fake_end(struct fake *f)
 {
 	struct assembler_totals totals;
 
-	for (unsigned slot = 0; slot < FAKE_THREADS; slot++)
-		assembler_thread_end(f->assembler, slot, f->generation, f->counters[slot]);
-	CHECK_EQ(assembler_finish(f->assembler, f->now - 1000, &totals), 0);
-	assembler_free(f->assembler);
+	fake_end_with(f, &totals);
 }
 
 static void spend(struct fake *f, enum thread_state state, uint64_t ns)
@@ -147,6 +152,17 @@ static struct event_call call(struct fake *f, enum event_kind kind, uint8_t op,
 	memcpy(e.exit, f->ns, sizeof(e.exit));
 	e.head = (struct event_head){ kind, f->slot, f->generation, f->now };
 	return e;
+}
+
+/* Accepted by the thread that runs. */
+static void accept_socket(struct fake *f, uint64_t id)
+{
+	struct event_call e;
+
+	open_socket(f, id, 0);
+	e = call(f, EVENT_CALL, SYSCALL_ACCEPT, TS_KERNEL_NET, 10, 5);
+	e.socket_id = id;
+	assembler_event(f->assembler, &e, sizeof(e));
 }
 
 static void receive(struct fake *f, uint64_t socket, int64_t bytes, uint64_t arrival)
@@ -444,6 +460,78 @@ static void test_reader_ends_before_the_reply(void)
 	CHECK_EQ(f.rows.latency[0].ns[SUB_CPU_USER], 500);
 }
 
+static size_t ops_of(const struct rows *rows, uint64_t request, enum op_kind kind)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < rows->count[TABLE_OPS]; i++)
+		n += rows->ops[i].request_id == request && rows->ops[i].kind == kind;
+	return n;
+}
+
+/* PostgreSQL: a backend waits for a lock in epoll_wait, and goes on with the same request. */
+static void test_wait_within_a_request(void)
+{
+	static struct fake f;
+	struct assembler_totals totals;
+
+	fake_begin(&f);
+	accept_socket(&f, 9);
+	begin_thread(&f, 4);
+	for (int i = 0; i < 2; i++) {
+		poll_for(&f, 100);
+		receive(&f, 9, 30, f.now);
+		spend(&f, TS_USER, 500);
+		poll_for(&f, 7000);
+		spend(&f, TS_USER, 300);
+		store(&f, 80);
+		poll_for(&f, 1000);
+		reply(&f, 9, 40);
+	}
+	fake_end_with(&f, &totals);
+	CHECK_STR(totals.services[0].io_model, "per-connection");
+	for (int i = 0; i < 2; i++) {
+		const struct row_latency *l = &f.rows.latency[i];
+
+		check_case("request %d", i);
+		CHECK_EQ(ops_of(&f.rows, f.rows.requests[i].request_id, OP_STORE), 1);
+		CHECK_EQ(l->ns[SUB_LOCK_USER], 8000);
+		CHECK_EQ(l->ns[SUB_CPU_USER], 800);
+		CHECK_EQ(l->ns[SUB_APP_QUEUE], 0);
+		CHECK_EQ(l->unattributed_ns, 0);
+		CHECK_EQ(rows_sum(l), l->total_ns);
+	}
+}
+
+/* It polled for the rest of the request, as more bytes show; and a loop that has two looks for work. */
+static void test_polls_that_are_no_wait_within(void)
+{
+	static struct fake f;
+	struct assembler_totals totals;
+	const struct row_latency *l;
+
+	fake_begin(&f);
+	accept_socket(&f, 9);
+	accept_socket(&f, 8);
+	begin_thread(&f, 4);
+	receive(&f, 9, 30, f.now);
+	poll_for(&f, 7000);
+	receive(&f, 9, 30, f.now);
+	reply(&f, 9, 40);
+	poll_for(&f, 50);
+	receive(&f, 8, 30, f.now);
+	poll_for(&f, 50);
+	store(&f, 80);
+	reply(&f, 8, 40);
+	fake_end_with(&f, &totals);
+	CHECK_STR(totals.services[0].io_model, "hand-off");
+	l = latency_of(&f.rows, request_on(&f.rows, 1)->request_id);
+	CHECK_EQ(l->ns[SUB_LOCK_USER], 0);
+	CHECK_EQ(l->ns[SUB_NET_SOCKET], 7000);
+	CHECK_EQ(l->unattributed_ns, 0);
+	CHECK_EQ(ops_of(&f.rows, 0, OP_STORE), 1);
+}
+
 int main(void)
 {
 	RUN(test_plain_requests);
@@ -454,5 +542,7 @@ int main(void)
 	RUN(test_lost_and_cut_events);
 	RUN(test_threads_that_come_and_go);
 	RUN(test_reader_ends_before_the_reply);
+	RUN(test_wait_within_a_request);
+	RUN(test_polls_that_are_no_wait_within);
 	return check_done();
 }
