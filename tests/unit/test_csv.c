@@ -402,7 +402,7 @@ static void test_format_extremes(void)
 	static const char want[] =
 		"18446744073709551615,,,1,handshake,,,9223372036854775807,0,0,0,0,0,"
 		"-9223372036854775807,,,"
-		"direct+sync+dsync+append+cached+shared+sendfile+open+stat+failed\n";
+		"direct+sync+dsync+append+cached+shared+sendfile+open+stat+failed+close\n";
 	char *text = malloc(csv_format_max(ops));
 	size_t len = csv_format_row(ops, false, &row, text);
 
