@@ -105,6 +105,7 @@ enum owner {
 	OWNER_NONE,    /* nobody, or whoever the next call is for */
 	OWNER_REQUEST, /* the one it read last */
 	OWNER_AFTER,   /* the one it answered last: after-reply work */
+	OWNER_ACCEPT,  /* nobody: it sees to the connection that it has accepted */
 	OWNER_OTHERS,  /* requests on connections outside the sample: nobody here */
 };
 
@@ -238,6 +239,7 @@ void owner_set_none(struct assembler *a, struct athread *t);
 void owner_set_request(struct assembler *a, struct athread *t, struct request *r);
 void owner_set_after(struct assembler *a, struct athread *t, const struct request *r);
 void owner_set_others(struct assembler *a, struct athread *t);
+void owner_set_accept(struct assembler *a, struct athread *t);
 /* The request the thread works for; NULL when it works for none. */
 struct request *owner_current(struct athread *t);
 /* At at_ns the thread turns to something else: what it works for waits, or goes on elsewhere. */

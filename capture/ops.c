@@ -245,7 +245,7 @@ void op_on_accept(struct assembler *a, struct athread *t, const struct event_cal
 	owner_give_before(a, t, seg, NULL, false);
 	owner_leave(t, seg->enter_ns);
 	owner_give_call(t, seg, NULL);
-	owner_set_none(a, t);
+	owner_set_accept(a, t);
 	t->accepts = true;
 	if (c)
 		c->acceptor = t->number;

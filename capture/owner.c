@@ -79,6 +79,12 @@ void owner_set_others(struct assembler *a, struct athread *t)
 	t->owner = OWNER_OTHERS;
 }
 
+void owner_set_accept(struct assembler *a, struct athread *t)
+{
+	owner_flush_after(a, t);
+	t->owner = OWNER_ACCEPT;
+}
+
 /* The request the thread works for; NULL when it works for none. */
 struct request *owner_current(struct athread *t)
 {
@@ -117,7 +123,8 @@ static struct request *owner_before(struct athread *t, struct request *next, boo
 
 	if (current && !(t->shared && next && replies))
 		return current;
-	if (t->owner == OWNER_OTHERS || (t->owner == OWNER_AFTER && !replies))
+	if (t->owner == OWNER_OTHERS || t->owner == OWNER_ACCEPT ||
+	    (t->owner == OWNER_AFTER && !replies))
 		return NULL;
 	return next;
 }

@@ -532,6 +532,42 @@ static void test_polls_that_are_no_wait_within(void)
 	CHECK_EQ(ops_of(&f.rows, 0, OP_STORE), 1);
 }
 
+static int64_t background_ns(const struct rows *rows)
+{
+	int64_t ns = 0;
+
+	for (size_t i = 0; i < rows->count[TABLE_OPS]; i++)
+		ns += rows->ops[i].request_id ? 0 : rows->ops[i].cpu_ns;
+	return ns;
+}
+
+/* What follows an accept is no request's, also when the next call reads one that has come before. */
+static void test_what_an_accept_costs(void)
+{
+	static struct fake f;
+	uint64_t arrival;
+
+	fake_begin(&f);
+	poll_for(&f, 1000);
+	accept_socket(&f, 9);
+	arrival = f.now;
+	spend(&f, TS_USER, 4000);
+	receive(&f, 9, 30, arrival);
+	spend(&f, TS_USER, 500);
+	reply(&f, 9, 40);
+	poll_for(&f, 1000);
+	spend(&f, TS_USER, 70);
+	receive(&f, 9, 30, f.now);
+	reply(&f, 9, 40);
+	fake_end(&f);
+	CHECK_EQ(f.rows.latency[0].ns[SUB_CPU_USER], 500);
+	CHECK_EQ(f.rows.latency[0].ns[SUB_NET_RXQUEUE], 4000);
+	CHECK_EQ(f.rows.latency[0].unattributed_ns, 0);
+	CHECK_EQ(f.rows.ops[0].cpu_ns, 500);
+	CHECK_EQ(background_ns(&f.rows), 4000);
+	CHECK_EQ(ops_of(&f.rows, f.rows.requests[1].request_id, OP_COMPUTE), 1);
+}
+
 int main(void)
 {
 	RUN(test_plain_requests);
@@ -544,5 +580,6 @@ int main(void)
 	RUN(test_reader_ends_before_the_reply);
 	RUN(test_wait_within_a_request);
 	RUN(test_polls_that_are_no_wait_within);
+	RUN(test_what_an_accept_costs);
 	return check_done();
 }
