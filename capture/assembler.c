@@ -118,7 +118,7 @@ static void thread_finish(struct assembler *a, struct athread *t, const uint64_t
 	struct service *s = t->service;
 
 	owner_flush_after(a, t);
-	unit_drop(a, t);
+	handoff_quit(a, t);
 	owner_flush_background(a, t);
 	a->totals.user_ns += ns[TS_USER];
 	a->totals.kernel_ns +=
@@ -129,15 +129,10 @@ static void thread_finish(struct assembler *a, struct athread *t, const uint64_t
 }
 
 /* Its slot is free for the next; it stays while requests that it has read are open. */
-static void thread_end(struct assembler *a, struct athread *t)
+static void thread_end(struct assembler *a, struct athread *t, const uint64_t ns[TS_COUNT])
 {
-	pass_clear(t);
-	handoff_ended(a, t);
-	free(t->pass);
-	unit_free(t->unit);
-	t->pass = NULL;
-	t->unit = NULL;
-	t->pass_capacity = 0;
+	thread_finish(a, t, ns);
+	pass_release(t);
 	a->threads[t->slot] = NULL;
 	t->gone = true;
 	t->gone_after = a->gone;
@@ -151,10 +146,8 @@ static struct athread *thread_new(struct assembler *a, const struct event_head *
 {
 	struct athread *t = calloc(1, sizeof(*t)), *before = a->threads[head->slot];
 
-	if (before) { /* the event of its end was lost */
-		thread_finish(a, before, before->last);
-		thread_end(a, before);
-	}
+	if (before) /* the event of its end was lost */
+		thread_end(a, before, before->last);
 	if (!t) {
 		a->failed = -ENOMEM;
 		return NULL;
@@ -195,10 +188,8 @@ static void on_thread_exit(struct assembler *a, const struct event_thread *e)
 {
 	struct athread *t = thread_find(a, &e->head);
 
-	if (!t)
-		return;
-	thread_finish(a, t, e->ns);
-	thread_end(a, t);
+	if (t)
+		thread_end(a, t, e->ns);
 }
 
 static void on_call(struct assembler *a, const struct event_call *e)
@@ -282,6 +273,8 @@ void assembler_pause(struct assembler *a)
 		pass_clear(a->threads[i]);
 		unit_drop(a, a->threads[i]);
 	}
+	for (size_t i = 0; i < SERVICES_MAX; i++)
+		handoff_give_up_all(a, &a->services[i]);
 }
 
 void assembler_thread_end(struct assembler *a, unsigned slot, uint32_t generation,
@@ -291,7 +284,7 @@ void assembler_thread_end(struct assembler *a, unsigned slot, uint32_t generatio
 	struct athread *t = thread_find(a, &head);
 
 	if (t)
-		thread_finish(a, t, counters);
+		thread_end(a, t, counters);
 }
 
 /* What holds first, from the most to the least particular. */
@@ -310,8 +303,21 @@ static const char *io_model(const struct service *s)
 	return "per-connection";
 }
 
+/* Threads whose end nobody has told; then all that they left behind. */
+static void finish_threads(struct assembler *a)
+{
+	for (size_t i = 0; i < THREAD_SLOTS; i++)
+		if (a->threads[i])
+			thread_end(a, a->threads[i], a->threads[i]->last);
+	for (size_t i = 0; i < SERVICES_MAX; i++)
+		handoff_give_up_all(a, &a->services[i]);
+	for (struct athread *t = a->gone; t; t = t->gone_after)
+		owner_flush_background(a, t);
+}
+
 int assembler_finish(struct assembler *a, int64_t end_ns, struct assembler_totals *ret_totals)
 {
+	finish_threads(a);
 	for (size_t i = 0; i < CONNECTION_BUCKETS; i++)
 		while (a->connections[i])
 			connection_finish(a, a->connections[i], TRACE_NONE);

@@ -45,7 +45,7 @@ struct request {
 	uint64_t frame;		       /* the framer's id of it; 0: found by turns */
 	size_t pass_index;	       /* in thread->pass, when in_pass */
 	bool in_pass;	  /* read in this pass of the thread's loop, no byte of a reply yet */
-	bool in_waiting;	  /* in service->left */
+	bool in_waiting;	  /* in service->waiting */
 	bool disturbed;	  /* its user code was interrupted: no measure of demand */
 	bool elsewhere;	  /* another thread than the reader worked on it: account is detached */
 	bool called;	  /* has called another service */
@@ -283,12 +283,15 @@ bool handoff_collect(struct assembler *a, struct athread *t, struct request *r,
 /* The reply has been sent by a thread that had not read the request. */
 void handoff_sent(struct assembler *a, struct athread *t, const struct event_call *e,
 		  const struct segment *seg);
-/* The thread has ended: what it was thought to work on waits for another. */
-void handoff_ended(struct assembler *a, struct athread *t);
 /* The request is over. */
 void handoff_forget(struct assembler *a, struct request *r);
-/* The request has been read: somebody may come for it. */
+/* The thread works no more for what others read: its ops are nobody's, its request waits again. */
+void handoff_quit(struct assembler *a, struct athread *t);
+/* Results that nobody has sent were nobody's. */
+void handoff_give_up_all(struct assembler *a, struct service *s);
+/* The request has been read: somebody may come for it. Or there is nothing left to come for. */
 void waiting_add(struct request *r);
+void waiting_remove(struct request *r);
 
 /* turns.c */
 void turn_receive(struct assembler *a, struct athread *t, const struct event_receive *e,
@@ -335,6 +338,7 @@ void request_close(struct assembler *a, struct request *r, const char *status);
 void pass_add(struct assembler *a, struct athread *t, struct request *r);
 void pass_remove(struct athread *t, struct request *r);
 void pass_clear(struct athread *t);
+void pass_release(struct athread *t);
 size_t pass_owners(struct athread *t, struct request *current, enum op_kind kind, uint64_t target);
 
 /* connection.c */

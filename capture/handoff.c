@@ -36,7 +36,7 @@ void waiting_add(struct request *r)
 	struct service *s = r->thread->service;
 	struct request *older = s->waiting_last;
 
-	if (r->in_waiting || r->no_reply)
+	if (r->in_waiting || r->no_reply || request_is_answered(r))
 		return;
 	while (older && older->row.request_id > r->row.request_id)
 		older = older->older;
@@ -47,7 +47,7 @@ void waiting_add(struct request *r)
 	*(r->newer ? &r->newer->older : &s->waiting_last) = r;
 }
 
-static void waiting_remove(struct request *r)
+void waiting_remove(struct request *r)
 {
 	struct service *s = r->thread->service;
 
@@ -114,12 +114,6 @@ static void unit_guess(struct assembler *a, struct athread *t, struct request *r
 		r->worker->unit->guess = (struct request_ref){ 0 };
 	waiting_remove(r);
 	set_worker(a, r, t);
-}
-
-void handoff_ended(struct assembler *a, struct athread *t)
-{
-	if (t->unit)
-		unit_guess(a, t, NULL, false);
 }
 
 /* The oldest that waits; else one that was taken by a thread of which nothing was seen since. */
@@ -396,4 +390,20 @@ void handoff_forget(struct assembler *a, struct request *r)
 		delivered_give_up(a, r->unit);
 	r->unit = NULL;
 	set_worker(a, r, NULL);
+}
+
+void handoff_quit(struct assembler *a, struct athread *t)
+{
+	if (!t->unit)
+		return;
+	unit_drop(a, t);
+	unit_guess(a, t, NULL, false);
+	unit_free(t->unit);
+	t->unit = NULL;
+}
+
+void handoff_give_up_all(struct assembler *a, struct service *s)
+{
+	while (s->delivered_first)
+		delivered_give_up(a, s->delivered_first);
 }

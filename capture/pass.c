@@ -44,6 +44,14 @@ void pass_clear(struct athread *t)
 	t->pass_count = 0;
 }
 
+void pass_release(struct athread *t)
+{
+	pass_clear(t);
+	free(t->pass);
+	t->pass = NULL;
+	t->pass_capacity = 0;
+}
+
 /* Behind another on its connection: only a service that answers several at once does them at once. */
 static bool has_its_turn(const struct request *r)
 {

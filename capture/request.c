@@ -218,6 +218,7 @@ void request_answered(struct request *r, int64_t end_ns, int64_t exit_ns)
 	r->latency.unattributed_ns = account_close(&account, r->latency.total_ns);
 	memcpy(r->latency.ns, account.rows, sizeof(r->latency.ns));
 	pass_remove(r->thread, r);
+	waiting_remove(r);
 }
 
 /* The turn is over: its rows are written. `status` is "" for one that went its way. */
