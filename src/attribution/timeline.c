@@ -179,35 +179,47 @@ void account_own_poll(struct account *a, enum subsystem row, int64_t ns)
 	account_move(a, SUB_NET_RXQUEUE, row, ns);
 }
 
-/* A correction can leave a row below zero by the grain of the clock: its group pays for it. */
+/* Takes ns from the rows, the largest first. */
+static void take_from_largest(struct account *a, int64_t ns)
+{
+	while (ns > 0) {
+		size_t largest = 0;
+		int64_t part;
+
+		for (size_t i = 1; i < SUB_COUNT; i++)
+			if (a->rows[i] > a->rows[largest])
+				largest = i;
+		part = a->rows[largest] < ns ? a->rows[largest] : ns;
+		if (part <= 0)
+			return;
+		a->rows[largest] -= part;
+		ns -= part;
+	}
+}
+
+/* A correction can leave a row below zero by the grain of the clock: the largest pay for it. */
 static void settle_negative(struct account *a)
 {
-	for (size_t i = 0; i < SUB_COUNT; i++) {
-		size_t largest = 0;
+	int64_t below = 0;
 
+	for (size_t i = 0; i < SUB_COUNT; i++) {
 		if (a->rows[i] >= 0)
 			continue;
-		for (size_t j = 1; j < SUB_COUNT; j++)
-			if (a->rows[j] > a->rows[largest])
-				largest = j;
-		a->rows[largest] += a->rows[i];
+		below -= a->rows[i];
 		a->rows[i] = 0;
 	}
+	take_from_largest(a, below);
 }
 
 int64_t account_close(struct account *a, int64_t total_ns)
 {
 	int64_t rest = total_ns;
-	size_t largest = 0;
 
 	settle_negative(a);
-	for (size_t i = 0; i < SUB_COUNT; i++) {
+	for (size_t i = 0; i < SUB_COUNT; i++)
 		rest -= a->rows[i];
-		if (a->rows[i] > a->rows[largest])
-			largest = i;
-	}
 	if (rest >= 0)
 		return rest;
-	a->rows[largest] += rest;
+	take_from_largest(a, -rest);
 	return 0;
 }
