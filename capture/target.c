@@ -2,6 +2,7 @@
 /* Files and called services that ops act on. A file is known by its inode, never by name. */
 #include "capture/assembly.h"
 
+#include <errno.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +41,16 @@ bool target_is_pseudo(uint32_t magic)
 	return fs && fs->pseudo;
 }
 
+/* The table is made for the first file: many services have none. */
+static bool files_ready(struct assembler *a)
+{
+	if (!a->files)
+		a->files = calloc(FILES_SIZE, sizeof(*a->files));
+	if (!a->files)
+		a->failed = -ENOMEM;
+	return a->files;
+}
+
 static struct file_key *file_slot(struct assembler *a, const struct event_call *e)
 {
 	uint64_t hash = (e->inode ^ e->generation << 32 ^ e->device) * 0x9e3779b97f4a7c15u;
@@ -67,7 +78,7 @@ uint64_t target_of_file(struct assembler *a, const struct event_call *e, bool wr
 	struct row_target row = { .kind = TARGET_FILE };
 	struct file_key *slot;
 
-	if (!e->inode || !a->files)
+	if (!e->inode || !files_ready(a))
 		return 0;
 	slot = file_slot(a, e);
 	if (slot->target_id)
