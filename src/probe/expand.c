@@ -16,6 +16,7 @@ static bool half_seen(const struct event_head *head, size_t size)
 	switch (head->kind) {
 	case EVENT_CALL:
 	case EVENT_RECEIVE:
+	case EVENT_SEND:
 		return size < sizeof(*e) || head->ns >= SLOT_FROZEN_NS ||
 		       e->enter_ns >= SLOT_FROZEN_NS;
 	case EVENT_BRIEF_CALL:

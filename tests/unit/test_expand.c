@@ -215,11 +215,35 @@ static void test_bytes_alone(void)
 	expander_free(x);
 }
 
+/* Calls that began or ended while their programs were not attached, and calls cut short. */
+static void test_half_seen_calls(void)
+{
+	static const uint16_t kinds[] = { EVENT_CALL, EVENT_RECEIVE, EVENT_SEND };
+	struct expander *x = expander_new();
+	size_t size;
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		struct event_receive e = { .call.head = { kinds[i], 9, 1, 700 },
+					   .call.enter_ns = 600 };
+
+		check_case("kind %u", kinds[i]);
+		CHECK(expander_take(x, &e, sizeof(e), &size) == (const void *)&e);
+		CHECK(!expander_take(x, &e, sizeof(e.call) - 1, &size));
+		e.call.enter_ns = SLOT_FROZEN_NS;
+		CHECK(!expander_take(x, &e, sizeof(e), &size));
+		e.call.enter_ns = 600;
+		e.call.head.ns = SLOT_FROZEN_NS + 5;
+		CHECK(!expander_take(x, &e, sizeof(e), &size));
+	}
+	expander_free(x);
+}
+
 int main(void)
 {
 	RUN(test_brief_tells_all);
 	RUN(test_receive_with_arrival);
 	RUN(test_unknown_thread);
 	RUN(test_bytes_alone);
+	RUN(test_half_seen_calls);
 	return check_done();
 }
