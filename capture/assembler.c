@@ -348,11 +348,7 @@ struct assembler *assembler_new(const struct assembler_opts *opts)
 	a->opts = *opts;
 	for (size_t i = 0; i < SERVICES_MAX; i++)
 		a->services[i].row.service_id = i + 1;
-	a->files = calloc(TARGETS_MAX * 2, sizeof(*a->files));
-	if (a->files)
-		return a;
-	free(a);
-	return NULL;
+	return a;
 }
 
 static void connection_free(struct connection *c)

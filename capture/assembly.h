@@ -53,6 +53,7 @@ struct request {
 	bool no_reply;	  /* and there will be none */
 	bool replied;	  /* its reply is complete, by the framer */
 	uint64_t sending; /* bytes of its reply in the call at hand */
+	uint64_t touched_by;	  /* the event that last sent bytes of its reply */
 	int64_t compute_start_ns; /* user time since its last op, not yet written as one */
 	int64_t compute_ns, compute_elapsed_ns;
 	int64_t user_ns; /* all of it */
@@ -207,7 +208,7 @@ struct assembler {
 	struct service services[SERVICES_MAX];
 	struct class classes[CLASSES_MAX];
 	size_t classes_count;
-	struct file_key *files;	   /* open hash of TARGETS_MAX * 2 */
+	struct file_key *files;	   /* open hash of TARGETS_MAX * 2; NULL: no file yet */
 	struct framer_mark *marks; /* of the chunk at hand */
 	size_t marks_count, marks_capacity;
 	struct request **touched; /* by the call at hand */

@@ -108,9 +108,9 @@ static void keep_mark(void *arg, const struct framer_mark *mark)
 
 static void touch(struct assembler *a, struct request *r)
 {
-	for (size_t i = a->touched_count; i--;)
-		if (a->touched[i] == r)
-			return;
+	if (r->touched_by == a->ledger.count[LG_EVENTS])
+		return;
+	r->touched_by = a->ledger.count[LG_EVENTS];
 	if (ROOM_FOR_ONE(a, touched, touched_count, touched_capacity))
 		a->touched[a->touched_count++] = r;
 }
@@ -226,6 +226,8 @@ static void request_mark(struct assembler *a, struct incoming *in, const struct 
 	add_bytes(in, mark->at);
 	in->open->complete = true;
 	in->open->no_reply = mark->flags & FRAMER_NO_REPLY;
+	if (in->open->no_reply)
+		waiting_remove(in->open);
 	in->open = NULL;
 }
 
@@ -337,12 +339,17 @@ void turn_receive(struct assembler *a, struct athread *t, const struct event_rec
 		receive_requests(a, t, c, e, seg);
 }
 
-static struct request *request_of_frame(struct connection *c, uint64_t frame)
+/* NULL for a reply that nobody asked for. Nearly always it is the one behind `last`. */
+static struct request *request_of_frame(struct connection *c, struct request *last, uint64_t frame)
 {
-	for (struct request *r = c->first; r; r = r->next)
-		if (r->frame == frame)
-			return r;
-	return NULL;
+	struct request *r = last ? last->next : NULL;
+
+	if (!frame)
+		return NULL;
+	if (!r || r->frame != frame)
+		for (r = c->first; r && r->frame != frame;)
+			r = r->next;
+	return r;
 }
 
 static void reply_bytes(struct assembler *a, struct request *r, uint64_t bytes)
@@ -357,13 +364,15 @@ static void reply_bytes(struct assembler *a, struct request *r, uint64_t bytes)
 /* By the framer: whose reply each byte is, and which of them are complete. */
 static void touch_framed(struct assembler *a, struct connection *c, uint64_t total)
 {
+	struct request *last = NULL;
 	uint64_t from = 0;
 
 	for (size_t i = 0; i < a->marks_count; i++) {
 		const struct framer_mark *mark = &a->marks[i];
 
 		if (mark->kind == FRAMER_REPLY_BEGIN) {
-			c->replying = request_of_frame(c, mark->id);
+			c->replying = request_of_frame(c, last, mark->id);
+			last = c->replying ? c->replying : last;
 			from = mark->at;
 		} else if (mark->kind == FRAMER_REPLY_END) {
 			reply_bytes(a, c->replying, mark->at - from);
@@ -449,6 +458,12 @@ static struct request *next_of(const struct connection *c, const struct athread 
 	return r && r->complete && r->thread == t && !r->no_reply ? r : NULL;
 }
 
+/* A call may have begun before the request was read whose reply it is taken for. */
+static int64_t later(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
 static void send_reply(struct assembler *a, struct athread *t, struct connection *c,
 		       const struct event_call *e, const struct segment *seg)
 {
@@ -480,9 +495,9 @@ static void send_reply(struct assembler *a, struct athread *t, struct connection
 		if (a->touched_count > 1)
 			lower_confidence(r, ANSWERED_TOGETHER);
 		if (r->row.write_ns == TRACE_NONE)
-			r->row.write_ns = seg->enter_ns;
+			r->row.write_ns = later(seg->enter_ns, r->row.read_ns);
 		reply_op(a, t, r, e, seg);
-		request_answered(r, end_ns, seg->exit_ns);
+		request_answered(r, end_ns > r->row.read_ns ? end_ns : seg->exit_ns, seg->exit_ns);
 	}
 	next = next_of(c, t);
 	if (!reader)
