@@ -176,7 +176,8 @@ struct incoming {
 	const struct event_receive *event;
 	const struct segment *segment;
 	struct request *owner; /* whose the thread's time is: the first of them; NULL: nobody's yet */
-	struct request *open; /* whose bytes come now */
+	struct request *first; /* that begins in this chunk */
+	struct request *open;  /* whose bytes come now */
 	uint64_t from;	      /* where its bytes in this chunk begin */
 	bool free;	      /* the thread worked for nobody before */
 };
@@ -189,10 +190,13 @@ static void begin_request(struct assembler *a, struct incoming *in)
 	if (!r)
 		return;
 	note_arrival(a, in->connection, r, in->event, in->segment);
-	if (in->owner) {
-		r->account = in->owner->account;
+	if (in->first) {
+		r->account = in->first->account;
 	} else {
 		begin_account(a, in->thread, r, in->event, in->segment);
+		in->first = r;
+	}
+	if (!in->owner) {
 		if (in->free)
 			request_add_user(r, in->segment->before, in->thread->last_ns);
 		in->owner = r;
