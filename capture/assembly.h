@@ -106,6 +106,7 @@ enum owner {
 	OWNER_NONE,    /* nobody, or whoever the next call is for */
 	OWNER_REQUEST, /* the one it read last */
 	OWNER_AFTER,   /* the one it answered last: after-reply work */
+	OWNER_ANSWERED, /* the one it read last, which another thread has answered meanwhile */
 	OWNER_ACCEPT,  /* nobody: it sees to the connection that it has accepted */
 	OWNER_OTHERS,  /* requests on connections outside the sample: nobody here */
 };
@@ -120,6 +121,8 @@ struct athread {
 	enum owner owner;
 	struct request_ref current; /* OWNER_REQUEST: whose; also the last read of a shared stage */
 	uint64_t after_id;	    /* OWNER_AFTER: whose */
+	int64_t gave_ns;	/* when it last woke another thread, or signalled one */
+	int64_t answered_ns;	/* OWNER_ANSWERED: when */
 	int64_t after_ns, after_start_ns; /* user time after that reply, not yet written */
 	int64_t background_ns, background_start_ns;
 	bool shared; /* its last op had several owners: the next reply's time is that reply's */
@@ -239,6 +242,8 @@ void owner_flush_background(struct assembler *a, struct athread *t);
 void owner_set_none(struct assembler *a, struct athread *t);
 void owner_set_request(struct assembler *a, struct athread *t, struct request *r);
 void owner_set_after(struct assembler *a, struct athread *t, const struct request *r);
+/* Another thread has begun to reply to r at at_ns: t, which worked for it, does so no more. */
+void owner_answered(struct athread *t, const struct request *r, int64_t at_ns);
 void owner_set_others(struct assembler *a, struct athread *t);
 void owner_set_accept(struct assembler *a, struct athread *t);
 /* The request the thread works for; NULL when it works for none. */

@@ -225,6 +225,8 @@ void op_on_signal(struct assembler *a, struct athread *t, const struct event_cal
 
 	owner_give_before(a, t, seg, NULL, false);
 	owner_give_call(t, seg, r);
+	if (e->op == SYSCALL_WAKE || e->op == SYSCALL_GIVE)
+		t->gave_ns = seg->exit_ns;
 	if (r || t->serves)
 		return;
 	if (takes(e->op))

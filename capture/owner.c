@@ -10,11 +10,11 @@
 
 /* User time that became an op by itself: after a reply, or nobody's. */
 static void write_compute(struct assembler *a, struct athread *t, uint64_t request_id,
-			  int64_t start_ns, int64_t cpu_ns)
+			  bool after_reply, int64_t start_ns, int64_t cpu_ns)
 {
 	struct row_op op = {
 		.request_id = request_id,
-		.after_reply = request_id != 0,
+		.after_reply = after_reply,
 		.kind = OP_COMPUTE,
 		.service_id = t->service->row.service_id,
 		.thread_id = t->tid,
@@ -31,7 +31,7 @@ static void write_compute(struct assembler *a, struct athread *t, uint64_t reque
 void owner_flush_after(struct assembler *a, struct athread *t)
 {
 	if (t->after_ns > 0)
-		write_compute(a, t, t->after_id, t->after_start_ns, t->after_ns);
+		write_compute(a, t, t->after_id, true, t->after_start_ns, t->after_ns);
 	t->after_ns = 0;
 }
 
@@ -46,7 +46,7 @@ void owner_add_background(struct assembler *a, struct athread *t, int64_t ns, in
 void owner_flush_background(struct assembler *a, struct athread *t)
 {
 	if (t->background_ns > 0)
-		write_compute(a, t, 0, t->background_start_ns, t->background_ns);
+		write_compute(a, t, 0, false, t->background_start_ns, t->background_ns);
 	t->background_ns = 0;
 }
 
@@ -77,6 +77,16 @@ void owner_set_others(struct assembler *a, struct athread *t)
 {
 	owner_flush_after(a, t);
 	t->owner = OWNER_OTHERS;
+}
+
+void owner_answered(struct athread *t, const struct request *r, int64_t at_ns)
+{
+	if (owner_current(t) != r)
+		return;
+	t->owner = OWNER_ANSWERED;
+	t->after_id = r->row.request_id;
+	/* if it woke somebody since, what followed was waiting, in whatever way */
+	t->answered_ns = t->gave_ns > r->row.read_ns ? t->gave_ns : at_ns;
 }
 
 void owner_set_accept(struct assembler *a, struct athread *t)
@@ -123,10 +133,23 @@ static struct request *owner_before(struct athread *t, struct request *next, boo
 
 	if (current && !(t->shared && next && replies))
 		return current;
-	if (t->owner == OWNER_OTHERS || t->owner == OWNER_ACCEPT ||
+	if (t->owner == OWNER_OTHERS || t->owner == OWNER_ACCEPT || t->owner == OWNER_ANSWERED ||
 	    (t->owner == OWNER_AFTER && !replies))
 		return NULL;
 	return next;
+}
+
+/* What it did until the other thread replied was for that request, what it did since for nobody. */
+static void give_answered(struct assembler *a, struct athread *t, int64_t user_ns)
+{
+	int64_t until = t->answered_ns - t->last_ns;
+	int64_t part = until < 0 ? 0 : until < user_ns ? until : user_ns;
+
+	if (part)
+		write_compute(a, t, t->after_id, false, t->last_ns, part);
+	if (user_ns > part)
+		owner_add_background(a, t, user_ns - part, t->last_ns + part);
+	t->owner = OWNER_NONE;
 }
 
 void owner_give_before(struct assembler *a, struct athread *t, const struct segment *seg,
@@ -140,6 +163,8 @@ void owner_give_before(struct assembler *a, struct athread *t, const struct segm
 		give_request(t, r, seg->before, t->last_ns);
 	} else if (t->owner == OWNER_OTHERS) {
 		return; /* demand that no row is to have */
+	} else if (t->owner == OWNER_ANSWERED) {
+		give_answered(a, t, user);
 	} else if (t->owner == OWNER_AFTER) {
 		t->after_start_ns = t->after_ns ? t->after_start_ns : t->last_ns;
 		t->after_ns += user;

@@ -178,8 +178,8 @@ struct incoming {
 	struct request *owner; /* whose the thread's time is: the first of them; NULL: nobody's yet */
 	struct request *first; /* that begins in this chunk */
 	struct request *open;  /* whose bytes come now */
-	uint64_t from;	      /* where its bytes in this chunk begin */
-	bool free;	      /* the thread worked for nobody before */
+	uint64_t from;	       /* where its bytes in this chunk begin */
+	bool free;	       /* the thread worked for nobody before */
 };
 
 /* A request begins: the first of its chunk has the thread's time, the others came with it. */
@@ -504,9 +504,10 @@ static void send_reply(struct assembler *a, struct athread *t, struct connection
 		request_answered(r, end_ns > r->row.read_ns ? end_ns : seg->exit_ns, seg->exit_ns);
 	}
 	next = next_of(c, t);
-	if (!reader)
+	if (!reader) {
+		owner_answered(first->thread, first, seg->enter_ns);
 		handoff_sent(a, t, e, seg);
-	else if (next)
+	} else if (next)
 		owner_set_request(a, t, next);
 	else
 		owner_set_after(a, t, first);
