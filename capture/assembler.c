@@ -11,12 +11,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What a trace of requests alone does not have. */
+static bool of_details(enum trace_table table)
+{
+	return table == TABLE_TARGETS || table == TABLE_LATENCY || table == TABLE_OP_REQUESTS;
+}
+
 void assembly_write(struct assembler *a, enum trace_table table, const void *row)
 {
 	int rc;
 
-	if (a->failed ||
-	    (a->opts.requests_only && (table == TABLE_TARGETS || table == TABLE_LATENCY)))
+	if (a->failed || (a->opts.requests_only && of_details(table)))
 		return;
 	rc = a->opts.sink.write(a->opts.sink.arg, table, row);
 	if (rc < 0)
