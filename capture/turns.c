@@ -253,8 +253,7 @@ static void read_messages(struct assembler *a, struct incoming *in)
 	add_bytes(in, e->call.ret);
 	if (in->open && !c->framed) {
 		in->open->complete = true;
-		if (!in->open->frame)
-			lower_confidence(in->open, BY_TURNS);
+		lower_confidence(in->open, BY_TURNS);
 	}
 }
 
@@ -343,6 +342,12 @@ void turn_receive(struct assembler *a, struct athread *t, const struct event_rec
 		receive_requests(a, t, c, e, seg);
 }
 
+/* A request without reply gives its number back: the next one has it again. */
+static bool has_frame(const struct request *r, uint64_t frame)
+{
+	return r->frame == frame && !r->no_reply;
+}
+
 /* NULL for a reply that nobody asked for. Nearly always it is the one behind `last`. */
 static struct request *request_of_frame(struct connection *c, struct request *last, uint64_t frame)
 {
@@ -350,8 +355,8 @@ static struct request *request_of_frame(struct connection *c, struct request *la
 
 	if (!frame)
 		return NULL;
-	if (!r || r->frame != frame)
-		for (r = c->first; r && r->frame != frame;)
+	if (!r || !has_frame(r, frame))
+		for (r = c->first; r && !has_frame(r, frame);)
 			r = r->next;
 	return r;
 }
@@ -400,6 +405,8 @@ static void touch_run(struct assembler *a, struct connection *c, uint64_t total)
 		if (r->no_reply || (open && (request_is_answered(r) || !r->complete)))
 			continue;
 		touch(a, r);
+		if (!r->frame)
+			lower_confidence(r, BY_TURNS);
 		if (open > 1)
 			lower_confidence(r, ANSWERED_BY_RUN);
 	}
@@ -417,6 +424,8 @@ static void touch_requests(struct assembler *a, struct connection *c, const stru
 	if (e->head.kind == EVENT_SEND && c->framed && c->first) {
 		frame(a, c, FRAMER_OUT, send->bytes, send->seen, e->ret);
 		touch_framed(a, c, e->ret);
+		if (!c->framed && c->replying)
+			lower_confidence(c->replying, BY_TURNS);
 		if (c->framed || a->touched_count)
 			return;
 	}
