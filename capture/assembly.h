@@ -335,6 +335,8 @@ void request_give_op(struct assembler *a, struct request *r, struct row_op *op);
 void request_disturb(struct request *r, const int64_t delta[TS_COUNT]);
 /* n requests were answered at once: nothing shows which of them needed what. */
 void request_share(struct request *const requests[], size_t n);
+/* Its confidence is this at the most, in percent. */
+void request_doubt(struct request *r, unsigned confidence);
 bool request_is_answered(const struct request *r);
 void request_sign(struct request *r, enum op_kind kind);
 void request_answered(struct request *r, int64_t end_ns, int64_t exit_ns);

@@ -23,26 +23,29 @@ enum confidence {
 
 #define DELIVERED_MAX 4096 /* results that nobody has sent; older ones are given up */
 
-static void lower_confidence(struct request *r, unsigned confidence)
-{
-	if (r->row.confidence > confidence)
-		r->row.confidence = confidence;
-}
-
 /* Requests that have been read and that nobody is known to work on, in the order of reading. */
+
+/* Where r belongs: it is the newest, or comes back, and then is one of the oldest. */
+static struct request *next_newer(const struct service *s, const struct request *r)
+{
+	struct request *newer = s->waiting_first;
+
+	if (s->waiting_last && s->waiting_last->row.request_id < r->row.request_id)
+		return NULL;
+	while (newer && newer->row.request_id < r->row.request_id)
+		newer = newer->newer;
+	return newer;
+}
 
 void waiting_add(struct request *r)
 {
 	struct service *s = r->thread->service;
-	struct request *older = s->waiting_last;
 
-	if (r->in_waiting || r->no_reply || request_is_answered(r))
+	if (r->in_waiting || r->no_reply || r->called || request_is_answered(r))
 		return;
-	while (older && older->row.request_id > r->row.request_id)
-		older = older->older;
 	r->in_waiting = true;
-	r->older = older;
-	r->newer = older ? older->newer : s->waiting_first;
+	r->newer = next_newer(s, r);
+	r->older = r->newer ? r->newer->older : s->waiting_last;
 	*(r->older ? &r->older->newer : &s->waiting_first) = r;
 	*(r->newer ? &r->newer->older : &s->waiting_last) = r;
 }
@@ -110,19 +113,17 @@ static void unit_guess(struct assembler *a, struct athread *t, struct request *r
 	t->unit->soft = soft;
 	if (!r)
 		return;
-	if (r->worker && r->worker->unit)
-		r->worker->unit->guess = (struct request_ref){ 0 };
 	waiting_remove(r);
 	set_worker(a, r, t);
 }
 
-/* The oldest that waits; else one that was taken by a thread of which nothing was seen since. */
+/* The oldest that waits, but for what the thread has read itself. */
 static struct request *next_to_take(const struct athread *t)
 {
 	const struct service *s = t->service;
 	struct request *r = s->waiting_first;
 
-	while (r && (r->called || r->thread == t))
+	while (r && r->thread == t)
 		r = r->newer;
 	return r;
 }
@@ -333,12 +334,12 @@ static struct unit *choose(struct assembler *a, struct request *r)
 	struct unit *u = oldest_result(a, r);
 
 	if (u && u == r->unit) {
-		lower_confidence(r, ORDERS_AGREE);
+		request_doubt(r, ORDERS_AGREE);
 	} else if (u) {
-		lower_confidence(r, END_ALONE);
+		request_doubt(r, END_ALONE);
 		correct_guess(a, u, r);
 	} else if (r->thread->service->delivers) {
-		lower_confidence(r, NOTHING_KNOWN);
+		request_doubt(r, NOTHING_KNOWN);
 	}
 	return u;
 }
@@ -373,7 +374,7 @@ bool handoff_collect(struct assembler *a, struct athread *t, struct request *r,
 	if (t->unit)
 		unit_ready(a, t);
 	claim(a, t->unit, r, seg->enter_ns, e->enter);
-	lower_confidence(r, SENT_BY_WORKER);
+	request_doubt(r, SENT_BY_WORKER);
 	t->service->hands_off = true;
 	return true;
 }

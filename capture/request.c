@@ -77,6 +77,12 @@ static void connection_unlink(struct connection *c, struct request *r)
 		c->replying = NULL;
 }
 
+void request_doubt(struct request *r, unsigned confidence)
+{
+	if (r->row.confidence > confidence)
+		r->row.confidence = confidence;
+}
+
 bool request_is_answered(const struct request *r)
 {
 	return r->row.end_ns != TRACE_NONE;

@@ -73,12 +73,6 @@ enum confidence {
 	ANSWERED_BY_RUN = 60,	/* several at once, and nothing shows which bytes are whose */
 };
 
-static void lower_confidence(struct request *r, unsigned confidence)
-{
-	if (r->row.confidence > confidence)
-		r->row.confidence = confidence;
-}
-
 /* Grows an array that is a member of *a; false when memory ran out. */
 #define ROOM_FOR_ONE(a, array, count, capacity) \
 	((a)->count < (a)->capacity ||          \
@@ -157,7 +151,7 @@ static void note_arrival(struct assembler *a, struct connection *c, struct reque
 	r->row.arrival_ns = TRACE_TIME(a, e->arrival_ns);
 	if (!e->arrival_ns) {
 		r->row.arrival_ns = seg->enter_ns;
-		lower_confidence(r, ARRIVAL_UNKNOWN);
+		request_doubt(r, ARRIVAL_UNKNOWN);
 		a->ledger.count[LG_ARRIVALS_UNKNOWN]++;
 	}
 	r->row.read_ns = seg->exit_ns;
@@ -253,7 +247,7 @@ static void read_messages(struct assembler *a, struct incoming *in)
 	add_bytes(in, e->call.ret);
 	if (in->open && !c->framed) {
 		in->open->complete = true;
-		lower_confidence(in->open, BY_TURNS);
+		request_doubt(in->open, BY_TURNS);
 	}
 }
 
@@ -406,9 +400,9 @@ static void touch_run(struct assembler *a, struct connection *c, uint64_t total)
 			continue;
 		touch(a, r);
 		if (!r->frame)
-			lower_confidence(r, BY_TURNS);
+			request_doubt(r, BY_TURNS);
 		if (open > 1)
-			lower_confidence(r, ANSWERED_BY_RUN);
+			request_doubt(r, ANSWERED_BY_RUN);
 	}
 	if (a->touched_count) {
 		a->touched[0]->row.response_bytes += total;
@@ -425,7 +419,7 @@ static void touch_requests(struct assembler *a, struct connection *c, const stru
 		frame(a, c, FRAMER_OUT, send->bytes, send->seen, e->ret);
 		touch_framed(a, c, e->ret);
 		if (!c->framed && c->replying)
-			lower_confidence(c->replying, BY_TURNS);
+			request_doubt(c->replying, BY_TURNS);
 		if (c->framed || a->touched_count)
 			return;
 	}
@@ -506,7 +500,7 @@ static void send_reply(struct assembler *a, struct athread *t, struct connection
 		struct request *r = a->touched[i];
 
 		if (a->touched_count > 1)
-			lower_confidence(r, ANSWERED_TOGETHER);
+			request_doubt(r, ANSWERED_TOGETHER);
 		if (r->row.write_ns == TRACE_NONE)
 			r->row.write_ns = later(seg->enter_ns, r->row.read_ns);
 		reply_op(a, t, r, e, seg);
@@ -546,6 +540,7 @@ static void send_call(struct assembler *a, struct athread *t, struct connection 
 	if (r) {
 		request_flush_compute(a, r);
 		r->called = true;
+		waiting_remove(r);
 	}
 	if (!r && !t->serves)
 		handoff_working(a, t, seg);
