@@ -56,7 +56,7 @@ static const call_handler call_handlers[] = {
 static void on_other(struct assembler *a, struct athread *t, const struct segment *seg)
 {
 	owner_give_before(a, t, seg, NULL, false);
-	owner_give_call(t, seg, owner_current(t));
+	owner_give_call(a, t, seg, owner_current(t));
 }
 
 static void dispatch(struct assembler *a, struct athread *t, const struct event_call *e,
@@ -83,6 +83,7 @@ static void thread_free(struct athread *t)
 	if (!t)
 		return;
 	free(t->pass);
+	free(t->batch.steps);
 	unit_free(t->unit);
 	free(t);
 }
@@ -136,6 +137,9 @@ static void thread_finish(struct assembler *a, struct athread *t, const uint64_t
 /* Its slot is free for the next; it stays while requests that it has read are open. */
 static void thread_end(struct assembler *a, struct athread *t, const uint64_t ns[TS_COUNT])
 {
+	batch_settle(a, t);
+	free(t->batch.steps);
+	t->batch = (struct batch){ 0 };
 	thread_finish(a, t, ns);
 	pass_release(t);
 	a->threads[t->slot] = NULL;

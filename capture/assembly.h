@@ -16,6 +16,7 @@
 #define CLASSES_MAX 256
 #define TARGETS_MAX 65536
 #define REQUESTS_SHARED_MAX 1024 /* answered by one call, whose CPU time is parted */
+#define ROUND_OPS_MAX 64	 /* of one request among several that are answered at once */
 
 struct athread;
 struct connection;
@@ -51,6 +52,8 @@ struct request {
 	bool called;	  /* has called another service */
 	bool complete;	  /* all of its message has come in */
 	bool no_reply;	  /* and there will be none */
+	bool parted;	  /* with those answered with it: each has what it needed itself */
+	bool worked_on;	  /* all it needs was done before the reply to one before it */
 	bool replied;	  /* its reply is complete, by the framer */
 	uint64_t sending; /* bytes of its reply in the call at hand */
 	uint64_t touched_by;	  /* the event that last sent bytes of its reply */
@@ -78,6 +81,7 @@ struct mark {
 /* An op that nobody is known to own yet. */
 struct pending {
 	struct row_op op;
+	int64_t delta[TS_COUNT]; /* the thread's time in it */
 	struct connection *call; /* a forward that still goes on, on that connection */
 };
 
@@ -99,6 +103,19 @@ struct unit {
 	int64_t end_ns;			/* 0: it is not */
 	struct athread *thread;
 	struct unit *older, *newer; /* in service->delivered */
+};
+
+/* What a thread has done since the last reply, while several requests of a connection wait. */
+struct batch {
+	struct request_ref first; /* of them; its ops wait. 0: none */
+	struct pending *steps;	  /* in order; OP_COMPUTE: time between ops */
+	size_t count, capacity, ops;
+};
+
+/* n times the same kinds of ops. */
+struct rounds {
+	size_t n, per, done;
+	bool leads; /* user time between two is of the later one */
 };
 
 /* What the thread's time belongs to until its next boundary. */
@@ -131,6 +148,7 @@ struct athread {
 	bool several;		/* it has read from another as well */
 	struct service *service;
 	struct unit *unit;
+	struct batch batch;
 	uint64_t idle_at; /* the signal at which it waits for work; 0: unknown */
 	struct request **pass;
 	size_t pass_count, pass_capacity;
@@ -188,6 +206,7 @@ struct service {
 	bool delivers;	  /* some thread of it gives results to another, which replies */
 	bool works;	  /* some thread worked on what another had read */
 	bool hands_off;	  /* some thread replied to what another had read */
+	bool one_by_one;  /* it answers each request of a connection before it does the next */
 	bool together;	  /* it has answered several requests of a connection by one call */
 	bool polls, polls_within; /* for whatever comes; as a thread of one connection */
 	bool accepts_apart;
@@ -214,6 +233,7 @@ struct assembler {
 	struct file_key *files;	   /* open hash of TARGETS_MAX * 2; NULL: no file yet */
 	struct framer_mark *marks; /* of the chunk at hand */
 	size_t marks_count, marks_capacity;
+	struct request *together[REQUESTS_SHARED_MAX]; /* while a batch is given to its owners */
 	struct request **touched; /* by the call at hand */
 	size_t touched_count, touched_capacity;
 	uint64_t targets, requests, ops, connections_seen;
@@ -256,17 +276,42 @@ void owner_give_before(struct assembler *a, struct athread *t, const struct segm
 /* User time of nobody; written in pieces. */
 void owner_add_background(struct assembler *a, struct athread *t, int64_t ns, int64_t start_ns);
 /* Gives the call itself to r (NULL: to nobody). */
-void owner_give_call(struct athread *t, const struct segment *seg, struct request *r);
+void owner_give_call(struct assembler *a, struct athread *t, const struct segment *seg, struct request *r);
+
+/* batch.c */
+/* The thread goes on with r: from here on its ops wait if others of its connection do. */
+void batch_begin(struct athread *t, struct request *r);
+/* What the thread does for r waits. */
+bool batch_holds(struct athread *t, const struct request *r);
+void batch_time(struct assembler *a, struct athread *t, const int64_t delta[TS_COUNT],
+		int64_t start_ns);
+void batch_op(struct assembler *a, struct athread *t, const struct row_op *op,
+	      const int64_t delta[TS_COUNT]);
+/* The thread turns to something else, and no reply has said whose it was. */
+void batch_settle(struct assembler *a, struct athread *t);
+/* The first of it is over. */
+void batch_forget(struct assembler *a, struct request *r);
+/* One call answers them. True: each has got what it needed itself. */
+bool batch_answer(struct assembler *a, struct athread *t, struct request *const requests[],
+		  size_t n);
+/* Whether the kinds of these ops repeat n times. */
+bool rounds_find(struct rounds *ret, const struct pending *steps, size_t count, size_t n);
+/* Of which round the next step is. */
+size_t rounds_next(struct rounds *rounds, const struct pending *step);
 
 /* unit.c */
 /* Makes sure that t has a unit, with all user time in its ops. False: out of memory. */
 bool unit_ready(struct assembler *a, struct athread *t);
 void unit_add_user(struct assembler *a, struct athread *t, int64_t ns, int64_t start_ns);
-void unit_add_op(struct assembler *a, struct athread *t, const struct row_op *op);
+/* delta: the thread's time in it. */
+void unit_add_op(struct assembler *a, struct athread *t, const struct row_op *op,
+		 const int64_t delta[TS_COUNT]);
 /* c->call has begun: its op is the next of t's unit. */
 void unit_begin_call(struct assembler *a, struct athread *t, struct connection *c);
 void unit_end_call(struct connection *c);
 void unit_called(struct athread *t, int64_t ns);
+/* One op that has waited there, to r. */
+void unit_give_one(struct assembler *a, struct pending *p, struct request *r);
 /* Ops before `from_ns` were nobody's, the others are request r's (NULL: nobody's either). */
 void unit_give(struct assembler *a, struct unit *u, struct request *r, int64_t from_ns);
 void unit_drop(struct assembler *a, struct athread *t);
@@ -323,6 +368,8 @@ void op_on_connect(struct assembler *a, struct athread *t, const struct event_ca
 bool thread_is_of_one(const struct athread *t);
 
 /* request.c */
+enum { DONE_TOGETHER = 80 }; /* confidence: by the order of ops alone */
+
 struct request *request_get(struct request_ref ref); /* NULL when it is gone */
 struct request *request_open(struct assembler *a, struct athread *t, struct connection *c);
 void request_flush_compute(struct assembler *a, struct request *r);
@@ -331,6 +378,11 @@ void request_begin_op(struct assembler *a, struct request *r, struct row_op *op)
 void request_op(struct assembler *a, struct request *r, struct row_op *op);
 /* An op that waited in a unit for its owner. */
 void request_give_op(struct assembler *a, struct request *r, struct row_op *op);
+/* The CPU time of a call that was for n requests, in equal parts. */
+void request_share_call(struct request *const requests[], size_t n, const int64_t delta[TS_COUNT]);
+/* One op of n requests, each of which it took all of its time. */
+void request_op_of_all(struct assembler *a, struct request *const requests[], size_t n,
+		       struct row_op *op, const int64_t delta[TS_COUNT]);
 /* The counters moved by delta while it was worked on: notes what disturbed it. */
 void request_disturb(struct request *r, const int64_t delta[TS_COUNT]);
 /* n requests were answered at once: nothing shows which of them needed what. */
@@ -347,6 +399,8 @@ void pass_add(struct assembler *a, struct athread *t, struct request *r);
 void pass_remove(struct athread *t, struct request *r);
 void pass_clear(struct athread *t);
 void pass_release(struct athread *t);
+/* Whether the first ones of the pass are all of one connection. */
+bool pass_is_of(const struct athread *t, size_t owners, const struct connection *c);
 size_t pass_owners(struct athread *t, struct request *current, enum op_kind kind, uint64_t target);
 
 /* connection.c */

@@ -225,7 +225,7 @@ void op_on_signal(struct assembler *a, struct athread *t, const struct event_cal
 	struct request *r = owner_current(t);
 
 	owner_give_before(a, t, seg, NULL, false);
-	owner_give_call(t, seg, r);
+	owner_give_call(a, t, seg, r);
 	if (e->op == SYSCALL_WAKE || e->op == SYSCALL_GIVE)
 		t->gave_ns = seg->exit_ns;
 	if (r || t->serves)
@@ -288,6 +288,108 @@ static void claim(struct assembler *a, struct unit *u, struct request *r, int64_
 	r->known_ns = to_ns;
 	if (u)
 		unit_give(a, u, r, from ? from->ns : to_ns);
+}
+
+/*
+ * Those of r's connection that came with r or before the worker began, in order: a->together.
+ * If one call answers several, those.
+ */
+static size_t batch_of(struct assembler *a, struct request *r, int64_t from_ns)
+{
+	size_t n = 0;
+
+	if (a->touched_count > 1) {
+		for (; n < a->touched_count && n < REQUESTS_SHARED_MAX; n++)
+			a->together[n] = a->touched[n];
+		return n;
+	}
+	for (; r && n < REQUESTS_SHARED_MAX; r = r->next)
+		if (r->complete && !r->no_reply && !r->worked_on && !request_is_answered(r) &&
+		    r->row.read_ns <= from_ns)
+			a->together[n++] = r;
+	return n;
+}
+
+/* The rounds that a worker did before it began to reply: how many there are, 0: one request. */
+static size_t find_rounds(struct assembler *a, const struct unit *u, size_t first_op,
+			  struct request *r, int64_t from_ns, struct rounds *ret)
+{
+	size_t n = u->thread->service->one_by_one ? 0 : batch_of(a, r, from_ns);
+	size_t least = a->touched_count > 1 ? n : 2;
+
+	for (; n >= 2 && n >= least; n--)
+		if (rounds_find(ret, u->ops + first_op, u->count - first_op, n))
+			return n;
+	return 0;
+}
+
+/* What r's own round was, of all the time from from_ns on that it waited for its batch. */
+static void account_round(struct request *r, const int64_t own[TS_COUNT], int64_t all_ns)
+{
+	int64_t behind = all_ns - counters_sum(own);
+
+	account_add(&r->account, own);
+	if (behind > 0)
+		r->account.rows[SUB_APP_QUEUE] += behind;
+	request_disturb(r, own);
+}
+
+static void begin_round(struct request *r, const struct request *first, const struct mark *from)
+{
+	if (!r->elsewhere && r != first && r->row.read_ns == first->row.read_ns) {
+		r->elsewhere = true; /* it came with the first, and has waited as long */
+		r->account = first->account;
+		r->known_ns = r->left_ns = first->known_ns;
+		return;
+	}
+	detach(r);
+	account_handoff(&r->account, from->has_waited ? from->waited : NULL,
+			from->ns - r->known_ns);
+	r->known_ns = from->ns;
+}
+
+/*
+ * The worker has worked on several requests of the connection before it replied to the first:
+ * the k-th round is the k-th request's. False: it has not.
+ */
+static bool claim_rounds(struct assembler *a, struct unit *u, struct request *r, int64_t to_ns)
+{
+	const struct mark *from = mark_from(u, r);
+	struct rounds rounds;
+	size_t n, first_op = 0, at = 0;
+	int64_t own[TS_COUNT] = { 0 };
+
+	while (u && first_op < u->count && from && u->ops[first_op].op.start_ns < from->ns)
+		first_op++;
+	n = from ? find_rounds(a, u, first_op, r, from->ns, &rounds) : 0;
+	if (!n)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		begin_round(a->together[i], a->together[0], from);
+	for (size_t i = first_op; i <= u->count; i++) {
+		struct pending *p = i < u->count ? &u->ops[i] : NULL;
+		size_t k = p ? rounds_next(&rounds, p) : n;
+
+		if (k != at) {
+			account_round(a->together[at], own, to_ns - from->ns);
+			memset(own, 0, sizeof(own));
+			at = k;
+		}
+		for (size_t s = 0; p && s < TS_COUNT; s++)
+			own[s] += p->delta[s];
+		if (p)
+			unit_give_one(a, p, a->together[k]);
+	}
+	for (size_t i = 0; i < n; i++) {
+		request_flush_compute(a, a->together[i]);
+		request_doubt(a->together[i], DONE_TOGETHER);
+		a->together[i]->worked_on = a->together[i]->parted = true;
+		a->together[i]->known_ns = to_ns;
+	}
+	u->count = first_op;
+	unit_give(a, u, NULL, 0);
+	r->thread->service->works = true;
+	return true;
 }
 
 /* The oldest result that can be r's. */
@@ -373,7 +475,10 @@ bool handoff_collect(struct assembler *a, struct athread *t, struct request *r,
 		unit_add_user(a, t, seg->before[TS_USER], t->last_ns);
 	if (t->unit)
 		unit_ready(a, t);
-	claim(a, t->unit, r, seg->enter_ns, e->enter);
+	if (r->worked_on && t->unit && t->unit->count > 1)
+		t->service->one_by_one = true;
+	if (!claim_rounds(a, t->unit, r, seg->enter_ns))
+		claim(a, t->unit, r, seg->enter_ns, e->enter);
 	request_doubt(r, SENT_BY_WORKER);
 	t->service->hands_off = true;
 	return true;

@@ -35,7 +35,14 @@ static void lone_op(struct assembler *a, struct athread *t, struct row_op *op,
 {
 	struct request *r = owner_current(t);
 
-	owner_give_call(t, seg, r);
+	if (r && r->worked_on) /* no: it was not all done before */
+		t->service->one_by_one = true;
+	if (batch_holds(t, r)) {
+		timeline_add(&t->timeline, seg->call);
+		batch_op(a, t, op, seg->call);
+		return;
+	}
+	owner_give_call(a, t, seg, r);
 	if (t->owner == OWNER_OTHERS)
 		return;
 	if (r) {
@@ -52,7 +59,7 @@ static void lone_op(struct assembler *a, struct athread *t, struct row_op *op,
 		assembly_write_op(a, op);
 	} else {
 		handoff_working(a, t, seg);
-		unit_add_op(a, t, op);
+		unit_add_op(a, t, op, seg->call);
 	}
 }
 
@@ -60,23 +67,9 @@ static void lone_op(struct assembler *a, struct athread *t, struct row_op *op,
 static void shared_op(struct assembler *a, struct athread *t, size_t owners, struct row_op *op,
 		      const struct segment *seg)
 {
+	batch_settle(a, t);
 	timeline_add(&t->timeline, seg->call);
-	op->flags |= OPF_SHARED;
-	for (size_t i = 0; i < owners; i++) {
-		struct request *r = t->pass[i];
-
-		request_flush_compute(a, r);
-		account_own(&r->account, seg->call);
-		if (!i) {
-			request_op(a, r, op);
-		} else {
-			struct row_op_request also = { op->op_id, r->row.request_id };
-
-			assembly_write(a, TABLE_OP_REQUESTS, &also);
-			r->last_op = op->op_id;
-			request_sign(r, op->kind);
-		}
-	}
+	request_op_of_all(a, t->pass, owners, op, seg->call);
 	t->shared = true;
 }
 
@@ -100,6 +93,10 @@ static void write_or_sync(struct assembler *a, struct athread *t, struct row_op 
 	struct request *current = others ? request_get(t->current) : owner_current(t);
 	size_t owners = current ? pass_owners(t, current, op->kind, op->target_id) : 0;
 
+	if (!others && batch_holds(t, current) && pass_is_of(t, owners, current->connection)) {
+		lone_op(a, t, op, seg);
+		return;
+	}
 	/* shared with requests outside the sample: its owners here are all that are known */
 	if (owners > 1 || (owners && others))
 		shared_op(a, t, owners, op, seg);
@@ -200,9 +197,11 @@ static struct request *polls_for(struct athread *t)
 											    NULL;
 }
 
-static void poll_within(struct athread *t, const struct segment *seg, struct request *r)
+static void poll_within(struct assembler *a, struct athread *t, const struct segment *seg,
+			struct request *r)
 {
-	owner_give_call(t, seg, r);
+	batch_settle(a, t);
+	owner_give_call(a, t, seg, r);
 	account_own_poll(&r->account, SUB_LOCK_USER, seg->call[TS_WAIT_POLL]);
 	r->polled_ns += seg->call[TS_WAIT_POLL];
 }
@@ -216,11 +215,12 @@ void op_on_poll(struct assembler *a, struct athread *t, const struct event_call 
 	owner_give_before(a, t, seg, NULL, false);
 	t->polls = true;
 	if (r) {
-		poll_within(t, seg, r);
+		poll_within(a, t, seg, r);
 		return;
 	}
+	batch_settle(a, t);
 	owner_leave(t, seg->enter_ns);
-	owner_give_call(t, seg, NULL);
+	owner_give_call(a, t, seg, NULL);
 	owner_set_none(a, t);
 	pass_clear(t);
 	if (t->serves)
@@ -233,7 +233,7 @@ void op_on_poll(struct assembler *a, struct athread *t, const struct event_call 
 void op_on_others(struct assembler *a, struct athread *t, const struct segment *seg)
 {
 	owner_give_before(a, t, seg, NULL, false);
-	owner_give_call(t, seg, NULL);
+	owner_give_call(a, t, seg, NULL);
 	owner_set_others(a, t);
 }
 
@@ -243,8 +243,9 @@ void op_on_accept(struct assembler *a, struct athread *t, const struct event_cal
 	struct connection *c = connection_find(a, e->socket_id);
 
 	owner_give_before(a, t, seg, NULL, false);
+	batch_settle(a, t);
 	owner_leave(t, seg->enter_ns);
-	owner_give_call(t, seg, NULL);
+	owner_give_call(a, t, seg, NULL);
 	owner_set_accept(a, t);
 	t->accepts = true;
 	if (c)
@@ -258,7 +259,7 @@ void op_on_connect(struct assembler *a, struct athread *t, const struct event_ca
 	struct request *r = owner_current(t);
 
 	owner_give_before(a, t, seg, NULL, false);
-	owner_give_call(t, seg, r);
+	owner_give_call(a, t, seg, r);
 	if (c && r)
 		c->owner = t->current;
 }

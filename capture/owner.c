@@ -53,6 +53,7 @@ void owner_flush_background(struct assembler *a, struct athread *t)
 void owner_set_none(struct assembler *a, struct athread *t)
 {
 	owner_flush_after(a, t);
+	batch_settle(a, t);
 	t->owner = OWNER_NONE;
 	t->shared = false;
 }
@@ -60,6 +61,8 @@ void owner_set_none(struct assembler *a, struct athread *t)
 void owner_set_request(struct assembler *a, struct athread *t, struct request *r)
 {
 	owner_flush_after(a, t);
+	batch_settle(a, t);
+	batch_begin(t, r);
 	t->owner = OWNER_REQUEST;
 	t->current = (struct request_ref){ r, r->row.request_id };
 	t->shared = false;
@@ -68,6 +71,7 @@ void owner_set_request(struct assembler *a, struct athread *t, struct request *r
 void owner_set_after(struct assembler *a, struct athread *t, const struct request *r)
 {
 	owner_flush_after(a, t);
+	batch_settle(a, t);
 	t->owner = OWNER_AFTER;
 	t->after_id = r->row.request_id;
 	t->shared = false;
@@ -76,6 +80,7 @@ void owner_set_after(struct assembler *a, struct athread *t, const struct reques
 void owner_set_others(struct assembler *a, struct athread *t)
 {
 	owner_flush_after(a, t);
+	batch_settle(a, t);
 	t->owner = OWNER_OTHERS;
 }
 
@@ -92,6 +97,7 @@ void owner_answered(struct athread *t, const struct request *r, int64_t at_ns)
 void owner_set_accept(struct assembler *a, struct athread *t)
 {
 	owner_flush_after(a, t);
+	batch_settle(a, t);
 	t->owner = OWNER_ACCEPT;
 }
 
@@ -114,9 +120,13 @@ void owner_leave(struct athread *t, int64_t at_ns)
 }
 
 /* A segment of thread t that is request r's own. */
-static void give_request(struct athread *t, struct request *r, const int64_t delta[TS_COUNT],
-			 int64_t start_ns)
+static void give_request(struct assembler *a, struct athread *t, struct request *r,
+			 const int64_t delta[TS_COUNT], int64_t start_ns)
 {
+	if (batch_holds(t, r)) {
+		batch_time(a, t, delta, start_ns);
+		return;
+	}
 	request_add_user(r, delta, start_ns);
 	if (r->elsewhere) {
 		account_add(&r->account, delta);
@@ -160,7 +170,7 @@ void owner_give_before(struct assembler *a, struct athread *t, const struct segm
 
 	timeline_add(&t->timeline, seg->before);
 	if (r) {
-		give_request(t, r, seg->before, t->last_ns);
+		give_request(a, t, r, seg->before, t->last_ns);
 	} else if (t->owner == OWNER_OTHERS) {
 		return; /* demand that no row is to have */
 	} else if (t->owner == OWNER_ANSWERED) {
@@ -176,9 +186,10 @@ void owner_give_before(struct assembler *a, struct athread *t, const struct segm
 	}
 }
 
-void owner_give_call(struct athread *t, const struct segment *seg, struct request *r)
+void owner_give_call(struct assembler *a, struct athread *t, const struct segment *seg,
+		     struct request *r)
 {
 	timeline_add(&t->timeline, seg->call);
 	if (r)
-		give_request(t, r, seg->call, seg->enter_ns);
+		give_request(a, t, r, seg->call, seg->enter_ns);
 }

@@ -75,6 +75,14 @@ static bool anyone_stored(const struct athread *t, uint64_t target)
 	return false;
 }
 
+bool pass_is_of(const struct athread *t, size_t owners, const struct connection *c)
+{
+	for (size_t i = 0; i < owners; i++)
+		if (t->pass[i]->connection != c)
+			return false;
+	return true;
+}
+
 /*
  * Moves the owners of a store or sync to the front of t->pass and returns how many
  * there are. A request owns a file's store once a pass; a sync is for those that

@@ -164,6 +164,37 @@ void request_op(struct assembler *a, struct request *r, struct row_op *op)
 	assembly_write_op(a, op);
 }
 
+void request_share_call(struct request *const requests[], size_t n, const int64_t delta[TS_COUNT])
+{
+	int64_t part[TS_COUNT];
+
+	for (size_t i = 0; i < TS_COUNT; i++)
+		part[i] = delta[i] / (int64_t)n;
+	for (size_t i = 0; i < n; i++)
+		account_own(&requests[i]->account, part);
+}
+
+void request_op_of_all(struct assembler *a, struct request *const requests[], size_t n,
+		       struct row_op *op, const int64_t delta[TS_COUNT])
+{
+	op->flags |= OPF_SHARED;
+	for (size_t i = 0; i < n; i++) {
+		struct request *r = requests[i];
+
+		request_flush_compute(a, r);
+		account_own(&r->account, delta);
+		if (!i) {
+			request_op(a, r, op);
+		} else {
+			struct row_op_request also = { op->op_id, r->row.request_id };
+
+			assembly_write(a, TABLE_OP_REQUESTS, &also);
+			r->last_op = op->op_id;
+			request_sign(r, op->kind);
+		}
+	}
+}
+
 void request_give_op(struct assembler *a, struct request *r, struct row_op *op)
 {
 	request_flush_compute(a, r);
@@ -233,6 +264,7 @@ void request_close(struct assembler *a, struct request *r, const char *status)
 	struct connection *c = r->connection;
 	bool answered = request_is_answered(r);
 
+	batch_forget(a, r);
 	request_flush_compute(a, r);
 	pass_remove(r->thread, r);
 	handoff_forget(a, r);

@@ -285,8 +285,9 @@ static void receive_requests(struct assembler *a, struct athread *t, struct conn
 		timeline_add(&t->timeline, seg->before);
 	else
 		owner_give_before(a, t, seg, in.owner, false);
+	batch_settle(a, t);
 	owner_leave(t, seg->enter_ns);
-	owner_give_call(t, seg, in.owner);
+	owner_give_call(a, t, seg, in.owner);
 	read_messages(a, &in);
 	t->several |= t->connection_id && t->connection_id != c->row.connection_id;
 	t->connection_id = c->row.connection_id;
@@ -308,7 +309,7 @@ static void receive_reply_of_call(struct assembler *a, struct athread *t, struct
 	struct request *r = c->call.unit ? NULL : request_get(c->owner);
 
 	owner_give_before(a, t, seg, r, false);
-	owner_give_call(t, seg, r);
+	owner_give_call(a, t, seg, r);
 	connection_call_receive(a, c, &e->call);
 	if (c->others) {
 		owner_set_others(a, t);
@@ -448,7 +449,7 @@ static void note_unpaired(struct assembler *a, struct athread *t, struct connect
 			  const struct segment *seg)
 {
 	owner_give_before(a, t, seg, NULL, true);
-	owner_give_call(t, seg, NULL);
+	owner_give_call(a, t, seg, NULL);
 	a->ledger.count[c->row.open_ns == TRACE_NONE || c->paused ? LG_OPEN_AT_START :
 								    LG_REPLIES_UNPAIRED]++;
 	if (t->serves)
@@ -476,7 +477,7 @@ static void send_reply(struct assembler *a, struct athread *t, struct connection
 {
 	int64_t tx_ns = TRACE_TIME(a, e->tx_ns), end_ns;
 	struct request *first, *next;
-	bool reader;
+	bool reader, parted; /* each has what it needed itself */
 
 	touch_requests(a, c, e);
 	if (!a->touched_count) {
@@ -487,13 +488,20 @@ static void send_reply(struct assembler *a, struct athread *t, struct connection
 	reader = first->thread == t;
 	if (!handoff_collect(a, t, first, e, seg))
 		owner_give_before(a, t, seg, first, true);
+	parted = !reader && a->touched_count > 1 && first->parted;
+	if (owner_current(t) != first)
+		batch_settle(a, t);
+	else if (batch_answer(a, t, a->touched, a->touched_count))
+		parted = true;
 	if (owner_current(t) != first)
 		owner_leave(t, seg->enter_ns);
-	owner_give_call(t, seg, first);
-	if (a->touched_count > 1) {
+	if (a->touched_count > 1)
 		t->service->together = true;
+	owner_give_call(a, t, seg, parted ? NULL : first);
+	if (parted)
+		request_share_call(a->touched, a->touched_count, seg->call);
+	else if (a->touched_count > 1)
 		request_share(a->touched, a->touched_count);
-	}
 	/* the stamp is of this call if it lies in it; else the bytes went later, or nobody looked */
 	end_ns = tx_ns > seg->enter_ns && tx_ns < seg->exit_ns ? tx_ns : seg->exit_ns;
 	for (size_t i = 0; i < a->touched_count; i++) {
@@ -531,13 +539,14 @@ static void send_call(struct assembler *a, struct athread *t, struct connection 
 	else if (!r && !c->others && !c->call.unit && !c->call.op.reply_bytes)
 		r = opener; /* more of the same message */
 	owner_give_before(a, t, seg, r, false);
-	owner_give_call(t, seg, r);
+	owner_give_call(a, t, seg, r);
 	if (c->others) {
 		connection_call_end(a, c);
 		c->owner.id = 0;
 		return;
 	}
 	if (r) {
+		batch_forget(a, r);
 		request_flush_compute(a, r);
 		r->called = true;
 		waiting_remove(r);

@@ -41,12 +41,15 @@ static bool unit_grow(struct assembler *a, struct unit *u)
 	return true;
 }
 
-static void unit_push(struct assembler *a, struct unit *u, const struct row_op *op,
-		      struct connection *call)
+static struct pending *unit_push(struct assembler *a, struct unit *u, const struct row_op *op)
 {
+	struct pending *p;
+
 	if (!unit_grow(a, u))
-		return;
-	u->ops[u->count++] = (struct pending){ *op, call };
+		return NULL;
+	p = &u->ops[u->count++];
+	*p = (struct pending){ .op = *op };
+	return p;
 }
 
 /* The user time since the last op becomes an op of its own. */
@@ -63,8 +66,10 @@ static void unit_flush_user(struct assembler *a, struct unit *u)
 		.offset = TRACE_NONE,
 	};
 
-	if (u->user_ns > 0)
-		unit_push(a, u, &op, NULL);
+	struct pending *p = u->user_ns > 0 ? unit_push(a, u, &op) : NULL;
+
+	if (p)
+		p->delta[TS_USER] = u->user_ns;
 	u->user_ns = 0;
 }
 
@@ -97,23 +102,26 @@ static struct unit *unit_room(struct assembler *a, struct athread *t)
 	return t->unit;
 }
 
-void unit_add_op(struct assembler *a, struct athread *t, const struct row_op *op)
+void unit_add_op(struct assembler *a, struct athread *t, const struct row_op *op,
+		 const int64_t delta[TS_COUNT])
 {
 	struct unit *u = unit_room(a, t);
+	struct pending *p = u ? unit_push(a, u, op) : NULL;
 
-	if (u)
-		unit_push(a, u, op, NULL);
+	if (p)
+		memcpy(p->delta, delta, sizeof(p->delta));
 }
 
 void unit_begin_call(struct assembler *a, struct athread *t, struct connection *c)
 {
 	struct unit *u = unit_room(a, t);
+	struct pending *p = u ? unit_push(a, u, &c->call.op) : NULL;
 
-	if (!u)
+	if (!p)
 		return;
+	p->call = c;
 	c->call.unit = u;
-	c->call.index = u->count;
-	unit_push(a, u, &c->call.op, c);
+	c->call.index = p - u->ops;
 }
 
 /* It is complete; it waits for its owner with the others. */
@@ -145,6 +153,14 @@ static void write_background(struct assembler *a, struct athread *t, struct pend
 	}
 }
 
+void unit_give_one(struct assembler *a, struct pending *p, struct request *r)
+{
+	if (p->call)
+		connection_call_owned(a, p->call, r);
+	else
+		request_give_op(a, r, &p->op);
+}
+
 void unit_give(struct assembler *a, struct unit *u, struct request *r, int64_t from_ns)
 {
 	for (size_t i = 0; i < u->count; i++) {
@@ -152,10 +168,8 @@ void unit_give(struct assembler *a, struct unit *u, struct request *r, int64_t f
 
 		if (!r || p->op.start_ns < from_ns)
 			write_background(a, u->thread, p);
-		else if (p->call)
-			connection_call_owned(a, p->call, r);
 		else
-			request_give_op(a, r, &p->op);
+			unit_give_one(a, p, r);
 	}
 	u->count = 0;
 }

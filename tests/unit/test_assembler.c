@@ -183,6 +183,59 @@ static void reply(struct fake *f, uint64_t socket, int64_t bytes)
 	assembler_event(f->assembler, &e, sizeof(e));
 }
 
+struct bytes_in {
+	struct event_receive receive;
+	uint8_t bytes[256];
+};
+
+struct bytes_out {
+	struct event_send send;
+	uint8_t bytes[256];
+};
+
+static void receive_text(struct fake *f, uint64_t socket, const char *text)
+{
+	size_t n = strlen(text);
+	struct bytes_in e = { .receive.call =
+				      call(f, EVENT_RECEIVE, SYSCALL_RECV, TS_KERNEL_NET, 10, n) };
+
+	e.receive.call.socket_id = socket;
+	e.receive.arrival_ns = f->now - 10;
+	e.receive.seen = n;
+	memcpy(e.receive.bytes, text, n);
+	assembler_event(f->assembler, &e, sizeof(e.receive) + n);
+}
+
+static void reply_text(struct fake *f, uint64_t socket, const char *text)
+{
+	size_t n = strlen(text);
+	struct bytes_out e = { .send.call =
+				       call(f, EVENT_SEND, SYSCALL_SEND, TS_KERNEL_NET, 30, n) };
+
+	e.send.call.socket_id = socket;
+	e.send.seen = n;
+	memcpy(e.send.bytes, text, n);
+	assembler_event(f->assembler, &e, sizeof(e.send) + n);
+}
+
+static void load(struct fake *f, int64_t bytes)
+{
+	struct event_call e = call(f, EVENT_CALL, SYSCALL_PREAD, TS_WAIT_BLOCK, 40, bytes);
+
+	e.inode = 4343;
+	e.offset = 0;
+	assembler_event(f->assembler, &e, sizeof(e));
+}
+
+static void signal_by(struct fake *f, uint8_t op, uint64_t ns)
+{
+	struct event_call e = call(f, EVENT_CALL, op, TS_WAIT_FUTEX, ns, 1);
+
+	e.object = OBJECT_SIGNAL;
+	e.inode = 0x1000;
+	assembler_event(f->assembler, &e, sizeof(e));
+}
+
 static void poll_for(struct fake *f, uint64_t ns)
 {
 	struct event_call e = call(f, EVENT_CALL, SYSCALL_POLL, TS_WAIT_POLL, ns, 1);
@@ -568,6 +621,166 @@ static void test_what_an_accept_costs(void)
 	CHECK_EQ(ops_of(&f.rows, f.rows.requests[1].request_id, OP_COMPUTE), 1);
 }
 
+#define PING "*1\r\n$4\r\nPING\r\n"
+#define PONG "+PONG\r\n"
+
+/* Three requests in one read: what each of them needs, with as much user time as its number. */
+static void work_in_rounds(struct fake *f)
+{
+	for (int k = 1; k <= 3; k++) {
+		load(f, 100 * k);
+		spend(f, TS_USER, 1000 * k);
+		store(f, 10 * k);
+	}
+}
+
+static void check_rounds(const struct rows *rows)
+{
+	if (!CHECK_EQ(rows->count[TABLE_REQUESTS], 3))
+		return;
+	for (int k = 1; k <= 3; k++) {
+		const struct row_request *r = &rows->requests[k - 1];
+		const struct row_latency *l = latency_of(rows, r->request_id);
+
+		check_case("round %d", k);
+		CHECK_EQ(ops_of(rows, r->request_id, OP_LOAD), 1);
+		CHECK_EQ(ops_of(rows, r->request_id, OP_STORE), 1);
+		CHECK_EQ(l->ns[SUB_CPU_USER], 1000 * k);
+		CHECK_EQ(l->ns[SUB_BLOCK_DEVICE], 40);
+		CHECK_EQ(l->unattributed_ns, 0);
+		CHECK_EQ(rows_sum(l), l->total_ns);
+		CHECK_EQ(r->confidence, 80);
+	}
+	CHECK_EQ(rows->count[TABLE_OP_REQUESTS], 0);
+}
+
+static void test_rounds_answered_by_one_call(void)
+{
+	static struct fake f;
+
+	fake_begin(&f);
+	open_socket(&f, 9, 0);
+	poll_for(&f, 100);
+	receive_text(&f, 9, PING PING PING);
+	work_in_rounds(&f);
+	reply_text(&f, 9, PONG PONG PONG);
+	fake_end(&f);
+	check_rounds(&f.rows);
+}
+
+static void test_rounds_before_the_first_reply(void)
+{
+	static struct fake f;
+
+	fake_begin(&f);
+	open_socket(&f, 9, 0);
+	poll_for(&f, 100);
+	receive_text(&f, 9, PING PING PING);
+	work_in_rounds(&f);
+	for (int k = 0; k < 3; k++)
+		reply_text(&f, 9, PONG);
+	fake_end(&f);
+	check_rounds(&f.rows);
+}
+
+/* The same of a thread that was woken for it. */
+static void test_rounds_of_a_worker(void)
+{
+	static struct fake f;
+
+	fake_begin(&f);
+	open_socket(&f, 9, 0);
+	poll_for(&f, 100);
+	receive_text(&f, 9, PING PING PING);
+	poll_for(&f, 1);
+	begin_thread(&f, 4);
+	signal_by(&f, SYSCALL_WAIT, 100);
+	work_in_rounds(&f);
+	for (int k = 0; k < 3; k++)
+		reply_text(&f, 9, PONG);
+	fake_end(&f);
+	CHECK_EQ(f.rows.count[TABLE_REQUESTS], 3);
+	for (int k = 1; k <= 3; k++) {
+		const struct row_request *r = &f.rows.requests[k - 1];
+
+		check_case("round %d", k);
+		CHECK_EQ(ops_of(&f.rows, r->request_id, OP_LOAD), 1);
+		CHECK_EQ(ops_of(&f.rows, r->request_id, OP_STORE), 1);
+		CHECK_EQ(latency_of(&f.rows, r->request_id)->ns[SUB_CPU_USER], 1000 * k);
+		CHECK_EQ(r->confidence, 80);
+	}
+}
+
+/* A reply behind each: that two of them need the same is no sign of rounds. */
+static void test_one_by_one(void)
+{
+	static struct fake f;
+
+	fake_begin(&f);
+	open_socket(&f, 9, 0);
+	for (int i = 0; i < 2; i++) {
+		poll_for(&f, 100);
+		receive_text(&f, 9, PING PING);
+		for (int k = 0; k < 2; k++) {
+			load(&f, 100);
+			load(&f, 100);
+			reply_text(&f, 9, PONG);
+		}
+	}
+	fake_end(&f);
+	for (int k = 2; k < 4; k++) /* the first two taught it */
+		CHECK_EQ(ops_of(&f.rows, f.rows.requests[k].request_id, OP_LOAD), 2);
+}
+
+/* One load and one store for three: they share them, and the user time. */
+static void test_answered_by_one_call_without_rounds(void)
+{
+	static struct fake f;
+
+	fake_begin(&f);
+	open_socket(&f, 9, 0);
+	poll_for(&f, 100);
+	receive_text(&f, 9, PING PING PING);
+	load(&f, 100);
+	spend(&f, TS_USER, 3000);
+	store(&f, 10);
+	reply_text(&f, 9, PONG PONG PONG);
+	fake_end(&f);
+	CHECK_EQ(f.rows.count[TABLE_REQUESTS], 3);
+	CHECK_EQ(f.rows.count[TABLE_OP_REQUESTS], 4);
+	for (int k = 0; k < 3; k++) {
+		const struct row_latency *l = &f.rows.latency[k];
+
+		check_case("request %d", k);
+		CHECK_EQ(l->ns[SUB_CPU_USER], 1000);
+		CHECK_EQ(l->ns[SUB_BLOCK_DEVICE], 40);
+		CHECK_EQ(l->ns[SUB_CPU_KERNEL_NET], 20);
+		CHECK_EQ(l->unattributed_ns, 0);
+		CHECK_EQ(rows_sum(l), l->total_ns);
+	}
+}
+
+/* The connection ends, and the thread, while ops of several requests wait. */
+static void test_batch_without_a_reply(void)
+{
+	static struct fake f;
+
+	fake_begin(&f);
+	open_socket(&f, 9, 0);
+	receive_text(&f, 9, PING PING PING);
+	work_in_rounds(&f);
+	close_socket(&f, 9);
+	open_socket(&f, 8, 0);
+	receive_text(&f, 8, PING PING);
+	store(&f, 10);
+	end_thread(&f);
+	CHECK_EQ(f.rows.count[TABLE_REQUESTS], 3);
+	fake_end(&f);
+	CHECK_EQ(f.rows.count[TABLE_REQUESTS], 5);
+	CHECK_EQ(ops_of(&f.rows, 0, OP_STORE), 0);
+	CHECK_EQ(f.rows.count[TABLE_TARGETS], 2);
+}
+
 int main(void)
 {
 	RUN(test_plain_requests);
@@ -581,5 +794,11 @@ int main(void)
 	RUN(test_wait_within_a_request);
 	RUN(test_polls_that_are_no_wait_within);
 	RUN(test_what_an_accept_costs);
+	RUN(test_rounds_answered_by_one_call);
+	RUN(test_rounds_before_the_first_reply);
+	RUN(test_rounds_of_a_worker);
+	RUN(test_one_by_one);
+	RUN(test_answered_by_one_call_without_rounds);
+	RUN(test_batch_without_a_reply);
 	return check_done();
 }
