@@ -6,6 +6,8 @@
 #include "gait.bpf.h"
 #include "receive.bpf.h"
 
+#define TCP_PURE_ACK 2 /* the size that marks one: skb_is_tcp_pure_ack() of include/net/tcp.h */
+
 #define TCP_ESTABLISHED 1
 #define TCP_SYN_SENT 2
 #define TCP_SYN_RECV 3
@@ -103,7 +105,7 @@ int BPF_PROG(on_transmit, struct sk_buff *skb)
 	struct sock *sk = skb->sk;
 	struct socket_state *state;
 
-	if (!sk || !followed_ports[sk->__sk_common.skc_num])
+	if (!sk || !followed_ports[sk->__sk_common.skc_num] || skb->truesize == TCP_PURE_ACK)
 		return 0;
 	state = socket_find(sk);
 	if (state && !state->unsampled)

@@ -121,6 +121,7 @@ struct socket {
 
 struct sk_buff {
 	struct sock *sk;
+	unsigned int truesize;
 	char cb[48];
 };
 

@@ -240,7 +240,7 @@ static void read_messages(struct assembler *a, struct incoming *in)
 			request_mark(a, in, &a->marks[i]);
 	if (in->from == (uint64_t)e->call.ret)
 		return;
-	if (!in->open && !c->framed)
+	if (!in->open && !c->framed && in->owner)
 		in->open = c->last; /* no boundary is known: more of the same turn */
 	if (!in->open)
 		begin_request(a, in);
@@ -267,13 +267,26 @@ static void close_answered(struct assembler *a, struct connection *c)
 	c->framed = true;
 }
 
+/*
+ * The peer reads a reply and sends on while the service is still in the call that sent it: what
+ * then arrives is read, and told, first. The bytes had gone out before, so this is a new turn.
+ */
+static bool reply_is_out(const struct assembler *a, const struct request *r,
+			 const struct event_receive *e)
+{
+	return r->complete && e->call.tx_ns && e->arrival_ns > e->call.tx_ns &&
+	       TRACE_TIME(a, e->call.tx_ns) > r->row.read_ns;
+}
+
 static void receive_requests(struct assembler *a, struct athread *t, struct connection *c,
 			     const struct event_receive *e, const struct segment *seg)
 {
 	struct incoming in = { .thread = t, .connection = c, .event = e, .segment = seg };
+	bool early;
 
 	close_answered(a, c);
-	if (c->last && !(c->last->complete && c->framed))
+	early = c->last && reply_is_out(a, c->last, e);
+	if (c->last && !early && !(c->last->complete && c->framed))
 		in.open = in.owner = c->last;
 	if (in.owner) { /* it was for these bytes that its thread polled */
 		account_move(&in.owner->account, SUB_LOCK_USER, SUB_NET_SOCKET,
@@ -292,7 +305,7 @@ static void receive_requests(struct assembler *a, struct athread *t, struct conn
 	t->several |= t->connection_id && t->connection_id != c->row.connection_id;
 	t->connection_id = c->row.connection_id;
 	t->serves = true;
-	judge_bytes(a, c, t->service, c->first != c->last);
+	judge_bytes(a, c, t->service, c->first != c->last && !early);
 	if (c->acceptor && c->acceptor != t->number)
 		t->service->accepts_apart = true;
 	if (!t->service->row.listen[0])
@@ -389,15 +402,21 @@ static void touch_framed(struct assembler *a, struct connection *c, uint64_t tot
 	reply_bytes(a, c->replying, total - from);
 }
 
-/* By turns: these bytes answer all that came. */
-static void touch_run(struct assembler *a, struct connection *c, uint64_t total)
+/* What comes after the reply's call began is answered by a later one. */
+static bool is_waiting(const struct request *r, int64_t enter_ns)
+{
+	return r->complete && !r->no_reply && !request_is_answered(r) && r->row.read_ns <= enter_ns;
+}
+
+/* By turns: these bytes answer all that had come; if all has an answer, they are more of it. */
+static void touch_run(struct assembler *a, struct connection *c, uint64_t total, int64_t enter_ns)
 {
 	size_t open = 0;
 
 	for (struct request *r = c->first; r; r = r->next)
-		open += r->complete && !r->no_reply && !request_is_answered(r);
+		open += is_waiting(r, enter_ns);
 	for (struct request *r = c->first; r; r = r->next) {
-		if (r->no_reply || (open && (request_is_answered(r) || !r->complete)))
+		if (open ? !is_waiting(r, enter_ns) : r->no_reply)
 			continue;
 		touch(a, r);
 		if (!r->frame)
@@ -411,7 +430,8 @@ static void touch_run(struct assembler *a, struct connection *c, uint64_t total)
 	}
 }
 
-static void touch_requests(struct assembler *a, struct connection *c, const struct event_call *e)
+static void touch_requests(struct assembler *a, struct connection *c, const struct event_call *e,
+			   int64_t enter_ns)
 {
 	const struct event_send *send = (const struct event_send *)e;
 
@@ -425,7 +445,7 @@ static void touch_requests(struct assembler *a, struct connection *c, const stru
 			return;
 	}
 	c->framed = false;
-	touch_run(a, c, e->ret);
+	touch_run(a, c, e->ret, enter_ns);
 }
 
 static void reply_op(struct assembler *a, struct athread *t, struct request *r,
@@ -479,7 +499,7 @@ static void send_reply(struct assembler *a, struct athread *t, struct connection
 	struct request *first, *next;
 	bool reader, parted; /* each has what it needed itself */
 
-	touch_requests(a, c, e);
+	touch_requests(a, c, e, seg->enter_ns);
 	if (!a->touched_count) {
 		note_unpaired(a, t, c, seg);
 		return;
