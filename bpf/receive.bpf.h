@@ -4,6 +4,8 @@
 
 #include "gait.bpf.h"
 
+#define MSG_PEEK 2 /* a look at what has arrived: it is still there for whoever reads it */
+
 struct receive {
 	__u64 arrival_ns, latest_ns;
 	__u32 copied_seq;

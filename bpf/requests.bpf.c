@@ -56,7 +56,7 @@ static __always_inline struct event_bytes *bytes_begin(const struct thread *thre
 }
 
 SEC("?tp_btf/sock_recv_length")
-int BPF_PROG(on_bytes_in, struct sock *sk, int ret)
+int BPF_PROG(on_bytes_in, struct sock *sk, int ret, int flags)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct thread *thread = thread_of(task);
@@ -65,7 +65,7 @@ int BPF_PROG(on_bytes_in, struct sock *sk, int ret)
 	struct receive got;
 	bool unread;
 
-	if (!thread || ret <= 0 || !is_tcp(sk))
+	if (!thread || ret <= 0 || flags & MSG_PEEK || !is_tcp(sk))
 		return 0;
 	socket = socket_meet(sk);
 	if (!socket || socket->unsampled)

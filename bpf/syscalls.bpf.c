@@ -497,13 +497,22 @@ static __always_inline void leave_unsampled(const struct call *call)
 	call->thread->others = !call->slot->unsaid;
 }
 
+/* A look at what has arrived takes nothing: it is still there for whoever reads it. */
+static __always_inline bool call_peeks(const struct call *call)
+{
+	__u8 op = call->slot->sys_op;
+
+	return (op == SYSCALL_RECV && ARG4(call->regs) & MSG_PEEK) ||
+	       (op == SYSCALL_RECVMSG && ARG3(call->regs) & MSG_PEEK);
+}
+
 static __always_inline void leave_socket_call(const struct call *call)
 {
 	__u8 op = call->slot->sys_op, unwanted;
 	struct sock *sk = call->thread->sk;
 	struct socket_state *socket;
 
-	if (call->ret <= 0)
+	if (call->ret <= 0 || call_peeks(call))
 		return;
 	socket = socket_meet(sk);
 	if (!socket)
