@@ -138,6 +138,7 @@ enum event_kind {
 	EVENT_CALL,    /* a system call that gait follows has returned */
 	EVENT_RECEIVE, /* one that took bytes from a socket: a longer record */
 	EVENT_SEND,    /* one that gave bytes to a socket, with them */
+	EVENT_TLS,     /* a function of the TLS library has returned */
 	/* of the ring only: src/probe/expand.c makes the first two above of them */
 	EVENT_BRIEF_CALL = 64,
 	EVENT_BRIEF_RECEIVE,
@@ -186,6 +187,14 @@ struct event_socket {
 	uint32_t srtt_us, min_rtt_us;
 };
 
+/* The functions of a TLS library that are followed, by what they do. */
+enum tls_op {
+	TLS_NONE,
+	TLS_READ,  /* plaintext to the program */
+	TLS_WRITE, /* plaintext from it */
+	TLS_HANDSHAKE,
+};
+
 struct event_call {
 	struct event_head head; /* ns: the return */
 	uint64_t enter_ns;
@@ -201,7 +210,8 @@ struct event_call {
 	uint16_t syscall_nr;
 	uint8_t op;	/* enum syscall_op */
 	uint8_t object; /* enum object_kind */
-	uint32_t pad[2];
+	uint8_t tls;	/* enum tls_op that the thread was in; it moved ciphertext */
+	uint8_t pad[7];
 	uint64_t enter[TS_COUNT]; /* the thread's counters at entry and at return */
 	uint64_t exit[TS_COUNT];
 };
@@ -286,6 +296,57 @@ struct event_bytes {
 /* A counter that moved by less than this from then to now is known by its low half then. */
 #define COUNTED_WITHIN_NS 4000000000ull
 #define COUNTER_THEN(now, low) ((now) - (uint32_t)((uint32_t)(now) - (low)))
+
+/* The calls to the kernel that it made have been events before. */
+struct event_tls {
+	struct event_head head; /* ns: the return */
+	uint64_t enter_ns;
+	uint64_t socket_id;	  /* of the connection below */
+	int64_t bytes;		  /* of plaintext that it moved; of a handshake 1: it is done */
+	uint64_t enter[TS_COUNT]; /* the thread's counters at entry and at return */
+	uint64_t exit[TS_COUNT];
+	uint32_t seen; /* of `plain` that are filled: the first ones of `bytes` */
+	uint8_t op;    /* enum tls_op */
+	uint8_t pad[3];
+	uint8_t plain[]; /* never stored */
+};
+
+/* Where an argument lies when a probe of a TLS function hits, as uprobe_site.h finds it. */
+enum probe_register {
+	PR_AX,
+	PR_BX,
+	PR_CX,
+	PR_DX,
+	PR_SI,
+	PR_DI,
+	PR_BP,
+	PR_SP,
+	PR_R8,
+	PR_R9,
+	PR_R10,
+	PR_R11,
+	PR_R12,
+	PR_R13,
+	PR_R14,
+	PR_R15,
+	PR_COUNT,
+};
+
+/* How a TLS function says what it has moved. */
+enum tls_form {
+	TLS_FORM_COUNT,	  /* it returns the number of bytes */
+	TLS_FORM_POINTER, /* it returns 1, and the number where its fourth argument points */
+};
+
+/* What the probes of a function must know, in the cookie of each: four bits a register. */
+#define TLS_COOKIE(op, form, ssl, buffer, moved)                         \
+	((uint64_t)(op) | (uint64_t)(form) << 4 | (uint64_t)(ssl) << 8 | \
+	 (uint64_t)(buffer) << 12 | (uint64_t)(moved) << 16)
+#define TLS_COOKIE_OP(cookie) ((cookie)&15)
+#define TLS_COOKIE_FORM(cookie) ((cookie) >> 4 & 15)
+#define TLS_COOKIE_SSL(cookie) ((cookie) >> 8 & 15)
+#define TLS_COOKIE_BUFFER(cookie) ((cookie) >> 12 & 15)
+#define TLS_COOKIE_MOVED(cookie) ((cookie) >> 16 & 15)
 
 /* Losses, counted where they happen. */
 enum loss_kind {
