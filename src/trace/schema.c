@@ -87,6 +87,8 @@ static const struct column requests_columns[] = {
 	I64(end_ns),
 	U64(request_bytes),
 	U64(response_bytes),
+	ID(request_plain_bytes), /* empty where nothing is encrypted */
+	ID(response_plain_bytes),
 	TEXT(label),
 	TEXT(status),
 	RUN_I64(intended_ns),

@@ -119,6 +119,8 @@ struct row_request {
 	int64_t end_ns;         /* last byte handed to the network */
 	uint64_t request_bytes;
 	uint64_t response_bytes;
+	uint64_t request_plain_bytes; /* of a TLS connection: before encryption; 0: it is none */
+	uint64_t response_plain_bytes;
 	char label[32];
 	char status[16];
 	/* of a run only; by the client's clock */

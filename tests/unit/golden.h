@@ -101,6 +101,8 @@ static inline struct row_request golden_request(uint64_t i)
 		.end_ns = golden_is_answered(i) ? arrival_ns + golden_span_ns(i) : TRACE_NONE,
 		.request_bytes = 200 + i,
 		.response_bytes = GOLDEN_BYTES,
+		.request_plain_bytes = i == 3 ? 178 + i : 0,
+		.response_plain_bytes = i == 3 ? GOLDEN_BYTES - 22 : 0,
 		.label = "",
 		.status = "200",
 		.intended_ns = TRACE_NONE,
