@@ -291,6 +291,26 @@ ACCOUNT_INLINE uint64_t account_copy(const struct thread_slot *s, uint64_t *ret_
 	return before;
 }
 
+ACCOUNT_INLINE void account_read_once(const struct thread_slot *s, uint64_t *ret_ns)
+{
+	for (int i = 0; i < TS_COUNT; i++)
+		ret_ns[i] = *(const volatile uint64_t *)&s->ns[i];
+}
+
+/* account_copy() of the counters now alone. */
+ACCOUNT_INLINE uint64_t account_read(const struct thread_slot *s, uint64_t *ret_ns)
+{
+	const volatile uint64_t *last = &s->last_ns;
+	uint64_t before = *last;
+
+	account_read_once(s, ret_ns);
+	if (*last != before) {
+		before = *last;
+		account_read_once(s, ret_ns);
+	}
+	return before;
+}
+
 /*
  * The low halves of the counters as they would be if the thread were charged now, without
  * touching it: somebody else looks. False when they changed meanwhile.

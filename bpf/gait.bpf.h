@@ -21,6 +21,24 @@
 #define SOCKETS_MAX 65536
 #define TARGETS_MAX 1024
 
+/* A connection under a TLS library. */
+struct tls_socket {
+	__u64 socket_id;   /* 0: no ciphertext has moved */
+	__u32 unwanted_at; /* index into unwanted_bytes: its local port; 0: no bytes are wanted */
+	__u32 unsampled;
+};
+
+/* The function of a TLS library that a thread is in. */
+struct tls_call {
+	__u64 ssl; /* the library's object: what it calls a connection */
+	__u64 sp;
+	__u64 buffer;
+	__u64 moved; /* where it will say how much it has moved; 0: it returns that */
+	struct tls_socket socket;
+	__u64 enter_ns;
+	__u64 enter[TS_COUNT]; /* the thread's counters then */
+};
+
 /* What gait keeps of a thread beside its slot. */
 struct thread {
 	__u32 slot;
@@ -28,6 +46,8 @@ struct thread {
 	struct file *file; /* of that call */
 	struct sock *sk;
 	__u32 others; /* its last event said that it is with unsampled connections */
+	__u64 tls_op; /* enum tls_op; not TLS_NONE: `tls` is filled */
+	struct tls_call tls;
 };
 
 struct socket_state {
@@ -105,6 +125,7 @@ extern __u32 rebase_how; /* enum rebase, for rebase_threads */
 extern const volatile __u32 cfg_sample; /* one connection in so many is told of; 0: all */
 
 extern const volatile bool cfg_requests_only; /* --detail requests: no counters are kept */
+extern __u64 tls_stopped; /* by user space: from now on no TLS function is told of */
 
 static __always_inline void loss_count(enum loss_kind kind)
 {
@@ -164,6 +185,12 @@ static __always_inline void event_head(struct event_head *head, enum event_kind 
 	head->slot = index;
 	head->generation = slot ? slot->generation : 0;
 	head->ns = now;
+}
+
+/* It is in one that it was seen to enter: what it moves is ciphertext. */
+static __always_inline bool in_tls(const struct thread *thread)
+{
+	return thread->tls_op && thread->tls.enter_ns >= resumed_ns;
 }
 
 static __always_inline struct socket_state *socket_find(const struct sock *sk)

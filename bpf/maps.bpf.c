@@ -18,6 +18,7 @@ __u64 sockets_unsampled;
 __u64 sends;
 __u64 resumed_ns;
 __u32 rebase_how;
+__u64 tls_stopped;
 
 const volatile struct syscall_class cfg_syscalls[SYSCALLS_MAX] = {};
 const volatile bool cfg_requests_only = false;

@@ -199,6 +199,7 @@ static __always_inline void fill_call(struct event_call *e, const struct call *c
 	e->syscall_nr = CALL_NUMBER(call->regs);
 	e->op = call->slot->sys_op;
 	e->object = thread->object;
+	e->tls = in_tls(thread) ? thread->tls_op : TLS_NONE;
 	if (thread->object == OBJECT_SIGNAL)
 		fill_signal(e, call);
 	else if (e->op == SYSCALL_SENDFILE)
@@ -215,14 +216,17 @@ static __always_inline void call_lost(const struct call *call)
 	call->slot->unsaid = ~0u;
 }
 
-/* Whether the short record holds all there is to tell: no file, and no counter out of the way. */
+/*
+ * Whether the short record holds all there is to tell: no file, no ciphertext, and no counter out
+ * of the way.
+ */
 static __always_inline bool call_is_brief(const struct call *call)
 {
 	__u8 op = call->slot->sys_op;
 
 	return (call->thread->object == OBJECT_SOCKET || call->thread->object == OBJECT_UNSAMPLED ||
 		op == SYSCALL_POLL) &&
-	       op != SYSCALL_SENDFILE && account_is_brief(call->slot);
+	       op != SYSCALL_SENDFILE && !in_tls(call->thread) && account_is_brief(call->slot);
 }
 
 static __always_inline void fill_brief(struct event_brief *e, const struct call *call,
@@ -387,20 +391,20 @@ static __always_inline __u32 copy_bytes(__u8 *to, const struct call *call, __u32
 }
 
 /* With room for so many bytes. */
-#define EMIT_SEND(room)                                                                         \
-	do {                                                                                    \
-		struct event_send *e = bpf_ringbuf_reserve(&events, sizeof(*e) + (room), 0);    \
-		__u32 moved = call->slot->moved;                                                \
-                                                                                                \
-		if (!e) {                                                                       \
-			call_lost(call);                                                        \
-			return;                                                                 \
-		}                                                                               \
-		fill_call(&e->call, call, EVENT_SEND, socket);                                  \
-		account_told(call->slot, moved);                                                \
-		e->seen = copy_bytes(e->bytes, call, room);                                     \
-		e->pad = 0;                                                                     \
-		bpf_ringbuf_submit(e, ring_flags());                                            \
+#define EMIT_SEND(room)                                                                      \
+	do {                                                                                 \
+		struct event_send *e = bpf_ringbuf_reserve(&events, sizeof(*e) + (room), 0); \
+		__u32 moved = call->slot->moved;                                             \
+                                                                                             \
+		if (!e) {                                                                    \
+			call_lost(call);                                                     \
+			return;                                                              \
+		}                                                                            \
+		fill_call(&e->call, call, EVENT_SEND, socket);                               \
+		account_told(call->slot, moved);                                             \
+		e->seen = copy_bytes(e->bytes, call, room);                                  \
+		e->pad = 0;                                                                  \
+		bpf_ringbuf_submit(e, ring_flags());                                         \
 	} while (0)
 
 static __always_inline void emit_send(const struct call *call, struct socket_state *socket)
@@ -511,15 +515,23 @@ static __always_inline void leave_socket_call(const struct call *call)
 	__u8 op = call->slot->sys_op, unwanted;
 	struct sock *sk = call->thread->sk;
 	struct socket_state *socket;
+	__u16 port;
 
 	if (call->ret <= 0 || call_peeks(call))
 		return;
 	socket = socket_meet(sk);
 	if (!socket)
 		return;
-	unwanted = socket->flags & SOCKET_OUTGOING ?
-			   UNWANTED_IN | UNWANTED_OUT :
-			   unwanted_bytes[BPF_CORE_READ(sk, __sk_common.skc_num)];
+	port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	unwanted = socket->flags & SOCKET_OUTGOING ? UNWANTED_IN | UNWANTED_OUT :
+						     unwanted_bytes[port];
+	call->thread->tls.socket = (struct tls_socket){
+		.socket_id = socket->socket_id,
+		.unwanted_at = socket->flags & SOCKET_OUTGOING ? 0 : port,
+		.unsampled = socket->unsampled,
+	};
+	if (in_tls(call->thread))
+		unwanted = UNWANTED_IN | UNWANTED_OUT; /* ciphertext */
 	if (socket->unsampled)
 		leave_unsampled(call);
 	else if (op_receives(op))

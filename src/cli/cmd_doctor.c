@@ -86,8 +86,8 @@ static int print_table(const struct probe_check *checks, int count, int missing)
 	else
 		printf("\ncapture and replay work here, with attribution%s\n",
 		       optional_missing(checks, count) ?
-			       "; the rows of missing optional probes are "
-			       "counted as the interrupted code's" :
+			       "; without the optional probes that are missing, their rows are "
+			       "counted as the interrupted code's, and TLS is bytes" :
 			       "");
 	return EXIT_FINE;
 }

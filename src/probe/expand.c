@@ -12,6 +12,7 @@ static bool half_seen(const struct event_head *head, size_t size)
 {
 	const struct event_call *e = (const struct event_call *)head;
 	const struct event_brief *b = (const struct event_brief *)head;
+	const struct event_tls *t = (const struct event_tls *)head;
 
 	switch (head->kind) {
 	case EVENT_CALL:
@@ -23,6 +24,9 @@ static bool half_seen(const struct event_head *head, size_t size)
 	case EVENT_BRIEF_RECEIVE:
 		return size < sizeof(*b) || head->ns >= SLOT_FROZEN_NS ||
 		       b->enter_ns >= SLOT_FROZEN_NS;
+	case EVENT_TLS:
+		return size < sizeof(*t) || head->ns >= SLOT_FROZEN_NS ||
+		       t->enter_ns >= SLOT_FROZEN_NS;
 	default:
 		return false;
 	}
@@ -54,14 +58,14 @@ void expander_free(struct expander *x)
 	free(x);
 }
 
-static void remember(struct expander *x, const struct event_call *e)
+static void remember(struct expander *x, const struct event_head *head, const uint64_t *exit)
 {
-	struct known *k = &x->known[e->head.slot];
+	struct known *k = &x->known[head->slot];
 
-	k->generation = e->head.generation;
+	k->generation = head->generation;
 	k->whole = true;
-	k->last_ns = e->head.ns;
-	memcpy(k->ns, e->exit, sizeof(k->ns));
+	k->last_ns = head->ns;
+	memcpy(k->ns, exit, sizeof(k->ns));
 }
 
 static const void *expand_call(struct expander *x, const struct event_brief *b)
@@ -171,7 +175,10 @@ const void *expander_take(struct expander *x, const void *event, size_t size, si
 	case EVENT_CALL:
 	case EVENT_RECEIVE:
 	case EVENT_SEND:
-		remember(x, event);
+		remember(x, head, ((const struct event_call *)event)->exit);
+		return event;
+	case EVENT_TLS:
+		remember(x, head, ((const struct event_tls *)event)->exit);
 		return event;
 	case EVENT_BRIEF_CALL:
 		*ret_size = sizeof(struct event_call);

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "probe/expand.h"
 #include "probe/syscalls.h"
+#include "probe/tls.h"
 
 #include "gait.skel.h"
 
@@ -13,6 +14,7 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,12 +28,17 @@
 #define BTF_PATH "/sys/kernel/btf/vmlinux"
 #define RING_BYTES_DEFAULT (64u << 20)
 
+struct user_file;
+
 struct probe {
 	struct gait_bpf *skel;
 	struct ring_buffer *ring;
 	struct thread_slot *slots;
 	struct expander *expander;
-	int stats_fd;	   /* open while runs are looked at; 0: not */
+	int stats_fd;	       /* open while runs are looked at; 0: not */
+	struct tls_files *tls; /* that have been looked at */
+	struct user_file **user_files;
+	size_t user_files_count;
 	probe_event_fn fn; /* of the poll that is going on */
 	void *arg;
 };
@@ -47,6 +54,7 @@ enum program_use {
 	USE_COUNT = 1 << 5,    /* what a price is per (--measure-overhead) */
 	USE_STEADY = 1 << 6,   /* stays attached during a pause: nothing that requests pass */
 	USE_STAMP = 1 << 4,    /* stamps bytes; a run that is skipped costs no more than a stamp */
+	USE_USER = 1 << 7,     /* attached to code of the service, where there is some */
 };
 
 struct program {
@@ -89,6 +97,8 @@ static const struct program programs[] = {
 	{ "on_own_send", "sock_send_length", USE_RUN, "a node's own transmit stamps" },
 	{ "on_call_enter", "sys_enter", USE_CAPTURE, "a service's ops" },
 	{ "on_call_exit", "sys_exit", USE_CAPTURE, "a service's ops" },
+	{ "on_tls_enter", NULL, USE_CAPTURE | USE_USER, "plaintext of TLS services" },
+	{ "on_tls_leave", NULL, USE_CAPTURE | USE_USER, "plaintext of TLS services" },
 	{ "on_bytes_in", "sock_recv_length", USE_REQUESTS, "requests and sizes alone" },
 	{ "on_bytes_out", "sock_send_length", USE_REQUESTS, "requests and sizes alone" },
 	{ "on_send_counted", "sock_send_length", USE_COUNT | USE_STEADY, "--measure-overhead" },
@@ -122,12 +132,16 @@ static bool tracepoint_exists(const struct btf *btf, const char *tracepoint)
 /* Only the programs of this mode are loaded, and of the optional ones those that can be. */
 static void choose_programs(struct bpf_object *object, const struct btf *btf, unsigned use)
 {
+	bool user = libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_KPROBE, NULL) == 1;
+
 	for (size_t i = 0; i < PROGRAMS_COUNT; i++) {
 		const struct program *p = &programs[i];
 		struct bpf_program *program = bpf_object__find_program_by_name(object, p->name);
 		bool there = !p->tracepoint || !(p->use & USE_OPTIONAL) ||
 			     tracepoint_exists(btf, p->tracepoint);
 
+		if (p->use & USE_USER)
+			there = user;
 		bpf_program__set_autoload(program, (p->use & use) && there);
 	}
 }
@@ -278,11 +292,117 @@ int probe_new(const struct probe_opts *opts, struct probe **ret_probe, struct er
 	return 0;
 }
 
+/* A file that has probes. They come and go with pauses, so it is kept open: its path may be gone. */
+struct user_file {
+	int fd;
+	struct tls_plan plan;
+	struct bpf_link *links[TLS_PROBES_MAX]; /* NULL: not attached now */
+};
+
+static void detach_user_file(struct user_file *f)
+{
+	for (size_t i = 0; i < f->plan.count; i++) {
+		bpf_link__destroy(f->links[i]);
+		f->links[i] = NULL;
+	}
+}
+
+static struct bpf_link *attach_user_probe(struct probe *p, const struct user_file *f,
+					  const struct tls_probe *at)
+{
+	struct bpf_program *program = at->leaves ? p->skel->progs.on_tls_leave :
+						   p->skel->progs.on_tls_enter;
+	LIBBPF_OPTS(bpf_uprobe_opts, opts, .bpf_cookie = at->cookie, .retprobe = at->by_return);
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", f->fd);
+	return bpf_program__attach_uprobe_opts(program, -1, path, at->offset, &opts);
+}
+
+/* All probes of a file or none: a function that is entered must be left. */
+static int attach_user_file(struct probe *p, struct user_file *f)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < f->plan.count && !rc; i++) {
+		f->links[i] = attach_user_probe(p, f, &f->plan.probes[i]);
+		rc = f->links[i] ? 0 : -errno;
+	}
+	if (rc)
+		detach_user_file(f);
+	return rc;
+}
+
+static void user_file_free(struct user_file *f)
+{
+	if (!f)
+		return;
+	detach_user_file(f);
+	if (f->fd >= 0)
+		close(f->fd);
+	free(f);
+}
+
+static struct user_file *user_file_new(const char *path, const struct tls_plan *plan)
+{
+	struct user_file *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->plan = *plan;
+	f->fd = open(path, O_PATH | O_CLOEXEC);
+	if (f->fd >= 0)
+		return f;
+	user_file_free(f);
+	return NULL;
+}
+
+static int keep_user_file(struct probe *p, struct user_file *f)
+{
+	struct user_file **files =
+		realloc(p->user_files, (p->user_files_count + 1) * sizeof(*p->user_files));
+
+	if (!files)
+		return -ENOMEM;
+	p->user_files = files;
+	files[p->user_files_count++] = f;
+	return 0;
+}
+
+static int attach_tls(void *arg, const char *path, const struct tls_plan *plan)
+{
+	struct probe *p = arg;
+	struct user_file *f;
+	int rc;
+
+	if (bpf_program__fd(p->skel->progs.on_tls_enter) < 0)
+		return -ENOTSUP;
+	f = user_file_new(path, plan);
+	if (!f)
+		return -errno;
+	/* in a pause they are attached at its end */
+	rc = p->skel->bss->resumed_ns == SLOT_FROZEN_NS ? 0 : attach_user_file(p, f);
+	if (!rc)
+		rc = keep_user_file(p, f);
+	if (rc)
+		user_file_free(f);
+	return rc;
+}
+
+static void free_user_files(struct probe *p)
+{
+	while (p->user_files_count)
+		user_file_free(p->user_files[--p->user_files_count]);
+	free(p->user_files);
+}
+
 void probe_free(struct probe *p)
 {
 	if (!p)
 		return;
 	probe_look_at_runs(p, false);
+	free_user_files(p);
+	tls_files_free(p->tls);
 	ring_buffer__free(p->ring);
 	if (p->slots)
 		munmap(p->slots, PROBE_THREADS_MAX * sizeof(struct thread_slot));
@@ -334,6 +454,19 @@ int probe_follow_port(struct probe *p, uint16_t port, struct err *err)
 	return 0;
 }
 
+int probe_follow_tls(struct probe *p, pid_t pid, struct err *err)
+{
+	size_t before = p->user_files_count;
+	int rc;
+
+	if (!p->tls)
+		p->tls = tls_files_new();
+	if (!p->tls)
+		return err_errno(err, ENOMEM, "cannot look for TLS libraries");
+	rc = tls_files_look(p->tls, pid, attach_tls, p, err);
+	return rc < 0 ? rc : (int)(p->user_files_count - before);
+}
+
 void probe_set_unwanted(struct probe *p, uint16_t local_port, unsigned unwanted)
 {
 	p->skel->bss->unwanted_bytes[local_port] = unwanted;
@@ -379,6 +512,8 @@ int probe_pause(struct probe *p, struct err *err)
 		bpf_link__destroy(*s->progs[i].link);
 		*s->progs[i].link = NULL;
 	}
+	for (size_t i = 0; i < p->user_files_count && !rc; i++)
+		detach_user_file(p->user_files[i]);
 	return rc;
 }
 
@@ -390,6 +525,13 @@ static int attach_again(struct bpf_prog_skeleton *s, struct err *err)
 	return *s->link ? 0 : err_errno(err, errno, "cannot attach '%s' again", s->name);
 }
 
+static int attach_user_again(struct probe *p, struct user_file *f, struct err *err)
+{
+	int rc = attach_user_file(p, f);
+
+	return rc ? err_errno(err, -rc, "cannot attach to a TLS library again") : 0;
+}
+
 int probe_resume(struct probe *p, struct err *err)
 {
 	struct bpf_object_skeleton *s = p->skel->skeleton;
@@ -397,6 +539,8 @@ int probe_resume(struct probe *p, struct err *err)
 
 	for (int i = 0; i < s->prog_cnt && !rc; i++)
 		rc = attach_again(&s->progs[i], err);
+	for (size_t i = 0; i < p->user_files_count && !rc; i++)
+		rc = attach_user_again(p, p->user_files[i], err);
 	if (rc)
 		return rc;
 	p->skel->bss->resumed_ns = clock_now_ns();
@@ -433,7 +577,11 @@ uint64_t probe_service_cpu_ns(const struct probe *p)
 
 void probe_stop(struct probe *p)
 {
+	/* its probes go one after the other: what is seen meanwhile would be halves of turns */
+	p->skel->bss->tls_stopped = 1;
 	gait_bpf__detach(p->skel);
+	for (size_t i = 0; i < p->user_files_count; i++)
+		detach_user_file(p->user_files[i]);
 }
 
 int probe_drain(struct probe *p, probe_event_fn fn, void *arg)
@@ -549,6 +697,37 @@ static void advise(struct probe_check *check)
 		snprintf(check->text, sizeof(check->text), "%s", libbpf_word);
 }
 
+/* The host's own library, for a start: containers bring theirs. */
+static int try_tls(struct err *err)
+{
+	struct gait_bpf *skel = gait_bpf__open();
+	struct probe p = { .skel = skel };
+	struct bpf_program *program;
+	int rc;
+
+	if (!skel)
+		return err_errno(err, errno, "cannot load BPF programs");
+	bpf_map__set_max_entries(skel->maps.events, 4096);
+	bpf_object__for_each_program(program, skel->obj)
+		bpf_program__set_autoload(program, program == skel->progs.on_tls_enter ||
+							   program == skel->progs.on_tls_leave);
+	rc = gait_bpf__load(skel);
+	rc = rc ? err_errno(err, -rc, "cannot load BPF programs") :
+		  tls_try_host(attach_tls, &p, err);
+	free_user_files(&p);
+	gait_bpf__destroy(skel);
+	return rc;
+}
+
+static void check_tls(struct probe_check *ret)
+{
+	struct err err = { "" };
+
+	*ret = (struct probe_check){ "uprobe OpenSSL", "plaintext of TLS services", "optional",
+				     try_tls(&err), "" };
+	snprintf(ret->text, sizeof(ret->text), "%.159s", err.text);
+}
+
 int probe_doctor(struct probe_check ret_checks[PROBE_CHECKS_MAX])
 {
 	struct err err;
@@ -564,6 +743,8 @@ int probe_doctor(struct probe_check ret_checks[PROBE_CHECKS_MAX])
 	for (size_t i = 0; i < PROGRAMS_COUNT; i++) {
 		const struct program *p = &programs[i];
 
+		if (p->use & USE_USER)
+			continue;
 		libbpf_word[0] = 0;
 		ret_checks[count] = (struct probe_check){
 			.name = p->tracepoint ? p->tracepoint : p->name,
@@ -573,6 +754,7 @@ int probe_doctor(struct probe_check ret_checks[PROBE_CHECKS_MAX])
 		};
 		advise(&ret_checks[count++]);
 	}
+	check_tls(&ret_checks[count++]);
 	return count;
 }
 

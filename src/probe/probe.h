@@ -49,6 +49,14 @@ int probe_follow_port(struct probe *p, uint16_t port, struct err *err);
 void probe_set_unwanted(struct probe *p, uint16_t local_port, unsigned unwanted);
 
 /*
+ * Follows the TLS library of a process, if it has one that it has mapped by now; one that has been
+ * looked at is not looked at again. Call it again later for libraries that come later.
+ * Returns how many libraries were found; -errno with a sentence when a library cannot be
+ * followed: its connections are captured as ciphertext.
+ */
+int probe_follow_tls(struct probe *p, pid_t pid, struct err *err);
+
+/*
  * Waits for up to timeout_ms, or until the ring buffer fills up, and hands over its
  * events. The callback returns 0, or < 0 to stop, which is returned. Else a count.
  */

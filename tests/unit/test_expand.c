@@ -114,6 +114,30 @@ static void test_brief_tells_all(void)
 	expander_free(l.expander);
 }
 
+/* A function of a TLS library tells the counters too; one that a pause cut is dropped. */
+static void test_tls_moves_the_counters(void)
+{
+	struct event_tls tls = { .head = { EVENT_TLS, 12, 3, 1000 }, .enter_ns = 900 };
+	struct event_tls cut = { .head = { EVENT_TLS, 12, 3, 5000 }, .enter_ns = SLOT_FROZEN_NS };
+	struct event_brief brief = { .head = { EVENT_BRIEF_CALL, 12, 3, 1300 },
+				     .enter_ns = 1200,
+				     .state = TS_KERNEL_NET };
+	struct expander *x = expander_new();
+	const struct event_call *e;
+	size_t size;
+
+	tls.exit[TS_USER] = 70;
+	CHECK(expander_take(x, &tls, sizeof(tls), &size) == &tls);
+	CHECK(!expander_take(x, &cut, sizeof(cut), &size));
+	e = expander_take(x, &brief, sizeof(brief), &size);
+	if (CHECK(e != NULL)) {
+		CHECK_EQ(e->tls, TLS_NONE);
+		CHECK_EQ(e->enter[TS_USER], 70 + 200);
+		CHECK_EQ(e->exit[TS_KERNEL_NET], 100);
+	}
+	expander_free(x);
+}
+
 /* The counters at an arrival come from their low halves, also when those have turned over. */
 static void test_receive_with_arrival(void)
 {
@@ -241,6 +265,7 @@ static void test_half_seen_calls(void)
 int main(void)
 {
 	RUN(test_brief_tells_all);
+	RUN(test_tls_moves_the_counters);
 	RUN(test_receive_with_arrival);
 	RUN(test_unknown_thread);
 	RUN(test_bytes_alone);
