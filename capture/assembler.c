@@ -201,26 +201,50 @@ static void on_thread_exit(struct assembler *a, const struct event_thread *e)
 		thread_end(a, t, e->ns);
 }
 
+/* The thread of an event that has its counters at entry. */
+static struct athread *thread_meet(struct assembler *a, const struct event_head *head,
+				   const uint64_t enter[TS_COUNT])
+{
+	struct athread *t = thread_find(a, head);
+
+	if (!t && head->slot < THREAD_SLOTS) { /* the event that announced it was lost */
+		t = thread_new(a, head);
+		if (t)
+			memcpy(t->last, enter, sizeof(t->last));
+	}
+	return t;
+}
+
+static void segment_close(struct athread *t, const uint64_t exit[TS_COUNT], int64_t exit_ns)
+{
+	memcpy(t->last, exit, sizeof(t->last));
+	t->last_ns = exit_ns;
+}
+
 static void on_call(struct assembler *a, const struct event_call *e)
 {
-	struct athread *t = thread_find(a, &e->head);
+	struct athread *t = thread_meet(a, &e->head, e->enter);
 	struct segment seg = {
 		.enter_ns = TRACE_TIME(a, e->enter_ns),
 		.exit_ns = TRACE_TIME(a, e->head.ns),
 	};
 
-	if (!t && e->head.slot < THREAD_SLOTS) { /* the event that announced it was lost */
-		t = thread_new(a, &e->head);
-		if (t)
-			memcpy(t->last, e->enter, sizeof(t->last));
-	}
-	if (!t)
+	if (!t || tls_absorbs(a, e))
 		return;
 	counters_delta(t->last, e->enter, seg.before);
 	counters_delta(e->enter, e->exit, seg.call);
 	dispatch(a, t, e, &seg);
-	memcpy(t->last, e->exit, sizeof(t->last));
-	t->last_ns = seg.exit_ns;
+	segment_close(t, e->exit, seg.exit_ns);
+}
+
+static void on_tls(struct assembler *a, const struct event_tls *e)
+{
+	struct athread *t = thread_meet(a, &e->head, e->enter);
+
+	if (!t)
+		return;
+	tls_returned(a, t, e);
+	segment_close(t, e->exit, TRACE_TIME(a, e->head.ns));
 }
 
 static size_t event_size(uint16_t kind)
@@ -233,6 +257,7 @@ static size_t event_size(uint16_t kind)
 		[EVENT_CALL] = sizeof(struct event_call),
 		[EVENT_RECEIVE] = sizeof(struct event_receive),
 		[EVENT_SEND] = sizeof(struct event_send),
+		[EVENT_TLS] = sizeof(struct event_tls),
 	};
 
 	return kind < sizeof(sizes) / sizeof(sizes[0]) ? sizes[kind] : 0;
@@ -241,6 +266,8 @@ static size_t event_size(uint16_t kind)
 /* Bytes of a message that the record says it holds, behind its fixed part. */
 static size_t bytes_seen(const struct event_head *head)
 {
+	if (head->kind == EVENT_TLS)
+		return ((const struct event_tls *)head)->seen;
 	if (head->kind == EVENT_RECEIVE)
 		return ((const struct event_receive *)head)->seen;
 	return head->kind == EVENT_SEND ? ((const struct event_send *)head)->seen : 0;
@@ -265,6 +292,8 @@ int assembler_event(struct assembler *a, const void *event, size_t size)
 		connection_opened(a, event);
 	else if (head->kind == EVENT_SOCKET_CLOSE)
 		connection_closed(a, event);
+	else if (head->kind == EVENT_TLS)
+		on_tls(a, event);
 	else
 		on_call(a, event);
 	return a->failed;
@@ -369,6 +398,7 @@ static void connection_free(struct connection *c)
 		free(r);
 	}
 	free(c->turns);
+	free(c->tls);
 	free(c);
 }
 

@@ -53,7 +53,7 @@ void assembler_thread_end(struct assembler *a, unsigned slot, uint32_t generatio
 
 /*
  * What a trace says of the services as a whole. Of their rows `threads` (those that read
- * requests), `listen` (local address of the first connection) and `io_model` are filled.
+ * requests), `listen` (local address of the first connection), `tls` and `io_model` are filled.
  */
 struct assembler_totals {
 	int64_t user_ns, kernel_ns; /* CPU of all threads */

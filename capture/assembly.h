@@ -98,7 +98,7 @@ struct unit {
 	int64_t user_ns, user_start_ns; /* user time since the last op */
 	int64_t called_ns;		/* waits for the replies to its calls */
 	struct request_ref guess;	/* whose it is thought to be, before it is delivered */
-	bool soft; /* nothing shows yet that the thread works on it */
+	bool soft;			/* nothing shows yet that the thread works on it */
 	uint64_t end[TS_COUNT];		/* delivered: the thread's counters then */
 	int64_t end_ns;			/* 0: it is not */
 	struct athread *thread;
@@ -184,6 +184,8 @@ struct connection {
 	struct request *replying; /* whose reply is under way, by the framer */
 	uint16_t local_port;
 	uint64_t acceptor; /* the thread's number; 0: unknown */
+	struct tls *tls;	/* tls.c; NULL: no library that is followed works on it */
+	bool looked, looks_tls; /* its first bytes in; a record of TLS */
 };
 
 struct class
@@ -196,7 +198,8 @@ struct class
 /* One program that listens, of those that are captured. */
 struct service {
 	struct row_service row;
-	struct request *waiting_first, *waiting_last; /* read, and nobody is known to work on them */
+	struct request *waiting_first,
+		*waiting_last; /* read, and nobody is known to work on them */
 	struct unit *delivered_first, *delivered_last;
 	size_t delivered; /* length of that list */
 	size_t open;	  /* requests without an answer */
@@ -236,6 +239,11 @@ struct assembler {
 	struct request *together[REQUESTS_SHARED_MAX]; /* while a batch is given to its owners */
 	struct request **touched; /* by the call at hand */
 	size_t touched_count, touched_capacity;
+	union {
+		struct event_receive receive;
+		struct event_send send;
+		uint8_t room[sizeof(struct event_receive) + EVENT_BYTES_LARGE];
+	} plain; /* what a TLS library moved, as the kernel would have told it */
 	uint64_t targets, requests, ops, connections_seen;
 	struct assembler_totals totals;
 	int failed; /* what the sink or malloc said; sticks */
@@ -411,12 +419,27 @@ void connection_pause(struct assembler *a, struct connection *c);
 void connection_finish(struct assembler *a, struct connection *c, int64_t close_ns);
 void connection_round_trips(struct connection *c, uint32_t srtt_us, uint32_t min_rtt_us);
 void connection_turn(struct connection *c, int64_t arrival_ns);
+/* Of a chunk of `total` bytes, as the program sees them: what from..to were on the socket. */
+uint64_t connection_wire_bytes(const struct connection *c, uint64_t from, uint64_t to,
+			       uint64_t total);
 void connection_call_send(struct assembler *a, struct athread *t, struct connection *c,
 			  struct request *r, const struct event_call *e);
 void connection_call_receive(struct assembler *a, struct connection *c, const struct event_call *e);
 void connection_call_end(struct assembler *a, struct connection *c);
 /* The call that goes on is request r's. */
 void connection_call_owned(struct assembler *a, struct connection *c, struct request *r);
+
+/* tls.c */
+/* System calls that moved ciphertext, and locks of the library, are no ops; true: this was one. */
+bool tls_absorbs(struct assembler *a, const struct event_call *e);
+/* A function of the library has returned: a message, a handshake, or neither. */
+void tls_returned(struct assembler *a, struct athread *t, const struct event_tls *e);
+/* Of the chunk at hand, `total` bytes of plaintext: what from..to were on the socket. */
+uint64_t tls_wire_bytes(const struct connection *c, uint64_t from, uint64_t to, uint64_t total);
+/* What moves from now on is not seen. */
+void tls_pause(struct connection *c);
+/* The connection ends: before its row is written. */
+void tls_finish(struct assembler *a, struct connection *c);
 
 /* target.c */
 uint64_t target_of_file(struct assembler *a, const struct event_call *e, bool writes);

@@ -100,6 +100,12 @@ void connection_round_trips(struct connection *c, uint32_t srtt_us, uint32_t min
 		c->row.min_rtt_ns = min_rtt_us * NS_PER_US;
 }
 
+uint64_t connection_wire_bytes(const struct connection *c, uint64_t from, uint64_t to,
+			       uint64_t total)
+{
+	return c->tls ? tls_wire_bytes(c, from, to, total) : to - from;
+}
+
 /* Another request has arrived: what the sender's habit was between it and the one before. */
 void connection_turn(struct connection *c, int64_t arrival_ns)
 {
@@ -140,14 +146,14 @@ void connection_call_send(struct assembler *a, struct athread *t, struct connect
 		else
 			a->ledger.count[LG_CALLS_UNOWNED]++;
 	}
-	c->call.op.bytes += e->ret;
+	c->call.op.bytes += connection_wire_bytes(c, 0, e->ret, e->ret);
 }
 
 void connection_call_receive(struct assembler *a, struct connection *c, const struct event_call *e)
 {
 	if (!c->call.open)
 		return;
-	c->call.op.reply_bytes += e->ret;
+	c->call.op.reply_bytes += connection_wire_bytes(c, 0, e->ret, e->ret);
 	c->call.op.elapsed_ns = TRACE_TIME(a, e->head.ns) - c->call.op.start_ns;
 }
 
@@ -207,6 +213,7 @@ static uint64_t close_requests(struct assembler *a, struct connection *c, int64_
 void connection_pause(struct assembler *a, struct connection *c)
 {
 	connection_call_end(a, c);
+	tls_pause(c);
 	a->ledger.count[LG_OPEN_AT_PAUSE] += close_requests(a, c, TRACE_NONE);
 	c->previous = 0;
 	c->owner = (struct request_ref){ 0 };
@@ -220,6 +227,7 @@ void connection_finish(struct assembler *a, struct connection *c, int64_t close_
 
 	connection_call_end(a, c);
 	a->ledger.count[LG_OPEN_AT_END] += close_requests(a, c, close_ns);
+	tls_finish(a, c);
 	verdict = dependence_judge(c->turns, c->turns_count);
 	c->row.dependent = verdict.dependent;
 	c->row.confidence = verdict.confidence;

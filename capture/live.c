@@ -20,7 +20,10 @@
 #define PRICE_BLOCK_NS (500 * NS_PER_MS)
 #define PRICE_BLOCK_MIN_NS (50 * NS_PER_MS)
 #define PRICE_BLOCKS 24 /* of a short capture: ten rounds, and switching between them */
-#define COMMAND_END_NS (5 * NS_PER_SEC)	 /* it ignores SIGTERM for longer: SIGKILL */
+#define COMMAND_END_NS (5 * NS_PER_SEC) /* it ignores SIGTERM for longer: SIGKILL */
+#define TLS_PIDS_MAX 256
+#define TLS_LOOKS 16		      /* processes at a time: a service may map its library late */
+#define TLS_EARLY_NS (3 * NS_PER_SEC) /* a command that has just started maps it any moment now */
 #define LOOK_AROUND_NS (100 * NS_PER_MS) /* for the end of the service, and progress */
 
 struct live {
@@ -28,6 +31,8 @@ struct live {
 	struct processes processes;
 	char names[SERVICES_NAMED_MAX][32]; /* of the services, while their processes are there */
 	struct probe *probe;
+	pid_t tls_pids[TLS_PIDS_MAX]; /* the latest processes, to look for TLS libraries in */
+	size_t tls_pids_count, tls_pids_next;
 	struct trace_writer *writer;
 	struct assembler *assembler;
 	struct budget budget;
@@ -36,8 +41,40 @@ struct live {
 	int command_gate;    /* it waits for this pipe before it goes on to exec */
 	int64_t start_ns;
 	uint64_t work_per_ms;
+	struct live_result *result;
 	struct err *err;
 };
+
+static void add_tls_pid(struct live *l, pid_t pid)
+{
+	l->tls_pids[l->tls_pids_count++ % TLS_PIDS_MAX] = pid;
+}
+
+/* A library that cannot be followed is no failure: what it encrypts is counted, and the reason said. */
+static void look_for_tls(struct live *l, pid_t pid)
+{
+	struct err err = { "" };
+
+	if (l->opts->requests_only)
+		return; /* only the sockets are looked at */
+	if (probe_follow_tls(l->probe, pid, &err) < 0 && !l->result->tls.text[0])
+		l->result->tls = err;
+}
+
+static void look_around_for_tls(struct live *l)
+{
+	size_t pids = l->tls_pids_count < TLS_PIDS_MAX ? l->tls_pids_count : TLS_PIDS_MAX;
+
+	for (size_t i = 0; i < TLS_LOOKS && i < pids; i++)
+		look_for_tls(l, l->tls_pids[l->tls_pids_next++ % pids]);
+}
+
+/* Children run the program of their parent, until they may run another. */
+static void note_process(struct live *l, const struct event_thread *e)
+{
+	if (e->head.kind == EVENT_THREAD && e->tid == e->tgid)
+		add_tls_pid(l, e->tgid);
+}
 
 static int write_row(void *arg, enum trace_table table, const void *row)
 {
@@ -62,7 +99,10 @@ static void set_unwanted(void *arg, uint16_t local_port, unsigned unwanted)
 static int on_event(void *arg, const void *event, size_t size)
 {
 	struct live *l = arg;
-	int rc = assembler_event(l->assembler, event, size);
+	int rc;
+
+	note_process(l, event);
+	rc = assembler_event(l->assembler, event, size);
 
 	return !rc && is_full(l) ? -EFBIG : rc;
 }
@@ -182,6 +222,8 @@ static int follow_all(struct live *l)
 	struct ports listening;
 	int rc;
 
+	for (size_t i = 0; i < l->processes.count; i++)
+		look_for_tls(l, l->processes.pids[i]); /* before its ciphertext is seen */
 	processes_ports(&l->processes, &listening);
 	rc = follow_ports(l, &listening);
 	if (!rc)
@@ -266,6 +308,11 @@ static void print_progress(const struct live *l, int64_t now)
 		losses.count[LOSS_RING_FULL]);
 }
 
+static bool starts_up(const struct live *l, int64_t now)
+{
+	return l->opts->command && now - l->start_ns < TLS_EARLY_NS;
+}
+
 static uint64_t requests_seen(const struct live *l)
 {
 	return assembler_ledger(l->assembler)->count[LG_REQUESTS];
@@ -313,7 +360,8 @@ static int run(struct live *l, enum live_end *ret_end)
 			break;
 		}
 		if (now >= look_at) {
-			look_at = now + LOOK_AROUND_NS;
+			look_at = now + (starts_up(l, now) ? 0 : LOOK_AROUND_NS);
+			look_around_for_tls(l);
 			if (!processes_alive(&l->processes)) {
 				*ret_end = LIVE_SERVICE_ENDED;
 				break;
@@ -435,6 +483,7 @@ int live_capture(const struct live_opts *opts, struct live_result *ret_result, s
 		.processes = opts->processes,
 		.budget.limit = opts->budget,
 		.command_gate = -1,
+		.result = ret_result,
 		.err = err,
 	};
 	int rc;

@@ -37,6 +37,7 @@ enum live_end { LIVE_STOPPED, LIVE_DURATION, LIVE_SERVICE_ENDED, LIVE_FULL, LIVE
 struct live_result {
 	struct manifest manifest;
 	enum live_end end;
+	struct err tls;	     /* why a TLS library was not followed; "": each was */
 	bool command_failed; /* it could not be started, or ended with an error */
 };
 

@@ -193,6 +193,8 @@ static void begin_request(struct assembler *a, struct incoming *in)
 	if (!in->owner) {
 		if (in->free)
 			request_add_user(r, in->segment->before, in->thread->last_ns);
+		if (in->connection->tls) /* a kernel's receive has no user time in it */
+			request_add_user(r, in->segment->call, in->segment->enter_ns);
 		in->owner = r;
 	}
 	in->open = r;
@@ -200,8 +202,13 @@ static void begin_request(struct assembler *a, struct incoming *in)
 
 static void add_bytes(struct incoming *in, uint64_t to)
 {
-	if (in->open)
-		in->open->row.request_bytes += to - in->from;
+	const struct connection *c = in->connection;
+
+	if (in->open) {
+		in->open->row.request_bytes +=
+			connection_wire_bytes(c, in->from, to, in->event->call.ret);
+		in->open->row.request_plain_bytes += c->tls ? to - in->from : 0;
+	}
 	in->from = to;
 }
 
@@ -369,13 +376,24 @@ static struct request *request_of_frame(struct connection *c, struct request *la
 	return r;
 }
 
-static void reply_bytes(struct assembler *a, struct request *r, uint64_t bytes)
+/* from..to of a chunk of `total` bytes are of r's reply. */
+static void count_reply(struct connection *c, struct request *r, uint64_t from, uint64_t to,
+			uint64_t total)
 {
-	if (!r || !bytes)
+	uint64_t wire = connection_wire_bytes(c, from, to, total);
+
+	r->row.response_bytes += wire;
+	r->row.response_plain_bytes += c->tls ? to - from : 0;
+	r->sending += wire;
+}
+
+static void reply_bytes(struct assembler *a, struct connection *c, uint64_t from, uint64_t to,
+			uint64_t total)
+{
+	if (!c->replying || from == to)
 		return;
-	r->row.response_bytes += bytes;
-	r->sending += bytes;
-	touch(a, r);
+	count_reply(c, c->replying, from, to, total);
+	touch(a, c->replying);
 }
 
 /* By the framer: whose reply each byte is, and which of them are complete. */
@@ -392,14 +410,14 @@ static void touch_framed(struct assembler *a, struct connection *c, uint64_t tot
 			last = c->replying ? c->replying : last;
 			from = mark->at;
 		} else if (mark->kind == FRAMER_REPLY_END) {
-			reply_bytes(a, c->replying, mark->at - from);
+			reply_bytes(a, c, from, mark->at, total);
 			if (c->replying)
 				c->replying->replied = true;
 			c->replying = NULL;
 			from = mark->at;
 		}
 	}
-	reply_bytes(a, c->replying, total - from);
+	reply_bytes(a, c, from, total, total);
 }
 
 /* What comes after the reply's call began is answered by a later one. */
@@ -424,10 +442,8 @@ static void touch_run(struct assembler *a, struct connection *c, uint64_t total,
 		if (open > 1)
 			request_doubt(r, ANSWERED_BY_RUN);
 	}
-	if (a->touched_count) {
-		a->touched[0]->row.response_bytes += total;
-		a->touched[0]->sending += total;
-	}
+	if (a->touched_count)
+		count_reply(c, a->touched[0], 0, total, total);
 }
 
 static void touch_requests(struct assembler *a, struct connection *c, const struct event_call *e,
