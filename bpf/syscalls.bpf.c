@@ -342,7 +342,8 @@ int BPF_PROG(on_call_enter, struct pt_regs *regs, long nr)
 	call.now = bpf_ktime_get_ns();
 	call_begin(task, thread, call.slot, regs, nr, call.now);
 	op = call.slot->sys_op;
-	if (thread->object == OBJECT_SIGNAL && (op == SYSCALL_WRITE || op == SYSCALL_WRITEV))
+	if (thread->object == OBJECT_SIGNAL && (op == SYSCALL_WRITE || op == SYSCALL_WRITEV) &&
+	    call.now >= resumed_ns)
 		tell_gift(&call);
 	return 0;
 }
@@ -642,7 +643,9 @@ int BPF_PROG(on_call_exit, struct pt_regs *regs, long ret)
 	call.slot->sequence++;
 	account_charge(call.slot, call.now);
 	call.slot->sequence++;
-	if (call.slot->sys_op != SYSCALL_NONE && call.slot->sys_op != SYSCALL_OTHER)
+	/* while programs come and go nobody reads the ring, and half a turn is of no use */
+	if (call.slot->sys_op != SYSCALL_NONE && call.slot->sys_op != SYSCALL_OTHER &&
+	    call.now >= resumed_ns)
 		leave_call(&call);
 	account_sys_exit(call.slot, call.now);
 	return 0;
