@@ -155,6 +155,7 @@ bool tls_absorbs(struct assembler *a, const struct event_call *e)
 static void write_handshake(struct assembler *a, struct tls *tls, struct athread *worker,
 			    uint32_t flags)
 {
+	const int64_t delta[TS_COUNT] = { [TS_USER] = (int64_t)tls->handshake.cpu_ns };
 	struct request *r = request_get(tls->owner);
 
 	tls->shaking = false;
@@ -165,7 +166,7 @@ static void write_handshake(struct assembler *a, struct tls *tls, struct athread
 	if (r)
 		request_op(a, r, &tls->handshake);
 	else if (worker)
-		unit_add_op(a, worker, &tls->handshake);
+		unit_add_op(a, worker, &tls->handshake, delta);
 	else
 		assembly_write_op(a, &tls->handshake);
 }
@@ -317,7 +318,7 @@ static void between_messages(struct assembler *a, struct athread *t, struct conn
 	if (!r || r->thread != t)
 		r = owner_current(t);
 	owner_give_before(a, t, seg, r, false);
-	owner_give_call(t, seg, r);
+	owner_give_call(a, t, seg, r);
 }
 
 /* A call that shook hands and then moved a message: two calls, one behind the other. */
@@ -364,7 +365,7 @@ void tls_returned(struct assembler *a, struct athread *t, const struct event_tls
 	counters_delta(e.enter, e.exit, seg.call);
 	if (!c || !tls_meet(a, c)) {
 		owner_give_before(a, t, &seg, NULL, false);
-		owner_give_call(t, &seg, owner_current(t));
+		owner_give_call(a, t, &seg, owner_current(t));
 		return;
 	}
 	if (c->tls->shaking && message)
