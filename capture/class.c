@@ -11,7 +11,7 @@ static struct class *class_find(struct assembler *a, uint64_t service_id, const 
 {
 	for (size_t i = 0; i < a->classes_count; i++)
 		if (a->classes[i].row.service_id == service_id &&
-		    !strcmp(a->classes[i].row.name, name))
+		    !strncmp(a->classes[i].row.name, name, sizeof(a->classes[i].row.name) - 1))
 			return &a->classes[i];
 	return NULL;
 }
@@ -23,7 +23,7 @@ static struct class *class_add(struct assembler *a, uint64_t service_id, const c
 
 	class->row.class_id = a->classes_count;
 	class->row.service_id = service_id;
-	snprintf(class->row.name, sizeof(class->row.name), "%s", name);
+	snprintf(class->row.name, sizeof(class->row.name), "%.31s", name);
 	if (!a->opts.requests_only)
 		snprintf(class->row.signature, sizeof(class->row.signature), "%s", signature);
 	return class;
@@ -31,16 +31,15 @@ static struct class *class_add(struct assembler *a, uint64_t service_id, const c
 
 uint64_t class_of(struct assembler *a, struct request *r)
 {
-	char name[sizeof(a->classes[0].row.name)];
+	const char *name = r->verb[0] ? r->verb : r->signature;
 	uint64_t service_id = r->row.service_id;
 	struct class *class;
 
 	if (a->opts.requests_only)
 		snprintf(r->signature, sizeof(r->signature), "requests");
-	snprintf(name, sizeof(name), "%.31s", r->verb[0] ? r->verb : r->signature);
 	class = class_find(a, service_id, name);
 	if (!class && a->classes_count >= CLASSES_MAX - SERVICES_MAX) {
-		snprintf(name, sizeof(name), "other");
+		name = "other";
 		class = class_find(a, service_id, name);
 	}
 	if (!class)

@@ -143,7 +143,9 @@ void request_sign(struct request *r, enum op_kind kind)
 		return;
 	if (len + add + 2 > sizeof(r->signature))
 		return;
-	snprintf(r->signature + len, sizeof(r->signature) - len, "%s%s", len ? " " : "", name);
+	if (len)
+		r->signature[len++] = ' ';
+	memcpy(r->signature + len, name, add + 1);
 }
 
 /* The op is this request's, after the one before; it gets its id now, its row when it is done. */
@@ -273,7 +275,8 @@ void request_close(struct assembler *a, struct request *r, const char *status)
 		r->row.end_ns = r->row.read_ns;
 		r->thread->service->open--;
 	}
-	snprintf(r->row.status, sizeof(r->row.status), "%s", status);
+	if (status[0])
+		snprintf(r->row.status, sizeof(r->row.status), "%s", status);
 	c->previous = r->row.request_id;
 	c->previous_arrival_ns = r->row.arrival_ns;
 	c->previous_end_ns = r->row.end_ns;

@@ -225,7 +225,7 @@ static void request_mark(struct assembler *a, struct incoming *in, const struct 
 		return;
 	in->open->frame = mark->id;
 	if (mark->verb[0])
-		snprintf(in->open->verb, sizeof(in->open->verb), "%s", mark->verb);
+		memcpy(in->open->verb, mark->verb, sizeof(in->open->verb));
 	if (begins)
 		return;
 	add_bytes(in, mark->at);
