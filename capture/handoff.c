@@ -316,9 +316,10 @@ static size_t find_rounds(struct assembler *a, const struct unit *u, size_t firs
 {
 	size_t n = u->thread->service->one_by_one ? 0 : batch_of(a, r, from_ns);
 	size_t least = a->touched_count > 1 ? n : 2;
+	const struct pending *ops = u->ops ? u->ops + first_op : NULL;
 
 	for (; n >= 2 && n >= least; n--)
-		if (rounds_find(ret, u->ops + first_op, u->count - first_op, n))
+		if (rounds_find(ret, ops, u->count - first_op, n))
 			return n;
 	return 0;
 }

@@ -46,6 +46,7 @@ if(GAIT_FUZZ)
 	if(NOT CMAKE_C_COMPILER_ID STREQUAL "Clang")
 		message(FATAL_ERROR "GAIT_FUZZ needs clang: use the preset 'fuzz'")
 	endif()
-	add_compile_options(-fsanitize=fuzzer-no-link,address,undefined)
+	add_compile_options(-fsanitize=fuzzer-no-link,address,undefined
+		-fno-sanitize-recover=undefined)
 	add_link_options(-fsanitize=address,undefined)
 endif()
