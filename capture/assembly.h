@@ -124,7 +124,7 @@ enum owner {
 	OWNER_REQUEST, /* the one it read last */
 	OWNER_AFTER,   /* the one it answered last: after-reply work */
 	OWNER_ANSWERED, /* the one it read last, which another thread has answered meanwhile */
-	OWNER_ACCEPT,  /* nobody: it sees to the connection that it has accepted */
+	OWNER_NOBODY,  /* nobody: it sees to a new connection, or waits without a call */
 	OWNER_OTHERS,  /* requests on connections outside the sample: nobody here */
 };
 
@@ -144,6 +144,7 @@ struct athread {
 	int64_t background_ns, background_start_ns;
 	bool shared; /* its last op had several owners: the next reply's time is that reply's */
 	bool serves, polls, accepts, delivers;
+	bool on_files;		/* it has done ops on files */
 	uint64_t connection_id; /* it read from last */
 	bool several;		/* it has read from another as well */
 	struct service *service;
@@ -183,6 +184,7 @@ struct connection {
 	bool framed; /* the framer follows both directions since the last quiet moment */
 	struct request *replying; /* whose reply is under way, by the framer */
 	uint16_t local_port;
+	uint64_t reader;   /* the thread's number that read from it last; 0: none */
 	uint64_t acceptor; /* the thread's number; 0: unknown */
 	struct tls *tls;	/* tls.c; NULL: no library that is followed works on it */
 	bool looked, looks_tls; /* its first bytes in; a record of TLS */
@@ -211,6 +213,7 @@ struct service {
 	bool hands_off;	  /* some thread replied to what another had read */
 	bool one_by_one;  /* it answers each request of a connection before it does the next */
 	bool together;	  /* it has answered several requests of a connection by one call */
+	bool readers_change; /* one connection was read by several threads */
 	bool polls, polls_within; /* for whatever comes; as a thread of one connection */
 	bool accepts_apart;
 	uint64_t processes; /* that read requests */
@@ -273,7 +276,7 @@ void owner_set_after(struct assembler *a, struct athread *t, const struct reques
 /* Another thread has begun to reply to r at at_ns: t, which worked for it, does so no more. */
 void owner_answered(struct athread *t, const struct request *r, int64_t at_ns);
 void owner_set_others(struct assembler *a, struct athread *t);
-void owner_set_accept(struct assembler *a, struct athread *t);
+void owner_set_nobody(struct assembler *a, struct athread *t);
 /* The request the thread works for; NULL when it works for none. */
 struct request *owner_current(struct athread *t);
 /* At at_ns the thread turns to something else: what it works for waits, or goes on elsewhere. */
@@ -342,6 +345,8 @@ bool handoff_collect(struct assembler *a, struct athread *t, struct request *r,
 /* The reply has been sent by a thread that had not read the request. */
 void handoff_sent(struct assembler *a, struct athread *t, const struct event_call *e,
 		  const struct segment *seg);
+/* Another thread than r's reader does an op for it, which begins at ns. */
+void handoff_take(struct assembler *a, struct request *r, int64_t ns);
 /* The request is over. */
 void handoff_forget(struct assembler *a, struct request *r);
 /* The thread works no more for what others read: its ops are nobody's, its request waits again. */
@@ -407,6 +412,12 @@ void pass_add(struct assembler *a, struct athread *t, struct request *r);
 void pass_remove(struct athread *t, struct request *r);
 void pass_clear(struct athread *t);
 void pass_release(struct athread *t);
+/*
+ * Appends to a->together, which has n, those that other threads have read for t to work on and
+ * that can own its op. Returns how many there are now.
+ */
+size_t pass_owners_elsewhere(struct assembler *a, const struct athread *t, size_t n,
+			     enum op_kind kind, uint64_t target);
 /* Whether the first ones of the pass are all of one connection. */
 bool pass_is_of(const struct athread *t, size_t owners, const struct connection *c);
 size_t pass_owners(struct athread *t, struct request *current, enum op_kind kind, uint64_t target);

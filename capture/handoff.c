@@ -18,6 +18,7 @@ enum confidence {
 	SENT_BY_WORKER = 90,
 	ORDERS_AGREE = 90,
 	END_ALONE = 50,
+	TAKEN_WITH_OTHERS = 60,
 	NOTHING_KNOWN = 30,
 };
 
@@ -268,6 +269,17 @@ static void detach(struct request *r)
 	}
 }
 
+void handoff_take(struct assembler *a, struct request *r, int64_t ns)
+{
+	if (owner_current(r->thread) == r)
+		owner_set_nobody(a, r->thread); /* it spins */
+	detach(r);
+	if (ns > r->known_ns)
+		account_handoff(&r->account, NULL, ns - r->known_ns);
+	r->known_ns = ns;
+	request_doubt(r, TAKEN_WITH_OTHERS);
+}
+
 /* The thread's work up to to_ns, when its counters were `to`, was request r's. */
 static void claim(struct assembler *a, struct unit *u, struct request *r, int64_t to_ns,
 		  const uint64_t to[TS_COUNT])
@@ -469,6 +481,8 @@ bool handoff_collect(struct assembler *a, struct athread *t, struct request *r,
 		if (r->left_ns && owner_current(t) != r && !r->called &&
 		    r->row.write_ns == TRACE_NONE)
 			collect_result(a, t, r);
+		else if (r->elsewhere && owner_current(t) != r)
+			handoff_take(a, r, seg->enter_ns);
 		return false;
 	}
 	timeline_add(&t->timeline, seg->before);

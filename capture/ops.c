@@ -63,27 +63,44 @@ static void lone_op(struct assembler *a, struct athread *t, struct row_op *op,
 	}
 }
 
-/* One op for all requests of the pass that it can be for (moved to the front of t->pass). */
+/* One op for all of a->together, some of which other threads have read. */
 static void shared_op(struct assembler *a, struct athread *t, size_t owners, struct row_op *op,
 		      const struct segment *seg)
 {
-	batch_settle(a, t);
 	timeline_add(&t->timeline, seg->call);
-	request_op_of_all(a, t->pass, owners, op, seg->call);
+	for (size_t i = 0; i < owners; i++)
+		if (a->together[i]->thread != t)
+			handoff_take(a, a->together[i], seg->enter_ns);
+	request_op_of_all(a, a->together, owners, op, seg->call);
+	for (size_t i = 0; i < owners; i++)
+		if (a->together[i]->elsewhere)
+			a->together[i]->known_ns = seg->exit_ns;
 	t->shared = true;
 }
 
-static void note_done(struct athread *t, size_t owners, struct request *current,
-		      const struct row_op *op)
+static void note_done(struct request *const requests[], size_t n, const struct row_op *op)
 {
-	for (size_t i = 0; i < (owners ? owners : 1); i++) {
-		struct request *r = owners ? t->pass[i] : current;
-
+	for (size_t i = 0; i < n; i++) {
 		if (op->kind == OP_STORE)
-			r->stored_target = op->target_id;
+			requests[i]->stored_target = op->target_id;
 		else
-			r->synced_target = op->target_id;
+			requests[i]->synced_target = op->target_id;
 	}
+}
+
+/* All that a write or sync can be for: a->together. */
+static size_t gather_owners(struct assembler *a, struct athread *t, size_t of_pass,
+			    struct request *current, const struct row_op *op)
+{
+	size_t n = of_pass < REQUESTS_SHARED_MAX ? of_pass : REQUESTS_SHARED_MAX;
+
+	for (size_t i = 0; i < n; i++)
+		a->together[i] = t->pass[i];
+	if (n || (!current && t->owner == OWNER_NONE))
+		n = pass_owners_elsewhere(a, t, n, op->kind, op->target_id);
+	if (!n && current && t->owner != OWNER_OTHERS)
+		a->together[n++] = current;
+	return n;
 }
 
 static void write_or_sync(struct assembler *a, struct athread *t, struct row_op *op,
@@ -93,17 +110,20 @@ static void write_or_sync(struct assembler *a, struct athread *t, struct row_op 
 	struct request *current = others ? request_get(t->current) : owner_current(t);
 	size_t owners = current ? pass_owners(t, current, op->kind, op->target_id) : 0;
 
-	if (!others && batch_holds(t, current) && pass_is_of(t, owners, current->connection)) {
+	if (!others && batch_holds(t, current) && pass_is_of(t, owners, current->connection) &&
+	    !t->service->readers_change) {
 		lone_op(a, t, op, seg);
 		return;
 	}
+	if (owners > 1)
+		batch_settle(a, t);
+	owners = gather_owners(a, t, owners, current, op);
 	/* shared with requests outside the sample: its owners here are all that are known */
-	if (owners > 1 || (owners && others))
+	if (owners > 1 || (owners && (others || a->together[0] != current)))
 		shared_op(a, t, owners, op, seg);
 	else
 		lone_op(a, t, op, seg);
-	if (current && (owners || !others))
-		note_done(t, owners, current, op);
+	note_done(a->together, owners, op);
 }
 
 static uint32_t flags_of_file(const struct event_call *e)
@@ -168,6 +188,7 @@ void op_on_file(struct assembler *a, struct athread *t, const struct event_call 
 {
 	struct row_op op = op_begin(t, seg, file_ops[e->op].kind);
 
+	t->on_files = true;
 	owner_give_before(a, t, seg, NULL, false);
 	fill_file_op(a, &op, e, seg);
 	if (op.kind == OP_STORE || op.kind == OP_SYNC)
@@ -246,7 +267,7 @@ void op_on_accept(struct assembler *a, struct athread *t, const struct event_cal
 	batch_settle(a, t);
 	owner_leave(t, seg->enter_ns);
 	owner_give_call(a, t, seg, NULL);
-	owner_set_accept(a, t);
+	owner_set_nobody(a, t);
 	t->accepts = true;
 	if (c)
 		c->acceptor = t->number;

@@ -94,11 +94,11 @@ void owner_answered(struct athread *t, const struct request *r, int64_t at_ns)
 	t->answered_ns = t->gave_ns > r->row.read_ns ? t->gave_ns : at_ns;
 }
 
-void owner_set_accept(struct assembler *a, struct athread *t)
+void owner_set_nobody(struct assembler *a, struct athread *t)
 {
 	owner_flush_after(a, t);
 	batch_settle(a, t);
-	t->owner = OWNER_ACCEPT;
+	t->owner = OWNER_NOBODY;
 }
 
 /* The request the thread works for; NULL when it works for none. */
@@ -143,7 +143,7 @@ static struct request *owner_before(struct athread *t, struct request *next, boo
 
 	if (current && !(t->shared && next && replies))
 		return current;
-	if (t->owner == OWNER_OTHERS || t->owner == OWNER_ACCEPT || t->owner == OWNER_ANSWERED ||
+	if (t->owner == OWNER_OTHERS || t->owner == OWNER_NOBODY || t->owner == OWNER_ANSWERED ||
 	    (t->owner == OWNER_AFTER && !replies))
 		return NULL;
 	return next;

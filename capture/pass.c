@@ -75,6 +75,33 @@ static bool anyone_stored(const struct athread *t, uint64_t target)
 	return false;
 }
 
+/*
+ * Whether it only reads, so that another thread of its process works: connections are read now
+ * by this thread and now by that, and it never waits for any, nor does anything on a file.
+ */
+static bool reads_for(const struct athread *reader, const struct athread *t)
+{
+	return reader != t && reader->tgid == t->tgid && !reader->on_files && !reader->polls &&
+	       !reader->gone;
+}
+
+size_t pass_owners_elsewhere(struct assembler *a, const struct athread *t, size_t n,
+			     enum op_kind kind, uint64_t target)
+{
+	bool stored = kind == OP_SYNC && anyone_stored(t, target);
+	struct request *r;
+
+	if (!t->service->readers_change || !t->serves)
+		return n;
+	for (r = t->service->waiting_first; r && kind == OP_SYNC && !stored; r = r->newer)
+		stored = reads_for(r->thread, t) && r->stored_target == target;
+	for (r = t->service->waiting_first; r && n < REQUESTS_SHARED_MAX; r = r->newer)
+		if (reads_for(r->thread, t) && r->complete && !request_is_answered(r) &&
+		    may_own(r, kind, target, stored))
+			a->together[n++] = r;
+	return n;
+}
+
 bool pass_is_of(const struct athread *t, size_t owners, const struct connection *c)
 {
 	for (size_t i = 0; i < owners; i++)

@@ -184,7 +184,10 @@ void request_op_of_all(struct assembler *a, struct request *const requests[], si
 		struct request *r = requests[i];
 
 		request_flush_compute(a, r);
-		account_own(&r->account, delta);
+		if (r->elsewhere)
+			account_add(&r->account, delta);
+		else
+			account_own(&r->account, delta);
 		if (!i) {
 			request_op(a, r, op);
 		} else {

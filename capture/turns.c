@@ -313,6 +313,8 @@ static void receive_requests(struct assembler *a, struct athread *t, struct conn
 	t->connection_id = c->row.connection_id;
 	t->serves = true;
 	judge_bytes(a, c, t->service, c->first != c->last && !early);
+	t->service->readers_change |= c->reader && c->reader != t->number;
+	c->reader = t->number;
 	if (c->acceptor && c->acceptor != t->number)
 		t->service->accepts_apart = true;
 	if (!t->service->row.listen[0])

@@ -781,6 +781,87 @@ static void test_batch_without_a_reply(void)
 	CHECK_EQ(f.rows.count[TABLE_TARGETS], 2);
 }
 
+static size_t owned(const struct rows *rows, uint64_t request, enum op_kind kind)
+{
+	size_t n = ops_of(rows, request, kind);
+
+	for (size_t i = 0; i < rows->count[TABLE_OP_REQUESTS]; i++)
+		for (size_t j = 0; j < rows->count[TABLE_OPS]; j++)
+			n += rows->shares[i].request_id == request &&
+			     rows->shares[i].op_id == rows->ops[j].op_id &&
+			     rows->ops[j].kind == kind;
+	return n;
+}
+
+/* Redis with I/O threads: 4 and 5 read and spin, 3 stores and syncs for all that they have read. */
+static void test_io_threads_read(void)
+{
+	static struct fake f;
+
+	fake_begin(&f);
+	begin_thread(&f, 4);
+	begin_thread(&f, 5);
+	for (uint64_t s = 1; s <= 3; s++)
+		open_socket(&f, s, 0);
+	for (uint16_t pass = 0; pass < 4; pass++) {
+		run(&f, 3);
+		poll_for(&f, 100);
+		for (uint16_t s = 1; s <= 3; s++) {
+			run(&f, 3 + (pass + s) % 3);
+			receive(&f, s, 30, f.now);
+		}
+		run(&f, 3);
+		store(&f, 90);
+		sync_file(&f, 5000);
+		for (uint16_t s = 1; s <= 3; s++) {
+			run(&f, 3 + (pass + s) % 3);
+			spend(&f, TS_USER, 5000); /* it spins */
+			reply(&f, s, 5);
+		}
+	}
+	fake_end(&f);
+	CHECK_EQ(f.rows.count[TABLE_REQUESTS], 12);
+	for (size_t i = 3; i < 12;
+	     i++) { /* in the first pass they look like threads of one connection */
+		const struct row_request *r = &f.rows.requests[i];
+
+		check_case("request %d", (int)r->request_id);
+		CHECK_EQ(owned(&f.rows, r->request_id, OP_STORE), 1);
+		CHECK_EQ(owned(&f.rows, r->request_id, OP_SYNC), 1);
+		CHECK_EQ(latency_of(&f.rows, r->request_id)->ns[SUB_BLOCK_DEVICE], 5000);
+		if (r->thread_id != 77) {
+			CHECK_EQ(r->confidence, 60);
+			CHECK_EQ(latency_of(&f.rows, r->request_id)->ns[SUB_CPU_USER], 0);
+		}
+	}
+}
+
+/* Threads that each do what they read: no store is another's. */
+static void test_threads_that_work_themselves(void)
+{
+	static struct fake f;
+
+	fake_begin(&f);
+	begin_thread(&f, 4);
+	open_socket(&f, 1, 0);
+	open_socket(&f, 2, 0);
+	for (int i = 0; i < 4; i++) {
+		run(&f, 3);
+		receive(&f, 1 + i % 2, 30, f.now);
+		run(&f, 4);
+		receive(&f, 2 - i % 2, 30, f.now);
+		store(&f, 10);
+		reply(&f, 2 - i % 2, 5);
+		run(&f, 3);
+		store(&f, 10);
+		reply(&f, 1 + i % 2, 5);
+	}
+	fake_end(&f);
+	for (size_t i = 0; i < 4; i++)
+		CHECK_EQ(owned(&f.rows, f.rows.requests[i].request_id, OP_STORE), 1);
+	CHECK_EQ(f.rows.count[TABLE_OP_REQUESTS], 0);
+}
+
 int main(void)
 {
 	RUN(test_plain_requests);
@@ -800,5 +881,7 @@ int main(void)
 	RUN(test_one_by_one);
 	RUN(test_answered_by_one_call_without_rounds);
 	RUN(test_batch_without_a_reply);
+	RUN(test_io_threads_read);
+	RUN(test_threads_that_work_themselves);
 	return check_done();
 }
