@@ -218,7 +218,7 @@ struct event_call {
 
 /*
  * How many of a message's bytes a record may hold: the least that has room for all of
- * them. They are never stored.
+ * them; of a call to another service the first ones. They are never stored.
  */
 #define EVENT_BYTES_SMALL 64
 #define EVENT_BYTES_MIDDLE 1024

@@ -410,7 +410,7 @@ static __always_inline __u32 copy_bytes(__u8 *to, const struct call *call, __u32
 
 static __always_inline void emit_send(const struct call *call, struct socket_state *socket)
 {
-	if (call->ret <= EVENT_BYTES_SMALL)
+	if (call->ret <= EVENT_BYTES_SMALL || socket->flags & SOCKET_OUTGOING)
 		EMIT_SEND(EVENT_BYTES_SMALL);
 	else if (call->ret <= EVENT_BYTES_MIDDLE / 2) /* several pieces need twice the room */
 		EMIT_SEND(EVENT_BYTES_MIDDLE);
@@ -524,8 +524,8 @@ static __always_inline void leave_socket_call(const struct call *call)
 	if (!socket)
 		return;
 	port = BPF_CORE_READ(sk, __sk_common.skc_num);
-	unwanted = socket->flags & SOCKET_OUTGOING ? UNWANTED_IN | UNWANTED_OUT :
-						     unwanted_bytes[port];
+	/* of calls the first bytes out tell whose they are */
+	unwanted = socket->flags & SOCKET_OUTGOING ? UNWANTED_IN : unwanted_bytes[port];
 	call->thread->tls.socket = (struct tls_socket){
 		.socket_id = socket->socket_id,
 		.unwanted_at = socket->flags & SOCKET_OUTGOING ? 0 : port,

@@ -16,6 +16,7 @@
 #define CLASSES_MAX 256
 #define TARGETS_MAX 65536
 #define REQUESTS_SHARED_MAX 1024 /* answered by one call, whose CPU time is parted */
+#define HEAD_BYTES 64		 /* of an open request, to know it again when it is passed on */
 #define ROUND_OPS_MAX 64	 /* of one request among several that are answered at once */
 
 struct athread;
@@ -49,6 +50,7 @@ struct request {
 	bool in_waiting;	  /* in service->waiting */
 	bool disturbed;	  /* its user code was interrupted: no measure of demand */
 	bool elsewhere;	  /* another thread than the reader worked on it: account is detached */
+	bool connects;	  /* has a connection opened for a call of its own */
 	bool called;	  /* has called another service */
 	bool complete;	  /* all of its message has come in */
 	bool no_reply;	  /* and there will be none */
@@ -63,6 +65,7 @@ struct request {
 	int64_t polled_ns; /* by its thread, which serves nobody else, since its last byte came */
 	uint64_t last_op;
 	uint64_t stored_target, synced_target; /* its last store and sync in this pass */
+	uint8_t head[HEAD_BYTES], head_bytes; /* its first; never stored */
 	char verb[FRAMER_VERB_MAX];
 	char signature[sizeof(((struct row_class *)0)->signature)];
 };
@@ -175,6 +178,7 @@ struct connection {
 	int64_t previous_arrival_ns, previous_end_ns;
 	struct request_ref owner; /* on an outgoing one: whose call */
 	bool paused;		  /* bytes went by unseen: a reply may have no request */
+	bool guessed;		  /* `owner` is: several had been read before it was opened */
 	bool others;		  /* the call is of a request outside the sample */
 	struct call call;
 	uint64_t called_target;
@@ -356,6 +360,14 @@ void handoff_give_up_all(struct assembler *a, struct service *s);
 /* The request has been read: somebody may come for it. Or there is nothing left to come for. */
 void waiting_add(struct request *r);
 void waiting_remove(struct request *r);
+
+/* call.c */
+/* The request that a call which begins now is for (opener: its connection was, if this is the
+ * first on it), and how sure that is (100: no doubt). */
+struct request *call_owner(struct athread *t, const struct event_call *e, struct request *opener,
+			   unsigned *ret_confidence);
+/* The one that a connection is opened for: the oldest of several, by a guess. */
+struct request *call_connects(struct athread *t, bool *ret_guessed);
 
 /* turns.c */
 void turn_receive(struct assembler *a, struct athread *t, const struct event_receive *e,

@@ -277,10 +277,11 @@ void op_on_connect(struct assembler *a, struct athread *t, const struct event_ca
 		   const struct segment *seg)
 {
 	struct connection *c = connection_find(a, e->socket_id);
-	struct request *r = owner_current(t);
+	struct request *r = owner_current(t), *caller;
 
 	owner_give_before(a, t, seg, NULL, false);
 	owner_give_call(a, t, seg, r);
-	if (c && r)
-		c->owner = t->current;
+	caller = c && r ? call_connects(t, &c->guessed) : NULL;
+	if (caller)
+		c->owner = (struct request_ref){ caller, caller->row.request_id };
 }

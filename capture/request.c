@@ -33,6 +33,7 @@ static void request_give(struct assembler *a, struct request *r)
 {
 	thread_drop(a, r->thread);
 	r->row.request_id = 0;
+	memset(r->head, 0, sizeof(r->head));
 	r->next = a->free_requests;
 	a->free_requests = r;
 }

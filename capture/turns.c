@@ -70,6 +70,7 @@ enum confidence {
 	BY_TURNS = 90, /* the protocol is not known */
 	ARRIVAL_UNKNOWN = 80,
 	ANSWERED_TOGETHER = 80, /* CPU time and ops are parted among them */
+	OPENED_FOR_OLDEST = 50, /* several had been read before it connected */
 	ANSWERED_BY_RUN = 60,	/* several at once, and nothing shows which bytes are whose */
 };
 
@@ -176,14 +177,23 @@ struct incoming {
 	bool free;	       /* the thread worked for nobody before */
 };
 
-/* A request begins: the first of its chunk has the thread's time, the others came with it. */
-static void begin_request(struct assembler *a, struct incoming *in)
+static void keep_head(struct request *r, const struct event_receive *e, uint64_t at)
+{
+	uint64_t n = at < e->seen ? e->seen - at : 0;
+
+	r->head_bytes = n < HEAD_BYTES ? n : HEAD_BYTES;
+	memcpy(r->head, e->bytes + (n ? at : 0), r->head_bytes);
+}
+
+/* One begins at `at`: the first of its chunk has the thread's time, the others came with it. */
+static void begin_request(struct assembler *a, struct incoming *in, uint64_t at)
 {
 	struct request *r = request_open(a, in->thread, in->connection);
 
 	if (!r)
 		return;
 	note_arrival(a, in->connection, r, in->event, in->segment);
+	keep_head(r, in->event, at);
 	if (in->first) {
 		r->account = in->first->account;
 	} else {
@@ -218,7 +228,7 @@ static void request_mark(struct assembler *a, struct incoming *in, const struct 
 
 	/* the start of a message that came in pieces may be there, not yet known as one */
 	if (begins && (!in->open || in->open->frame)) {
-		begin_request(a, in);
+		begin_request(a, in, mark->at);
 		in->from = mark->at;
 	}
 	if (!in->open)
@@ -250,7 +260,7 @@ static void read_messages(struct assembler *a, struct incoming *in)
 	if (!in->open && !c->framed && in->owner)
 		in->open = c->last; /* no boundary is known: more of the same turn */
 	if (!in->open)
-		begin_request(a, in);
+		begin_request(a, in, in->from);
 	add_bytes(in, e->call.ret);
 	if (in->open && !c->framed) {
 		in->open->complete = true;
@@ -565,17 +575,40 @@ static void send_reply(struct assembler *a, struct athread *t, struct connection
 			request_close(a, a->touched[i], "");
 }
 
+/* Whose call it is; the thread works for it since its last boundary. */
+static struct request *begin_call(struct assembler *a, struct athread *t,
+				  const struct connection *c, const struct event_call *e,
+				  struct request *opener)
+{
+	struct request *current = owner_current(t), *r;
+	unsigned confidence;
+
+	r = call_owner(t, e, opener, &confidence);
+	if (!r)
+		return current;
+	request_doubt(r, r == opener && c->guessed ? OPENED_FOR_OLDEST : confidence);
+	if (r == current || r == opener)
+		return r;
+	owner_leave(t, t->last_ns);
+	owner_set_request(a, t, r);
+	return r;
+}
+
 static void send_call(struct assembler *a, struct athread *t, struct connection *c,
 		      const struct event_call *e, const struct segment *seg)
 {
-	struct request *r = owner_current(t), *opener = request_get(c->owner);
-	bool first = c->call.op.kind != OP_FORWARD;
+	struct request *before = owner_current(t), *r = before, *opener = request_get(c->owner);
+	bool begins = !c->call.open || c->call.op.reply_bytes;
 
 	c->others = t->owner == OWNER_OTHERS;
-	if (opener && first)
+	if (c->call.op.kind == OP_FORWARD)
+		opener = NULL;
+	if (begins && !c->others && t->serves)
+		r = begin_call(a, t, c, e, opener);
+	else if (opener)
 		r = opener; /* it connected for that one; since then it may have read others */
-	else if (!r && !c->others && !c->call.unit && !c->call.op.reply_bytes)
-		r = opener; /* more of the same message */
+	if (!r && !c->others && !c->call.unit && !c->call.op.reply_bytes)
+		r = request_get(c->owner); /* more of the same message */
 	owner_give_before(a, t, seg, r, false);
 	owner_give_call(a, t, seg, r);
 	if (c->others) {
@@ -592,6 +625,8 @@ static void send_call(struct assembler *a, struct athread *t, struct connection 
 	if (!r && !t->serves)
 		handoff_working(a, t, seg);
 	connection_call_send(a, t, c, r, e);
+	if (before && before != r && !before->called)
+		owner_set_request(a, t, before); /* its turn is still to come */
 }
 
 void turn_send(struct assembler *a, struct athread *t, const struct event_call *e,

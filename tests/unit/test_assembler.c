@@ -862,6 +862,83 @@ static void test_threads_that_work_themselves(void)
 	CHECK_EQ(f.rows.count[TABLE_OP_REQUESTS], 0);
 }
 
+static const struct row_op *call_on(const struct rows *rows, uint64_t connection)
+{
+	for (size_t i = 0; i < rows->count[TABLE_OPS]; i++)
+		if (rows->ops[i].kind == OP_FORWARD && rows->ops[i].connection_id == connection)
+			return &rows->ops[i];
+	return NULL;
+}
+
+/* A proxy reads three, then passes them on in another order; their first lines show which. */
+static void test_calls_known_by_their_heads(void)
+{
+	static const char *const texts[] = { "GET /a HTTP/1.1\r\nHost: x\r\n\r\n",
+					     "GET /b HTTP/1.1\r\nHost: x\r\n\r\n",
+					     "GET /c HTTP/1.1\r\nHost: x\r\n\r\n" };
+	static const char *const passed_on[] = { "GET /a HTTP/1.1\r\nhost: x\r\n\r\n",
+						 "GET /b HTTP/1.1\r\nhost: x\r\n\r\n",
+						 "GET /c HTTP/1.1\r\nhost: x\r\n\r\n" };
+	static const int order[] = { 1, 2, 0 };
+	static struct fake f;
+
+	fake_begin(&f);
+	for (uint64_t s = 1; s <= 6; s++)
+		open_socket(&f, s, s > 3 ? SOCKET_OUTGOING : 0);
+	poll_for(&f, 100);
+	for (int i = 0; i < 3; i++)
+		receive_text(&f, 1 + i, texts[i]);
+	for (int i = 0; i < 3; i++) {
+		if (i == 1)
+			poll_for(&f, 100);
+		spend(&f, TS_USER, 1000 * (1 + order[i]));
+		reply_text(&f, 4 + order[i], passed_on[order[i]]);
+	}
+	poll_for(&f, 9000);
+	for (int i = 0; i < 3; i++) {
+		receive(&f, 4 + i, 50, f.now);
+		reply(&f, 1 + i, 60);
+	}
+	CHECK_EQ(assembler_ledger(f.assembler)->count[LG_CALLS_UNOWNED], 0);
+	fake_end(&f);
+	for (uint64_t s = 1; s <= 3; s++) {
+		const struct row_request *r = request_on(&f.rows, s);
+		const struct row_op *op = call_on(&f.rows, 3 + s);
+
+		check_case("connection %d", (int)s);
+		if (!CHECK(op))
+			continue;
+		CHECK_EQ(op->request_id, r->request_id);
+		CHECK(r->confidence >= 90);
+		CHECK(latency_of(&f.rows, r->request_id)->ns[SUB_CALL] >= 9000);
+		CHECK_EQ(latency_of(&f.rows, r->request_id)->unattributed_ns, 0);
+	}
+}
+
+/* What it passes on shows nothing: in the order in which they came, and that is a guess. */
+static void test_calls_in_the_order_of_reading(void)
+{
+	static struct fake f;
+
+	fake_begin(&f);
+	for (uint64_t s = 1; s <= 4; s++)
+		open_socket(&f, s, s > 2 ? SOCKET_OUTGOING : 0);
+	poll_for(&f, 100);
+	receive(&f, 1, 30, f.now);
+	receive(&f, 2, 30, f.now);
+	reply(&f, 3, 40);
+	reply(&f, 4, 40);
+	poll_for(&f, 9000);
+	for (int i = 0; i < 2; i++) {
+		receive(&f, 3 + i, 50, f.now);
+		reply(&f, 1 + i, 60);
+	}
+	fake_end(&f);
+	CHECK_EQ(call_on(&f.rows, 3)->request_id, request_on(&f.rows, 1)->request_id);
+	CHECK_EQ(call_on(&f.rows, 4)->request_id, request_on(&f.rows, 2)->request_id);
+	CHECK_EQ(request_on(&f.rows, 1)->confidence, 50);
+}
+
 int main(void)
 {
 	RUN(test_plain_requests);
@@ -883,5 +960,7 @@ int main(void)
 	RUN(test_batch_without_a_reply);
 	RUN(test_io_threads_read);
 	RUN(test_threads_that_work_themselves);
+	RUN(test_calls_known_by_their_heads);
+	RUN(test_calls_in_the_order_of_reading);
 	return check_done();
 }
