@@ -174,7 +174,10 @@ void request_share_call(struct request *const requests[], size_t n, const int64_
 	for (size_t i = 0; i < TS_COUNT; i++)
 		part[i] = delta[i] / (int64_t)n;
 	for (size_t i = 0; i < n; i++)
-		account_own(&requests[i]->account, part);
+		if (requests[i]->elsewhere)
+			account_add(&requests[i]->account, part);
+		else
+			account_own(&requests[i]->account, part);
 }
 
 void request_op_of_all(struct assembler *a, struct request *const requests[], size_t n,

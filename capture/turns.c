@@ -534,9 +534,10 @@ static void send_reply(struct assembler *a, struct athread *t, struct connection
 	}
 	first = a->touched[0];
 	reader = first->thread == t;
+	parted = !reader && batch_answer(a, first->thread, a->touched, a->touched_count);
 	if (!handoff_collect(a, t, first, e, seg))
 		owner_give_before(a, t, seg, first, true);
-	parted = !reader && a->touched_count > 1 && first->parted;
+	parted |= !reader && a->touched_count > 1 && first->parted;
 	if (owner_current(t) != first)
 		batch_settle(a, t);
 	else if (batch_answer(a, t, a->touched, a->touched_count))
