@@ -118,6 +118,7 @@ struct batch {
 /* n times the same kinds of ops. */
 struct rounds {
 	size_t n, per, done;
+	bool tail;  /* ops of all of them follow: written and synced once */
 	bool leads; /* user time between two is of the later one */
 };
 
@@ -309,9 +310,10 @@ void batch_forget(struct assembler *a, struct request *r);
 /* One call answers them. True: each has got what it needed itself. */
 bool batch_answer(struct assembler *a, struct athread *t, struct request *const requests[],
 		  size_t n);
-/* Whether the kinds of these ops repeat n times. */
-bool rounds_find(struct rounds *ret, const struct pending *steps, size_t count, size_t n);
-/* Of which round the next step is. */
+/* Whether the kinds of these ops repeat n times; `tail`: ops of all may follow. */
+bool rounds_find(struct rounds *ret, const struct pending *steps, size_t count, size_t n,
+		 bool tail);
+/* Of which round the next step is; n: of the tail. */
 size_t rounds_next(struct rounds *rounds, const struct pending *step);
 
 /* unit.c */

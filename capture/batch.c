@@ -20,14 +20,14 @@ static int64_t distance(int64_t a, int64_t b)
 	return a > b ? a - b : b - a;
 }
 
-static bool kinds_repeat(const struct pending *steps, size_t count, size_t per)
+static bool kinds_repeat(const struct pending *steps, size_t count, size_t per, size_t until)
 {
 	uint8_t kinds[ROUND_OPS_MAX];
 	size_t n = 0;
 
 	if (per > ROUND_OPS_MAX)
 		return false;
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < count && n < until; i++) {
 		if (steps[i].op.kind == OP_COMPUTE)
 			continue;
 		if (n < per)
@@ -55,25 +55,28 @@ static bool compute_leads(const struct pending *steps, size_t count, const struc
 			first += steps[i].op.cpu_ns;
 		else if (ops == rounds->n * rounds->per)
 			last += steps[i].op.cpu_ns;
-		else if (ops % rounds->per == 0)
+		else if (ops < rounds->n * rounds->per && ops % rounds->per == 0)
 			between += steps[i].op.cpu_ns;
 	}
 	between /= (int64_t)rounds->n - 1;
 	return distance(first, between) <= distance(last, between);
 }
 
-bool rounds_find(struct rounds *ret, const struct pending *steps, size_t count, size_t n)
+bool rounds_find(struct rounds *ret, const struct pending *steps, size_t count, size_t n, bool tail)
 {
 	struct rounds rounds = { .n = n };
 	size_t ops = 0;
 
 	for (size_t i = 0; i < count; i++)
 		ops += steps[i].op.kind != OP_COMPUTE;
-	if (n < 2 || !ops || ops % n)
+	if (n < 2 || !ops || (ops % n && !tail))
 		return false;
-	rounds.per = ops / n;
-	if (!kinds_repeat(steps, count, rounds.per))
+	for (rounds.per = ops / n; rounds.per; rounds.per = tail ? rounds.per - 1 : 0)
+		if (kinds_repeat(steps, count, rounds.per, n * rounds.per))
+			break;
+	if (!rounds.per)
 		return false;
+	rounds.tail = ops > n * rounds.per;
 	rounds.leads = compute_leads(steps, count, &rounds);
 	*ret = rounds;
 	return true;
@@ -85,9 +88,12 @@ size_t rounds_next(struct rounds *rounds, const struct pending *step)
 
 	if (step->op.kind != OP_COMPUTE)
 		rounds->done++;
-	else if (rounds->done && rounds->done % rounds->per == 0 && !rounds->leads)
+	else if (rounds->done && rounds->done <= rounds->n * rounds->per &&
+		 rounds->done % rounds->per == 0 && !rounds->leads)
 		at--;
-	return at < rounds->n ? at : rounds->n - 1;
+	if (at < rounds->n)
+		return at;
+	return rounds->tail ? rounds->n : rounds->n - 1;
 }
 
 /* --- steps --------------------------------------------------------------------------------- */
@@ -114,31 +120,40 @@ static void give_parts(struct request *const requests[], size_t n, const struct 
 	request_share_call(requests, n, step->delta);
 }
 
+static void share_step(struct assembler *a, struct request *const requests[], size_t n,
+		       struct pending *step)
+{
+	if (n == 1)
+		give_step(a, requests[0], step);
+	else if (step->op.kind == OP_COMPUTE)
+		give_parts(requests, n, step);
+	else
+		request_op_of_all(a, requests, n, &step->op, step->delta);
+}
+
 static void give_to_all(struct assembler *a, struct batch *b, struct request *const requests[],
 			size_t n)
 {
-	for (size_t i = 0; i < b->count; i++) {
-		struct pending *step = &b->steps[i];
-
-		if (n == 1)
-			give_step(a, requests[0], step);
-		else if (step->op.kind == OP_COMPUTE)
-			give_parts(requests, n, step);
-		else
-			request_op_of_all(a, requests, n, &step->op, step->delta);
-	}
+	for (size_t i = 0; i < b->count; i++)
+		share_step(a, requests, n, &b->steps[i]);
 	b->count = b->ops = 0;
 }
 
 static bool give_rounds(struct assembler *a, struct batch *b, struct request *const requests[],
-			size_t n)
+			size_t n, bool tail)
 {
 	struct rounds rounds;
 
-	if (!rounds_find(&rounds, b->steps, b->count, n))
+	if (!rounds_find(&rounds, b->steps, b->count, n, tail))
 		return false;
-	for (size_t i = 0; i < b->count; i++)
-		give_step(a, requests[rounds_next(&rounds, &b->steps[i])], &b->steps[i]);
+	for (size_t i = 0; i < b->count; i++) {
+		size_t k = rounds_next(&rounds, &b->steps[i]);
+
+		if (k < n)
+			give_step(a, requests[k], &b->steps[i]);
+		else
+			share_step(a, requests, n, &b->steps[i]);
+	}
 	b->count = b->ops = 0;
 	return true;
 }
@@ -242,7 +257,7 @@ void batch_settle(struct assembler *a, struct athread *t)
 	n = gather(a, t, first);
 	if (!b->ops && n)
 		give_to_all(a, b, a->together, n);
-	else if (!give_rounds(a, b, a->together, n))
+	else if (!give_rounds(a, b, a->together, n, true))
 		give_to_all(a, b, &first, 1);
 }
 
@@ -262,7 +277,7 @@ static void answer_one(struct assembler *a, struct athread *t, struct request *f
 	struct batch *b = &t->batch;
 	size_t n = gather(a, t, first);
 
-	if (!t->service->one_by_one && give_rounds(a, b, a->together, n)) {
+	if (!t->service->one_by_one && give_rounds(a, b, a->together, n, false)) {
 		for (size_t i = 0; i < n; i++) {
 			a->together[i]->worked_on = true;
 			request_doubt(a->together[i], DONE_TOGETHER);
@@ -285,7 +300,7 @@ bool batch_answer(struct assembler *a, struct athread *t, struct request *const 
 		give_to_all(a, &t->batch, &first, 1);
 	else if (n == 1)
 		answer_one(a, t, first);
-	else if (give_rounds(a, &t->batch, requests, n))
+	else if (give_rounds(a, &t->batch, requests, n, true))
 		rounds = true;
 	else
 		give_to_all(a, &t->batch, requests, n);

@@ -331,7 +331,7 @@ static size_t find_rounds(struct assembler *a, const struct unit *u, size_t firs
 	const struct pending *ops = u->ops ? u->ops + first_op : NULL;
 
 	for (; n >= 2 && n >= least; n--)
-		if (rounds_find(ret, ops, u->count - first_op, n))
+		if (rounds_find(ret, ops, u->count - first_op, n, false))
 			return n;
 	return 0;
 }

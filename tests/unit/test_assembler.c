@@ -760,6 +760,35 @@ static void test_answered_by_one_call_without_rounds(void)
 	}
 }
 
+/* Each loads, then they are stored and synced at once. */
+static void test_rounds_and_what_follows_for_all(void)
+{
+	static struct fake f;
+
+	fake_begin(&f);
+	open_socket(&f, 9, 0);
+	poll_for(&f, 100);
+	receive_text(&f, 9, PING PING PING);
+	for (int k = 1; k <= 3; k++) {
+		load(&f, 100);
+		spend(&f, TS_USER, 1000 * k);
+	}
+	store(&f, 30);
+	sync_file(&f, 5000);
+	reply_text(&f, 9, PONG PONG PONG);
+	fake_end(&f);
+	CHECK_EQ(f.rows.count[TABLE_OP_REQUESTS], 4);
+	for (int k = 1; k <= 3; k++) {
+		const struct row_latency *l = &f.rows.latency[k - 1];
+
+		check_case("request %d", k);
+		CHECK_EQ(ops_of(&f.rows, l->request_id, OP_LOAD), 1);
+		CHECK_EQ(l->ns[SUB_CPU_USER], 1000 * k);
+		CHECK_EQ(l->ns[SUB_BLOCK_DEVICE], 5040);
+		CHECK_EQ(rows_sum(l), l->total_ns);
+	}
+}
+
 /* The connection ends, and the thread, while ops of several requests wait. */
 static void test_batch_without_a_reply(void)
 {
@@ -957,6 +986,7 @@ int main(void)
 	RUN(test_rounds_of_a_worker);
 	RUN(test_one_by_one);
 	RUN(test_answered_by_one_call_without_rounds);
+	RUN(test_rounds_and_what_follows_for_all);
 	RUN(test_batch_without_a_reply);
 	RUN(test_io_threads_read);
 	RUN(test_threads_that_work_themselves);
