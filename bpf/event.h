@@ -96,6 +96,8 @@ enum syscall_op {
 	SYSCALL_RECVMSG,  /* (fd, msghdr) */
 	SYSCALL_SEND,	  /* (fd, buf, len) */
 	SYSCALL_SENDMSG,  /* (fd, msghdr) */
+	SYSCALL_RECVMMSG, /* (fd, mmsghdr, n): returns messages; told as bytes, or one by one */
+	SYSCALL_SENDMMSG,
 	SYSCALL_SENDFILE, /* (out, in, offset *, len) */
 	SYSCALL_SYNC,	  /* fsync(fd) */
 	SYSCALL_DATASYNC, /* fdatasync(fd), sync_file_range(fd) */
@@ -135,10 +137,12 @@ enum event_kind {
 	EVENT_THREAD_EXIT,
 	EVENT_SOCKET, /* a connection is followed from now on */
 	EVENT_SOCKET_CLOSE,
-	EVENT_CALL,    /* a system call that gait follows has returned */
-	EVENT_RECEIVE, /* one that took bytes from a socket: a longer record */
-	EVENT_SEND,    /* one that gave bytes to a socket, with them */
-	EVENT_TLS,     /* a function of the TLS library has returned */
+	EVENT_CALL,	     /* a system call that gait follows has returned */
+	EVENT_RECEIVE,	     /* one that took bytes from a socket: a longer record */
+	EVENT_SEND,	     /* one that gave bytes to a socket, with them */
+	EVENT_TLS,	     /* a function of the TLS library has returned */
+	EVENT_DATAGRAM,	     /* a call that moved a datagram: who the peer is stands in it */
+	EVENT_DATAGRAM_MORE, /* another one of the same call, which has been told */
 	/* of the ring only: src/probe/expand.c makes the first two above of them */
 	EVENT_BRIEF_CALL = 64,
 	EVENT_BRIEF_RECEIVE,
@@ -180,7 +184,7 @@ struct event_thread {
 struct event_socket {
 	struct event_head head;
 	uint64_t socket_id;
-	uint16_t family;
+	uint16_t family;		  /* AF_UNIX: no addresses */
 	uint16_t local_port, remote_port; /* host order */
 	uint16_t flags;			  /* enum socket_flag */
 	uint8_t local_addr[16], remote_addr[16];
@@ -211,7 +215,8 @@ struct event_call {
 	uint8_t op;	/* enum syscall_op */
 	uint8_t object; /* enum object_kind */
 	uint8_t tls;	/* enum tls_op that the thread was in; it moved ciphertext */
-	uint8_t pad[7];
+	uint8_t pad[3];
+	uint32_t more;		  /* 1: of a call that was told before; it takes no more time */
 	uint64_t enter[TS_COUNT]; /* the thread's counters at entry and at return */
 	uint64_t exit[TS_COUNT];
 };
@@ -241,6 +246,31 @@ struct event_send {
 	uint32_t seen;
 	uint32_t pad;
 	uint8_t bytes[];
+};
+
+/* IPv4 addresses are mapped into IPv6 here. */
+struct datagram {
+	uint64_t socket_id;
+	uint64_t arrival_ns; /* 0: unknown, or it was sent */
+	uint8_t local_addr[16], remote_addr[16];
+	uint16_t local_port, remote_port; /* host order */
+	uint16_t sent;			  /* 1: by the service */
+	uint16_t pad;
+	uint32_t bytes;
+	uint32_t seen; /* of `first` that are filled; never stored */
+	uint8_t first[EVENT_BYTES_SMALL];
+};
+
+struct event_datagram {
+	struct event_call call; /* ret: bytes of this datagram */
+	uint64_t counted;	/* as in struct event_receive */
+	uint64_t arrival[TS_COUNT];
+	struct datagram datagram;
+};
+
+struct event_datagram_more {
+	struct event_head head;
+	struct datagram datagram;
 };
 
 /*

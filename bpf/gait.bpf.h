@@ -13,9 +13,11 @@
 #include "account.h"
 #include "event.h"
 
+#define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10
 #define IPPROTO_TCP_ 6
+#define IPPROTO_UDP_ 17
 
 #define THREADS_MAX 4096
 #define SOCKETS_MAX 65536
@@ -39,13 +41,22 @@ struct tls_call {
 	__u64 enter[TS_COUNT]; /* the thread's counters then */
 };
 
+enum socket_kind {
+	SOCKET_TCP,
+	SOCKET_UNIX, /* a stream, or packets in order */
+	SOCKET_PAIR, /* of socketpair(): threads signal each other by it */
+	SOCKET_UDP,
+};
+
 /* What gait keeps of a thread beside its slot. */
 struct thread {
 	__u32 slot;
 	__u32 object;	   /* enum object_kind of the call it is in */
 	struct file *file; /* of that call */
 	struct sock *sk;
-	__u32 others; /* its last event said that it is with unsampled connections */
+	__u8 others;	  /* its last event said that it is with unsampled connections */
+	__u8 socket_kind; /* enum socket_kind, of sk */
+	__u16 pad;
 	__u64 tls_op; /* enum tls_op; not TLS_NONE: `tls` is filled */
 	struct tls_call tls;
 };
@@ -60,9 +71,11 @@ struct socket_state {
 	__u8 announced;
 	__u8 unsampled;		  /* none of its events leave the kernel */
 	__u8 in;		  /* --detail requests: bytes came in last */
+	__u8 kind;		  /* enum socket_kind */
 	__u32 reader;		  /* 1 + slot of the thread that last read it */
 	__u32 counted;		  /* `counters` are the reader's at arrival_ns */
 	__u32 counters[TS_COUNT]; /* low halves */
+	__u64 inode;		  /* not of TCP: nothing says that such a socket is gone */
 };
 
 struct thread_map {
@@ -100,6 +113,22 @@ struct socket_map {
 	__type(value, struct socket_state);
 };
 
+/* Of datagrams that wait in a socket, each has its own arrival; what is older is forgotten. */
+#define STAMPS_MAX 64
+
+struct stamps {
+	__u64 put, taken; /* grow */
+	__u64 ns[STAMPS_MAX];
+};
+
+struct stamp_map {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1024);
+	__type(key, __u64); /* struct sock * */
+	__type(value, struct stamps);
+};
+
 struct event_map {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 64 << 20);
@@ -110,11 +139,17 @@ extern struct slot_map slots SEC(".maps");
 extern struct free_slot_map free_slots SEC(".maps");
 extern struct target_map targets SEC(".maps");
 extern struct socket_map sockets SEC(".maps");
+extern struct stamp_map datagram_stamps SEC(".maps");
 extern struct event_map events SEC(".maps");
 
-/* Local TCP ports whose connections are followed: the cheapest filter there is. */
+/*
+ * Local ports whose connections or datagrams are followed: the cheapest filter there is. The
+ * two protocols number theirs apart.
+ */
+enum followed { FOLLOWED_TCP = 1, FOLLOWED_UDP = 2 };
 extern __u8 followed_ports[65536];
 extern __u8 unwanted_bytes[65536]; /* enum unwanted, by local port */
+extern __u8 stamps_wanted;	   /* sockets that only sk_data_ready can stamp are followed */
 extern __u64 losses[LOSS_COUNT];
 extern __u64 sockets_seen;
 extern __u64 sockets_unsampled;
@@ -214,16 +249,24 @@ static __always_inline bool socket_is_unsampled(__u64 socket_id, __u16 flags)
  * Who opened a connection that was there before gait is not to be seen any more: where
  * nobody listens at its own end it was the service.
  */
-static __always_inline struct socket_state *socket_create(const struct sock *sk, __u16 flags)
+static __always_inline __u16 socket_flags_before(const struct sock *sk)
+{
+	return followed_ports[BPF_CORE_READ(sk, __sk_common.skc_num)] & FOLLOWED_TCP ?
+		       SOCKET_BEFORE :
+		       SOCKET_BEFORE | SOCKET_OUTGOING;
+}
+
+static __always_inline struct socket_state *
+socket_create(const struct sock *sk, enum socket_kind kind, __u64 inode, __u16 flags)
 {
 	struct socket_state fresh = {};
 	__u64 key = (__u64)sk;
 
-	if ((flags & SOCKET_BEFORE) && !followed_ports[BPF_CORE_READ(sk, __sk_common.skc_num)])
-		flags |= SOCKET_OUTGOING;
+	fresh.kind = kind;
+	fresh.inode = inode;
 	fresh.socket_id = __sync_fetch_and_add(&sockets_seen, 1) + 1;
 	fresh.flags = flags;
-	fresh.unsampled = socket_is_unsampled(fresh.socket_id, flags);
+	fresh.unsampled = kind != SOCKET_UDP && socket_is_unsampled(fresh.socket_id, flags);
 	if (fresh.unsampled)
 		__sync_fetch_and_add(&sockets_unsampled, 1);
 	if (bpf_map_update_elem(&sockets, &key, &fresh, BPF_ANY)) {
@@ -231,6 +274,11 @@ static __always_inline struct socket_state *socket_create(const struct sock *sk,
 		return NULL;
 	}
 	return bpf_map_lookup_elem(&sockets, &key);
+}
+
+static __always_inline bool is_tcp_state(const struct socket_state *state)
+{
+	return state->kind == SOCKET_TCP;
 }
 
 static __always_inline void round_trips(const struct sock *sk, __u32 *srtt_us, __u32 *min_rtt_us)
@@ -250,7 +298,10 @@ static __always_inline void socket_announce(struct socket_state *state, const st
 	__u16 port = BPF_CORE_READ(sk, __sk_common.skc_num);
 
 	state->announced = 1;
-	followed_ports[port] = 1;
+	if (is_tcp_state(state))
+		followed_ports[port] |= FOLLOWED_TCP;
+	else
+		stamps_wanted = 1;
 	if (state->unsampled)
 		return;
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
@@ -266,14 +317,18 @@ static __always_inline void socket_announce(struct socket_state *state, const st
 	e->flags = state->flags;
 	__builtin_memset(e->local_addr, 0, sizeof(e->local_addr));
 	__builtin_memset(e->remote_addr, 0, sizeof(e->remote_addr));
-	if (family == AF_INET) {
+	e->srtt_us = e->min_rtt_us = 0;
+	if (!is_tcp_state(state)) {
+		e->local_port = e->remote_port = 0;
+	} else if (family == AF_INET) {
 		BPF_CORE_READ_INTO((__be32 *)e->local_addr, sk, __sk_common.skc_rcv_saddr);
 		BPF_CORE_READ_INTO((__be32 *)e->remote_addr, sk, __sk_common.skc_daddr);
 	} else {
 		BPF_CORE_READ_INTO(&e->local_addr, sk, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr8);
 		BPF_CORE_READ_INTO(&e->remote_addr, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
 	}
-	round_trips(sk, &e->srtt_us, &e->min_rtt_us);
+	if (is_tcp_state(state))
+		round_trips(sk, &e->srtt_us, &e->min_rtt_us);
 	bpf_ringbuf_submit(e, ring_flags());
 }
 
@@ -283,10 +338,24 @@ static __always_inline struct socket_state *socket_meet(struct sock *sk)
 	struct socket_state *state = socket_find(sk);
 
 	if (!state)
-		state = socket_create(sk, SOCKET_BEFORE);
+		state = socket_create(sk, SOCKET_TCP, 0, socket_flags_before(sk));
 	if (state && !state->announced)
 		socket_announce(state, sk, EVENT_SOCKET);
 	return state;
+}
+
+static __always_inline void socket_close(const struct sock *sk)
+{
+	struct socket_state *state = socket_find(sk);
+	__u64 key = (__u64)sk;
+
+	if (!state)
+		return;
+	if (state->announced)
+		socket_announce(state, sk, EVENT_SOCKET_CLOSE);
+	if (state->kind == SOCKET_UDP)
+		bpf_map_delete_elem(&datagram_stamps, &key);
+	bpf_map_delete_elem(&sockets, &key);
 }
 
 #endif

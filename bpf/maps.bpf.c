@@ -8,10 +8,12 @@ struct slot_map slots SEC(".maps");
 struct free_slot_map free_slots SEC(".maps");
 struct target_map targets SEC(".maps");
 struct socket_map sockets SEC(".maps");
+struct stamp_map datagram_stamps SEC(".maps");
 struct event_map events SEC(".maps");
 
 __u8 followed_ports[65536];
 __u8 unwanted_bytes[65536];
+__u8 stamps_wanted;
 __u64 losses[LOSS_COUNT];
 __u64 sockets_seen;
 __u64 sockets_unsampled;

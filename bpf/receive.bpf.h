@@ -9,8 +9,18 @@
 struct receive {
 	__u64 arrival_ns, latest_ns;
 	__u32 copied_seq;
+	bool unread;  /* not of TCP */
 	bool counted; /* state->counters are this thread's at arrival_ns */
 };
+
+/* Whether a socket that is not TCP has bytes nobody has taken. */
+static __always_inline bool socket_unread(const struct socket_state *state, const struct sock *sk)
+{
+	if (BPF_CORE_READ(sk, sk_receive_queue.qlen))
+		return true;
+	return state->kind == SOCKET_UDP &&
+	       BPF_CORE_READ((const struct udp_sock *)sk, reader_queue.qlen);
+}
 
 /* A thread has taken bytes from a socket: when had they arrived? */
 static __always_inline void receive_look(const struct socket_state *state, const struct sock *sk,
@@ -18,7 +28,12 @@ static __always_inline void receive_look(const struct socket_state *state, const
 {
 	ret->arrival_ns = state->arrival_ns >= resumed_ns ? state->arrival_ns : 0;
 	ret->latest_ns = state->latest_ns;
-	ret->copied_seq = BPF_CORE_READ((struct tcp_sock *)sk, copied_seq);
+	ret->copied_seq = 0;
+	ret->unread = false;
+	if (state->kind == SOCKET_TCP)
+		ret->copied_seq = BPF_CORE_READ((struct tcp_sock *)sk, copied_seq);
+	else
+		ret->unread = socket_unread(state, sk);
 	ret->counted = state->counted && ret->arrival_ns && state->reader == slot + 1 &&
 		       now - state->arrival_ns < COUNTED_WITHIN_NS;
 }
@@ -35,7 +50,9 @@ static __always_inline bool receive_done(struct socket_state *state, const struc
 	state->counted = 0;
 	state->reader = slot + 1;
 	state->arrival_ns = 0;
-	unread = (__s32)(state->latest_seq - got->copied_seq) > 0 && state->latest_ns;
+	unread = state->kind == SOCKET_TCP ? (__s32)(state->latest_seq - got->copied_seq) > 0 :
+					     got->unread;
+	unread = unread && state->latest_ns;
 	if (unread)
 		state->arrival_ns = state->latest_ns;
 	return unread;

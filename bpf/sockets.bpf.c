@@ -17,22 +17,15 @@ static __always_inline void socket_open(const struct sock *sk, int old_state)
 {
 	struct socket_state *state = socket_find(sk);
 
-	if (old_state == TCP_SYN_RECV && !state && followed_ports[sk->__sk_common.skc_num])
-		state = socket_create(sk, 0);
+	if (state && state->kind != SOCKET_TCP) { /* of one that was here before, and is gone */
+		socket_close(sk);
+		state = NULL;
+	}
+	if (old_state == TCP_SYN_RECV && !state &&
+	    followed_ports[sk->__sk_common.skc_num] & FOLLOWED_TCP)
+		state = socket_create(sk, SOCKET_TCP, 0, 0);
 	if (state && !state->announced)
 		socket_announce(state, sk, EVENT_SOCKET);
-}
-
-static __always_inline void socket_close(const struct sock *sk)
-{
-	struct socket_state *state = socket_find(sk);
-	__u64 key = (__u64)sk;
-
-	if (!state)
-		return;
-	if (state->announced)
-		socket_announce(state, sk, EVENT_SOCKET_CLOSE);
-	bpf_map_delete_elem(&sockets, &key);
 }
 
 SEC("tp_btf/inet_sock_set_state")
@@ -42,11 +35,11 @@ int BPF_PROG(on_socket_state, const struct sock *sk, int old_state, int new_stat
 		return 0;
 	if (new_state == TCP_SYN_SENT && thread_of(bpf_get_current_task_btf())) {
 		socket_close(sk); /* it may have been connected before */
-		socket_create(sk, SOCKET_OUTGOING);
+		socket_create(sk, SOCKET_TCP, 0, SOCKET_OUTGOING);
 	} else if (new_state == TCP_ESTABLISHED) {
 		socket_open(sk, old_state);
 	} else if (new_state == TCP_LISTEN && thread_of(bpf_get_current_task_btf())) {
-		followed_ports[sk->__sk_common.skc_num] = 1;
+		followed_ports[sk->__sk_common.skc_num] |= FOLLOWED_TCP;
 	}
 	return 0;
 }
@@ -83,7 +76,7 @@ int BPF_PROG(on_segment, struct sock *sk, struct sk_buff *skb)
 	struct socket_state *state;
 	struct tcp_skb_cb cb;
 
-	if (!followed_ports[sk->__sk_common.skc_num])
+	if (!(followed_ports[sk->__sk_common.skc_num] & FOLLOWED_TCP))
 		return 0;
 	state = socket_find(sk);
 	if (!state || state->unsampled || bpf_probe_read_kernel(&cb, sizeof(cb), skb->cb) ||
@@ -96,6 +89,39 @@ int BPF_PROG(on_segment, struct sock *sk, struct sk_buff *skb)
 	state->arrival_ns = state->latest_ns;
 	if (!cfg_requests_only)
 		stamp_reader(state, state->latest_ns);
+	return 0;
+}
+
+static __always_inline void stamp_datagram(const struct sock *sk, __u64 now)
+{
+	__u64 key = (__u64)sk;
+	struct stamps *stamps = bpf_map_lookup_elem(&datagram_stamps, &key);
+
+	if (stamps)
+		stamps->ns[__sync_fetch_and_add(&stamps->put, 1) & (STAMPS_MAX - 1)] = now;
+}
+
+/*
+ * Bytes have been queued on a socket: all that tells of those without segments. When they are
+ * gone already whoever took them had no stamp, and the next must not have this one.
+ */
+SEC("?tp_btf/sk_data_ready")
+int BPF_PROG(on_data_ready, const struct sock *sk)
+{
+	struct socket_state *state;
+
+	if (sk->sk_protocol == IPPROTO_TCP_)
+		return 0;
+	state = socket_find(sk);
+	if (!state || state->unsampled || state->kind == SOCKET_TCP || !socket_unread(state, sk))
+		return 0;
+	state->latest_ns = bpf_ktime_get_ns();
+	if (state->kind == SOCKET_UDP)
+		stamp_datagram(sk, state->latest_ns);
+	if (state->arrival_ns)
+		return 0;
+	state->arrival_ns = state->latest_ns;
+	stamp_reader(state, state->latest_ns);
 	return 0;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The system calls of a captured service: its ops, with the thread's counters around them. */
 #include "call.bpf.h"
+#include "datagram.bpf.h"
 #include "gait.bpf.h"
 #include "receive.bpf.h"
 
@@ -14,12 +15,16 @@
 #define EAGAIN 11
 #define IOVECS_MAX 8
 
+#define SOCK_STREAM 1
+#define SOCK_SEQPACKET 5
+
 /* What a call was about, gathered at its return. */
 struct call {
 	struct thread *thread;
 	struct thread_slot *slot;
 	struct pt_regs *regs;
-	long ret;
+	long ret;   /* on sockets: bytes */
+	long shown; /* of them, how many lie where the first argument says */
 	__u64 now;
 };
 
@@ -46,13 +51,60 @@ extern void *bpf_rdonly_cast(const void *address, __u32 btf_id) __ksym __weak;
 #define LOADABLE(address, type) \
 	((struct type *)bpf_rdonly_cast(address, bpf_core_type_id_kernel(struct type)))
 
+/* At its own end of a connection whoever accepted it finds the address that he listened at. */
+static __always_inline bool unix_is_named(const struct sock *sk)
+{
+	return sk && BPF_CORE_READ((const struct unix_sock *)sk, addr);
+}
+
+static __always_inline struct sock *unix_peer(const struct sock *sk)
+{
+	return BPF_CORE_READ((const struct unix_sock *)sk, peer);
+}
+
+/*
+ * Neither end of a pair has a name; a connection has one, and that is where it was accepted.
+ * SOCKET_TCP: neither. As the others that are not inlined: the verifier looks at it once.
+ */
+__noinline int unix_kind(__u64 sock)
+{
+	const struct sock *sk = (const struct sock *)sock;
+	__u16 type = BPF_CORE_READ(sk, sk_type);
+
+	if (type != SOCK_STREAM && type != SOCK_SEQPACKET)
+		return SOCKET_TCP;
+	return unix_is_named(sk) || unix_is_named(unix_peer(sk)) ? SOCKET_UNIX : SOCKET_PAIR;
+}
+
+static __always_inline void object_look_other(struct thread *thread, struct sock *sk, __u8 kind)
+{
+	thread->object = kind == SOCKET_TCP  ? OBJECT_UNSEEN :
+			 kind == SOCKET_PAIR ? OBJECT_SIGNAL :
+					       OBJECT_SOCKET;
+	thread->socket_kind = kind;
+	thread->sk = sk;
+}
+
+/* Read back as a number: functions that are not inlined take no pointer that is not trusted. */
+static __always_inline __u64 socket_number(const struct thread *thread)
+{
+	return *(const volatile __u64 *)&thread->sk;
+}
+
 static __always_inline void object_look_socket(struct thread *thread, struct sock *sk, __u16 family,
 					       __u16 protocol)
 {
-	thread->object = OBJECT_UNSEEN; /* UDP, UNIX: not followed yet */
 	if ((family == AF_INET || family == AF_INET6) && protocol == IPPROTO_TCP_) {
 		thread->object = OBJECT_SOCKET;
+		thread->socket_kind = SOCKET_TCP;
 		thread->sk = sk;
+	} else if (family == AF_UNIX && bpf_core_type_exists(struct unix_sock)) {
+		thread->sk = sk;
+		object_look_other(thread, sk, unix_kind(socket_number(thread)));
+	} else if ((family == AF_INET || family == AF_INET6) && protocol == IPPROTO_UDP_) {
+		object_look_other(thread, sk, SOCKET_UDP);
+	} else {
+		thread->object = OBJECT_UNSEEN;
 	}
 }
 
@@ -91,7 +143,7 @@ static __always_inline void object_look_loading(struct thread *thread, struct fi
 	}
 }
 
-/* Finds out what a descriptor is: a TCP socket, a file with contents, a signal, something else. */
+/* Finds out what a descriptor is: a socket, a file with contents, a signal, something else. */
 static __always_inline void object_look(struct thread *thread, __u64 fd)
 {
 	struct file *file = file_of(fd);
@@ -99,6 +151,7 @@ static __always_inline void object_look(struct thread *thread, __u64 fd)
 	thread->object = OBJECT_NONE;
 	thread->file = file;
 	thread->sk = NULL;
+	thread->socket_kind = SOCKET_TCP;
 	if (!file)
 		return;
 	if (bpf_rdonly_cast)
@@ -169,21 +222,27 @@ static __always_inline void fill_sendfile(struct event_call *e, const struct cal
 		e->offset = offset - call->ret;
 }
 
-/* Identity of what threads signal each other by: of a pipe its inode, else the kernel's object. */
+/*
+ * Identity of what threads signal each other by: of a pipe its inode, of a pair of sockets the end
+ * that is read, else the kernel's object.
+ */
 static __always_inline void fill_signal(struct event_call *e, const struct call *call)
 {
 	struct file *file = call->thread->file;
 
 	if (e->op == SYSCALL_WAIT || e->op == SYSCALL_WAKE)
 		e->inode = ARG1(call->regs);
+	else if (call->thread->socket_kind == SOCKET_PAIR && call->thread->sk)
+		e->inode = (__u64)(op_receives(e->op) ? call->thread->sk :
+							unix_peer(call->thread->sk));
 	else if (file && (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) == S_IFIFO)
 		e->inode = BPF_CORE_READ(file, f_inode, i_ino);
 	else if (file)
 		e->inode = (__u64)BPF_CORE_READ(file, private_data);
 }
 
-static __always_inline void fill_call(struct event_call *e, const struct call *call,
-				      enum event_kind kind, struct socket_state *socket)
+static __always_inline void fill_plain_call(struct event_call *e, const struct call *call,
+					    enum event_kind kind, struct socket_state *socket)
 {
 	struct thread *thread = call->thread;
 
@@ -200,6 +259,15 @@ static __always_inline void fill_call(struct event_call *e, const struct call *c
 	e->op = call->slot->sys_op;
 	e->object = thread->object;
 	e->tls = in_tls(thread) ? thread->tls_op : TLS_NONE;
+	e->more = 0;
+}
+
+static __always_inline void fill_call(struct event_call *e, const struct call *call,
+				      enum event_kind kind, struct socket_state *socket)
+{
+	struct thread *thread = call->thread;
+
+	fill_plain_call(e, call, kind, socket);
 	if (thread->object == OBJECT_SIGNAL)
 		fill_signal(e, call);
 	else if (e->op == SYSCALL_SENDFILE)
@@ -328,6 +396,20 @@ static __always_inline void tell_gift(const struct call *call)
 	bpf_ringbuf_submit(e, ring_flags());
 }
 
+static __always_inline bool op_gives(__u8 op)
+{
+	return op == SYSCALL_WRITE || op == SYSCALL_WRITEV || op == SYSCALL_SEND ||
+	       op == SYSCALL_SENDMSG;
+}
+
+/* As far as it shows: a thread that is in a call on it holds it too, and then its end is not seen. */
+static __always_inline bool is_last_reference(const struct file *file)
+{
+	if (bpf_core_field_exists(struct file___ref, f_ref))
+		return !BPF_CORE_READ((const struct file___ref *)file, f_ref.refcnt.counter);
+	return BPF_CORE_READ((const struct file___count *)file, f_count.counter) == 1;
+}
+
 SEC("?tp_btf/sys_enter")
 int BPF_PROG(on_call_enter, struct pt_regs *regs, long nr)
 {
@@ -342,9 +424,11 @@ int BPF_PROG(on_call_enter, struct pt_regs *regs, long nr)
 	call.now = bpf_ktime_get_ns();
 	call_begin(task, thread, call.slot, regs, nr, call.now);
 	op = call.slot->sys_op;
-	if (thread->object == OBJECT_SIGNAL && (op == SYSCALL_WRITE || op == SYSCALL_WRITEV) &&
-	    call.now >= resumed_ns)
+	if (thread->object == OBJECT_SIGNAL && op_gives(op) && call.now >= resumed_ns)
 		tell_gift(&call);
+	else if (op == SYSCALL_CLOSE && thread->object == OBJECT_SOCKET &&
+		 thread->socket_kind != SOCKET_TCP && is_last_reference(thread->file))
+		socket_close(thread->sk);
 	return 0;
 }
 
@@ -387,8 +471,8 @@ static __always_inline __u32 copy_bytes(__u8 *to, const struct call *call, __u32
 
 	user_bytes_look(call->regs, call->slot->sys_op, &from);
 	if (from.iovecs > 1)
-		return copy_pieces(to, &from, call->ret, room / 2 - 1);
-	return copy_flat(to, from.base, call->ret, room);
+		return copy_pieces(to, &from, call->shown, room / 2 - 1);
+	return copy_flat(to, from.base, call->shown, room);
 }
 
 /* With room for so many bytes. */
@@ -418,6 +502,14 @@ static __always_inline void emit_send(const struct call *call, struct socket_sta
 		EMIT_SEND(EVENT_BYTES_LARGE);
 }
 
+static __always_inline void fill_round_trips(const struct call *call, __u32 *srtt_us,
+					     __u32 *min_rtt_us)
+{
+	*srtt_us = *min_rtt_us = 0;
+	if (call->thread->socket_kind == SOCKET_TCP)
+		round_trips(call->thread->sk, srtt_us, min_rtt_us);
+}
+
 static __always_inline void fill_brief_receive(struct event_brief_receive *e,
 					       const struct call *call, struct socket_state *socket,
 					       const struct receive *got)
@@ -430,7 +522,7 @@ static __always_inline void fill_brief_receive(struct event_brief_receive *e,
 	if (got->counted)
 		for (int i = 0; i < TS_COUNT; i++)
 			e->arrival_low[i] = socket->counters[i];
-	round_trips(call->thread->sk, &e->srtt_us, &e->min_rtt_us);
+	fill_round_trips(call, &e->srtt_us, &e->min_rtt_us);
 	e->unread = receive_done(socket, got, call->thread->slot);
 	e->pad = 0;
 }
@@ -448,7 +540,7 @@ static __always_inline void fill_whole_receive(struct event_receive *e, const st
 	e->counted = got->counted;
 	for (int i = 0; i < TS_COUNT; i++)
 		e->arrival[i] = COUNTER_THEN(e->call.exit[i], socket->counters[i]);
-	round_trips(call->thread->sk, &e->srtt_us, &e->min_rtt_us);
+	fill_round_trips(call, &e->srtt_us, &e->min_rtt_us);
 	e->unread = receive_done(socket, got, call->thread->slot);
 }
 
@@ -507,8 +599,182 @@ static __always_inline bool call_peeks(const struct call *call)
 {
 	__u8 op = call->slot->sys_op;
 
-	return (op == SYSCALL_RECV && ARG4(call->regs) & MSG_PEEK) ||
+	return ((op == SYSCALL_RECV || op == SYSCALL_RECVMMSG) && ARG4(call->regs) & MSG_PEEK) ||
 	       (op == SYSCALL_RECVMSG && ARG3(call->regs) & MSG_PEEK);
+}
+
+static __always_inline __u64 inode_of(const struct call *call)
+{
+	struct file *file = call->thread->file;
+
+	return BPF_CORE_READ(file, f_inode, i_ino);
+}
+
+static const struct stamps no_stamps; /* the stack has no room for one */
+
+/* Each datagram says who talks to whom: there is nothing to announce. */
+static __always_inline void udp_begin(struct socket_state *state, const struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+
+	state->announced = 1;
+	stamps_wanted = 1;
+	followed_ports[BPF_CORE_READ(sk, __sk_common.skc_num)] |= FOLLOWED_UDP;
+	bpf_map_update_elem(&datagram_stamps, &key, &no_stamps, BPF_ANY);
+}
+
+/*
+ * A UNIX or UDP socket is followed from now on, whatever was in its place before.
+ */
+__noinline int socket_begin(__u64 sock, __u64 inode, __u32 kind, __u32 flags)
+{
+	const struct sock *sk = (const struct sock *)sock;
+	struct socket_state *state;
+
+	socket_close(sk);
+	state = socket_create(sk, kind, inode, flags);
+	if (state && kind == SOCKET_UDP)
+		udp_begin(state, sk);
+	else if (state)
+		socket_announce(state, sk, EVENT_SOCKET);
+	return 0;
+}
+
+static __always_inline __u16 flags_when_met(const struct call *call)
+{
+	if (call->thread->socket_kind == SOCKET_UNIX)
+		return unix_is_named(call->thread->sk) ? SOCKET_BEFORE :
+							 SOCKET_BEFORE | SOCKET_OUTGOING;
+	return op_receives(call->slot->sys_op) ? 0 : SOCKET_OUTGOING; /* who sends first, calls */
+}
+
+/* The state of a socket that is not TCP. */
+static __always_inline struct socket_state *socket_meet_other(const struct call *call)
+{
+	struct sock *sk = call->thread->sk;
+	struct socket_state *state = socket_find(sk);
+	__u64 inode = inode_of(call);
+
+	if (state && state->inode == inode)
+		return state;
+	socket_begin(socket_number(call->thread), inode, call->thread->socket_kind,
+		     flags_when_met(call));
+	return socket_find(sk);
+}
+
+__noinline long messages_bytes(__u64 mmsghdr, long count)
+{
+	long sum = 0;
+
+	for (int i = 0; i < MESSAGES_MAX && i < count; i++)
+		sum += message_bytes(mmsghdr + i * MMSGHDR_BYTES);
+	return sum;
+}
+
+/* On a stream it makes no difference how its bytes were parted. */
+static __always_inline void add_up_messages(struct call *call)
+{
+	__u64 first = ARG2(call->regs);
+
+	if (call->ret > MESSAGES_MAX)
+		loss_count(LOSS_OBJECTS_UNSEEN);
+	call->shown = message_bytes(first);
+	call->ret = messages_bytes(first, call->ret);
+}
+
+static __always_inline bool emit_datagram(const struct call *call, struct socket_state *socket,
+					  __u64 message, __u32 bytes, __u64 arrival_ns,
+					  bool counted)
+{
+	struct event_datagram *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	__u32 moved = call->slot->moved;
+
+	if (!e) {
+		call_lost(call);
+		return true;
+	}
+	datagram_fill(&e->datagram, socket, call->thread->sk, call->slot->sys_op, message,
+		      ARG5(call->regs), bytes);
+	if (peer_is_unsampled(socket, &e->datagram)) {
+		bpf_ringbuf_discard(e, 0);
+		return false;
+	}
+	fill_plain_call(&e->call, call, EVENT_DATAGRAM, socket);
+	e->call.head.ns = account_copy(call->slot, e->call.enter, e->call.exit);
+	e->call.ret = bytes;
+	account_told(call->slot, moved);
+	e->datagram.arrival_ns = arrival_ns;
+	e->counted = counted;
+	for (int i = 0; i < TS_COUNT; i++)
+		e->arrival[i] = COUNTER_THEN(e->call.exit[i], socket->counters[i]);
+	bpf_ringbuf_submit(e, ring_flags());
+	return true;
+}
+
+static __always_inline void emit_datagram_more(const struct thread_slot *slot, __u32 index,
+					       const struct socket_state *socket,
+					       const struct sock *sk, __u64 message,
+					       __u64 arrival_ns)
+{
+	struct event_datagram_more *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+
+	if (!e) {
+		loss_count(LOSS_RING_FULL);
+		return;
+	}
+	event_head(&e->head, EVENT_DATAGRAM_MORE, slot, index, slot->last_ns);
+	datagram_fill(&e->datagram, socket, sk, slot->sys_op, message, 0, message_bytes(message));
+	e->datagram.arrival_ns = arrival_ns;
+	if (peer_is_unsampled(socket, &e->datagram))
+		bpf_ringbuf_discard(e, 0);
+	else
+		bpf_ringbuf_submit(e, ring_flags());
+}
+
+/* The messages of a call behind the first, which has been told. */
+__noinline int tell_more_datagrams(__u32 index, __u64 sock, __u64 messages, long count)
+{
+	const struct sock *sk = (const struct sock *)sock;
+	struct thread_slot *slot = bpf_map_lookup_elem(&slots, &index);
+	struct socket_state *socket = socket_find(sk);
+	struct stamps *stamps;
+
+	if (!slot || !socket)
+		return 0;
+	stamps = op_receives(slot->sys_op) ? stamps_of(sk) : NULL;
+	for (int i = 1; i < MESSAGES_MAX && i < count; i++)
+		emit_datagram_more(slot, index, socket, sk, messages + i * MMSGHDR_BYTES,
+				   stamp_take(stamps));
+	return 0;
+}
+
+static __always_inline void leave_datagrams(const struct call *call)
+{
+	bool several = op_is_mmsg(call->slot->sys_op), receives = op_receives(call->slot->sys_op);
+	struct socket_state *socket = socket_meet_other(call);
+	__u64 message = ARG2(call->regs), arrival_ns = 0;
+	struct stamps *stamps = NULL;
+	struct receive got = {};
+
+	if (!socket)
+		return;
+	if (receives) {
+		stamps = stamps_of(call->thread->sk);
+		arrival_ns = stamp_take(stamps);
+		receive_look(socket, call->thread->sk, call->thread->slot, call->now, &got);
+	}
+	if (!emit_datagram(call, socket, message, several ? message_bytes(message) : call->ret,
+			   arrival_ns, got.counted && got.arrival_ns == arrival_ns))
+		leave_unsampled(call);
+	if (several && call->ret > 1)
+		tell_more_datagrams(call->thread->slot, socket_number(call->thread), message,
+				    call->ret);
+	if (several && call->ret > MESSAGES_MAX)
+		loss_count(LOSS_OBJECTS_UNSEEN);
+	if (receives) {
+		stamps_settle(stamps, got.unread);
+		receive_done(socket, &got, call->thread->slot);
+	}
 }
 
 static __always_inline void leave_socket_call(const struct call *call)
@@ -518,9 +784,8 @@ static __always_inline void leave_socket_call(const struct call *call)
 	struct socket_state *socket;
 	__u16 port;
 
-	if (call->ret <= 0 || call_peeks(call))
-		return;
-	socket = socket_meet(sk);
+	socket = call->thread->socket_kind == SOCKET_TCP ? socket_meet(sk) :
+							   socket_meet_other(call);
 	if (!socket)
 		return;
 	port = BPF_CORE_READ(sk, __sk_common.skc_num);
@@ -543,20 +808,43 @@ static __always_inline void leave_socket_call(const struct call *call)
 		emit_call(call, socket);
 }
 
+static __always_inline void leave_socket(struct call *call)
+{
+	if (call->thread->socket_kind == SOCKET_UDP) {
+		leave_datagrams(call);
+		return;
+	}
+	if (op_is_mmsg(call->slot->sys_op))
+		add_up_messages(call);
+	leave_socket_call(call);
+}
+
 static __always_inline void leave_accept(const struct call *call)
 {
+	struct sock *sk;
+
 	if (call->ret < 0)
 		return;
 	object_look(call->thread, call->ret);
-	if (call->thread->object == OBJECT_SOCKET)
-		emit_call(call, socket_meet(call->thread->sk));
+	if (call->thread->object != OBJECT_SOCKET)
+		return;
+	sk = call->thread->sk;
+	if (call->thread->socket_kind == SOCKET_UNIX)
+		socket_begin(socket_number(call->thread), inode_of(call), SOCKET_UNIX, 0);
+	else
+		socket_meet(sk);
+	emit_call(call, socket_find(sk));
 }
 
 static __always_inline void leave_connect(const struct call *call)
 {
 	object_look(call->thread, ARG1(call->regs));
-	if (call->thread->object == OBJECT_SOCKET)
-		emit_call(call, socket_find(call->thread->sk));
+	if (call->thread->object != OBJECT_SOCKET)
+		return;
+	if (call->thread->socket_kind == SOCKET_UNIX && !call->ret)
+		socket_begin(socket_number(call->thread), inode_of(call), SOCKET_UNIX,
+			     SOCKET_OUTGOING);
+	emit_call(call, socket_find(call->thread->sk));
 }
 
 /* fstat and its kin name a descriptor; a path has no object here. */
@@ -591,15 +879,15 @@ static __always_inline void leave_futex(const struct call *call)
 	emit_call(call, NULL);
 }
 
-static __always_inline void leave_call(const struct call *call)
+static __always_inline void leave_call(struct call *call)
 {
 	__u8 op = call->slot->sys_op;
 
 	if (op_on_descriptor(op)) {
 		if (op == SYSCALL_CLOSE)
 			call->thread->file = NULL; /* it may be gone */
-		if (call->thread->object == OBJECT_SOCKET)
-			leave_socket_call(call);
+		if (call->thread->object == OBJECT_SOCKET && call->ret > 0 && !call_peeks(call))
+			leave_socket(call);
 		else if (call->thread->object == OBJECT_FILE)
 			emit_call(call, NULL);
 		else if (call->thread->object == OBJECT_SIGNAL && call->ret > 0)
@@ -631,7 +919,7 @@ int BPF_PROG(on_call_exit, struct pt_regs *regs, long ret)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct thread *thread = thread_of(task);
-	struct call call = { .thread = thread, .regs = regs, .ret = ret };
+	struct call call = { .thread = thread, .regs = regs, .ret = ret, .shown = ret };
 
 	call.slot = thread ? slot_of(thread) : NULL;
 	if (!call.slot)

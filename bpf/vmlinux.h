@@ -39,6 +39,23 @@ struct file {
 	long long f_pos;
 };
 
+struct long_counter {
+	long counter;
+};
+
+struct file___count {
+	struct long_counter f_count; /* how many hold it */
+};
+
+struct file_ref {
+	struct long_counter refcnt;
+};
+
+/* 6.13: the same less one */
+struct file___ref {
+	struct file_ref f_ref;
+};
+
 struct fdtable {
 	unsigned int max_fds;
 	struct file **fd;
@@ -95,10 +112,28 @@ struct sock_common {
 	struct in6_addr skc_v6_rcv_saddr;
 };
 
+struct sk_buff_head {
+	__u32 qlen;
+};
+
 struct sock {
 	struct sock_common __sk_common;
+	struct sk_buff_head sk_receive_queue;
 	__u16 sk_type;
 	__u16 sk_protocol;
+};
+
+struct udp_sock {
+	struct sk_buff_head reader_queue; /* the reader's part of sk_receive_queue */
+};
+
+struct unix_address {
+	int len;
+};
+
+struct unix_sock {
+	struct unix_address *addr; /* what it was bound to, or accepted at */
+	struct sock *peer;
 };
 
 struct minmax_sample {

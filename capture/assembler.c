@@ -66,6 +66,8 @@ static void dispatch(struct assembler *a, struct athread *t, const struct event_
 
 	if (e->object == OBJECT_UNSAMPLED)
 		op_on_others(a, t, seg);
+	else if (e->head.kind == EVENT_DATAGRAM)
+		datagram_call(a, t, (const struct event_datagram *)e, seg);
 	else if (e->head.kind == EVENT_RECEIVE)
 		turn_receive(a, t, (const struct event_receive *)e, seg);
 	else if (e->object == OBJECT_SIGNAL)
@@ -193,12 +195,23 @@ static void on_thread(struct assembler *a, const struct event_thread *e)
 	memcpy(t->comm, e->comm, sizeof(t->comm));
 }
 
+static bool process_has_threads(const struct assembler *a, uint32_t tgid)
+{
+	for (size_t i = 0; i < THREAD_SLOTS; i++)
+		if (a->threads[i] && a->threads[i]->tgid == tgid)
+			return true;
+	return false;
+}
+
 static void on_thread_exit(struct assembler *a, const struct event_thread *e)
 {
 	struct athread *t = thread_find(a, &e->head);
 
-	if (t)
-		thread_end(a, t, e->ns);
+	if (!t)
+		return;
+	thread_end(a, t, e->ns);
+	if (a->locals_count && !process_has_threads(a, e->tgid))
+		connections_left(a, e->tgid, TRACE_TIME(a, e->head.ns));
 }
 
 /* The thread of an event that has its counters at entry. */
@@ -247,6 +260,14 @@ static void on_tls(struct assembler *a, const struct event_tls *e)
 	segment_close(t, e->exit, TRACE_TIME(a, e->head.ns));
 }
 
+static void on_datagram_more(struct assembler *a, const struct event_datagram_more *e)
+{
+	struct athread *t = thread_find(a, &e->head);
+
+	if (t)
+		datagram_more(a, t, e);
+}
+
 static size_t event_size(uint16_t kind)
 {
 	static const size_t sizes[] = {
@@ -258,6 +279,8 @@ static size_t event_size(uint16_t kind)
 		[EVENT_RECEIVE] = sizeof(struct event_receive),
 		[EVENT_SEND] = sizeof(struct event_send),
 		[EVENT_TLS] = sizeof(struct event_tls),
+		[EVENT_DATAGRAM] = sizeof(struct event_datagram),
+		[EVENT_DATAGRAM_MORE] = sizeof(struct event_datagram_more),
 	};
 
 	return kind < sizeof(sizes) / sizeof(sizes[0]) ? sizes[kind] : 0;
@@ -294,6 +317,8 @@ int assembler_event(struct assembler *a, const void *event, size_t size)
 		connection_closed(a, event);
 	else if (head->kind == EVENT_TLS)
 		on_tls(a, event);
+	else if (head->kind == EVENT_DATAGRAM_MORE)
+		on_datagram_more(a, event);
 	else
 		on_call(a, event);
 	return a->failed;

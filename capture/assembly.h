@@ -15,6 +15,8 @@
 #define CONNECTION_BUCKETS 65536
 #define CLASSES_MAX 256
 #define TARGETS_MAX 65536
+#define DATAGRAM_PEERS_MAX 65536 /* at once; then the one that was idle longest is closed */
+#define DATAGRAMS_OPEN_MAX 256	 /* of one peer without an answer */
 #define REQUESTS_SHARED_MAX 1024 /* answered by one call, whose CPU time is parted */
 #define HEAD_BYTES 64		 /* of an open request, to know it again when it is passed on */
 #define ROUND_OPS_MAX 64	 /* of one request among several that are answered at once */
@@ -46,26 +48,27 @@ struct request {
 	int64_t known_ns;	       /* elsewhere: `account` reaches up to here */
 	uint64_t frame;		       /* the framer's id of it; 0: found by turns */
 	size_t pass_index;	       /* in thread->pass, when in_pass */
-	bool in_pass;	  /* read in this pass of the thread's loop, no byte of a reply yet */
-	bool in_waiting;	  /* in service->waiting */
-	bool disturbed;	  /* its user code was interrupted: no measure of demand */
-	bool elsewhere;	  /* another thread than the reader worked on it: account is detached */
-	bool connects;	  /* has a connection opened for a call of its own */
-	bool called;	  /* has called another service */
-	bool complete;	  /* all of its message has come in */
-	bool no_reply;	  /* and there will be none */
-	bool parted;	  /* with those answered with it: each has what it needed itself */
-	bool worked_on;	  /* all it needs was done before the reply to one before it */
-	bool replied;	  /* its reply is complete, by the framer */
-	uint64_t sending; /* bytes of its reply in the call at hand */
-	uint64_t touched_by;	  /* the event that last sent bytes of its reply */
+	bool in_pass; /* read in this pass of the thread's loop, no byte of a reply yet */
+	bool behind; /* a datagram, and the thread is with another one that came in the same call */
+	bool in_waiting;     /* in service->waiting */
+	bool disturbed;	     /* its user code was interrupted: no measure of demand */
+	bool elsewhere;	     /* another thread than the reader worked on it: account is detached */
+	bool connects;	     /* has a connection opened for a call of its own */
+	bool called;	     /* has called another service */
+	bool complete;	     /* all of its message has come in */
+	bool no_reply;	     /* and there will be none */
+	bool parted;	     /* with those answered with it: each has what it needed itself */
+	bool worked_on;	     /* all it needs was done before the reply to one before it */
+	bool replied;	     /* its reply is complete, by the framer */
+	uint64_t sending;    /* bytes of its reply in the call at hand */
+	uint64_t touched_by; /* the event that last sent bytes of its reply */
 	int64_t compute_start_ns; /* user time since its last op, not yet written as one */
 	int64_t compute_ns, compute_elapsed_ns;
-	int64_t user_ns; /* all of it */
+	int64_t user_ns;   /* all of it */
 	int64_t polled_ns; /* by its thread, which serves nobody else, since its last byte came */
 	uint64_t last_op;
 	uint64_t stored_target, synced_target; /* its last store and sync in this pass */
-	uint8_t head[HEAD_BYTES], head_bytes; /* its first; never stored */
+	uint8_t head[HEAD_BYTES], head_bytes;  /* its first; never stored */
 	char verb[FRAMER_VERB_MAX];
 	char signature[sizeof(((struct row_class *)0)->signature)];
 };
@@ -124,12 +127,12 @@ struct rounds {
 
 /* What the thread's time belongs to until its next boundary. */
 enum owner {
-	OWNER_NONE,    /* nobody, or whoever the next call is for */
-	OWNER_REQUEST, /* the one it read last */
-	OWNER_AFTER,   /* the one it answered last: after-reply work */
+	OWNER_NONE,	/* nobody, or whoever the next call is for */
+	OWNER_REQUEST,	/* the one it read last */
+	OWNER_AFTER,	/* the one it answered last: after-reply work */
 	OWNER_ANSWERED, /* the one it read last, which another thread has answered meanwhile */
-	OWNER_NOBODY,  /* nobody: it sees to a new connection, or waits without a call */
-	OWNER_OTHERS,  /* requests on connections outside the sample: nobody here */
+	OWNER_NOBODY,	/* nobody: it sees to a new connection, or waits without a call */
+	OWNER_OTHERS,	/* requests on connections outside the sample: nobody here */
 };
 
 struct athread {
@@ -142,8 +145,8 @@ struct athread {
 	enum owner owner;
 	struct request_ref current; /* OWNER_REQUEST: whose; also the last read of a shared stage */
 	uint64_t after_id;	    /* OWNER_AFTER: whose */
-	int64_t gave_ns;	/* when it last woke another thread, or signalled one */
-	int64_t answered_ns;	/* OWNER_ANSWERED: when */
+	int64_t gave_ns;	    /* when it last woke another thread, or signalled one */
+	int64_t answered_ns;	    /* OWNER_ANSWERED: when */
 	int64_t after_ns, after_start_ns; /* user time after that reply, not yet written */
 	int64_t background_ns, background_start_ns;
 	bool shared; /* its last op had several owners: the next reply's time is that reply's */
@@ -172,7 +175,7 @@ struct call {
 
 struct connection {
 	struct connection *next; /* in its bucket */
-	uint64_t socket_id;
+	uint64_t socket_id, key; /* key: says which bucket */
 	struct row_connection row;
 	struct request *first, *last; /* on an incoming one: not closed yet, in order */
 	uint64_t previous;	      /* request of the turn before */
@@ -189,10 +192,19 @@ struct connection {
 	bool framed; /* the framer follows both directions since the last quiet moment */
 	struct request *replying; /* whose reply is under way, by the framer */
 	uint16_t local_port;
-	uint64_t reader;   /* the thread's number that read from it last; 0: none */
-	uint64_t acceptor; /* the thread's number; 0: unknown */
+	uint64_t reader;	/* the thread's number that read from it last; 0: none */
+	uint64_t acceptor;	/* the thread's number; 0: unknown */
 	struct tls *tls;	/* tls.c; NULL: no library that is followed works on it */
 	bool looked, looks_tls; /* its first bytes in; a record of TLS */
+	uint32_t tgid;		/* of the last thread that moved bytes on it */
+	bool local;		/* a UNIX socket: nobody may say when it closes */
+	/* of datagrams: the peer is part of what they are */
+	bool datagrams;
+	uint16_t remote_port;
+	uint8_t remote_addr[16];
+	uint64_t unframed; /* requests of no known protocol, numbered */
+	int64_t used_ns;
+	struct connection *older, *newer;
 };
 
 struct class
@@ -211,13 +223,13 @@ struct service {
 	size_t delivered; /* length of that list */
 	size_t open;	  /* requests without an answer */
 	uint64_t requests;
-	unsigned unwanted; /* enum unwanted, as it was said for its port */
-	bool overlaps;	  /* several requests were under way on one connection */
-	bool delivers;	  /* some thread of it gives results to another, which replies */
-	bool works;	  /* some thread worked on what another had read */
-	bool hands_off;	  /* some thread replied to what another had read */
-	bool one_by_one;  /* it answers each request of a connection before it does the next */
-	bool together;	  /* it has answered several requests of a connection by one call */
+	unsigned unwanted;   /* enum unwanted, as it was said for its port */
+	bool overlaps;	     /* several requests were under way on one connection */
+	bool delivers;	     /* some thread of it gives results to another, which replies */
+	bool works;	     /* some thread worked on what another had read */
+	bool hands_off;	     /* some thread replied to what another had read */
+	bool one_by_one;     /* it answers each request of a connection before it does the next */
+	bool together;	     /* it has answered several requests of a connection by one call */
 	bool readers_change; /* one connection was read by several threads */
 	bool polls, polls_within; /* for whatever comes; as a thread of one connection */
 	bool accepts_apart;
@@ -245,13 +257,15 @@ struct assembler {
 	struct framer_mark *marks; /* of the chunk at hand */
 	size_t marks_count, marks_capacity;
 	struct request *together[REQUESTS_SHARED_MAX]; /* while a batch is given to its owners */
-	struct request **touched; /* by the call at hand */
+	struct request **touched;		       /* by the call at hand */
 	size_t touched_count, touched_capacity;
 	union {
 		struct event_receive receive;
 		struct event_send send;
 		uint8_t room[sizeof(struct event_receive) + EVENT_BYTES_LARGE];
 	} plain; /* what a TLS library moved, as the kernel would have told it */
+	struct connection *peers_oldest, *peers_newest; /* of datagrams, by their last use */
+	size_t peers_count, locals_count;
 	uint64_t targets, requests, ops, connections_seen;
 	struct assembler_totals totals;
 	int failed; /* what the sink or malloc said; sticks */
@@ -292,7 +306,8 @@ void owner_give_before(struct assembler *a, struct athread *t, const struct segm
 /* User time of nobody; written in pieces. */
 void owner_add_background(struct assembler *a, struct athread *t, int64_t ns, int64_t start_ns);
 /* Gives the call itself to r (NULL: to nobody). */
-void owner_give_call(struct assembler *a, struct athread *t, const struct segment *seg, struct request *r);
+void owner_give_call(struct assembler *a, struct athread *t, const struct segment *seg,
+		     struct request *r);
 
 /* batch.c */
 /* The thread goes on with r: from here on its ops wait if others of its connection do. */
@@ -377,6 +392,20 @@ void turn_receive(struct assembler *a, struct athread *t, const struct event_rec
 void turn_send(struct assembler *a, struct athread *t, const struct event_call *e,
 	       const struct segment *seg);
 
+void turn_receive_on(struct assembler *a, struct athread *t, struct connection *c,
+		     const struct event_receive *e, const struct segment *seg);
+void turn_send_on(struct assembler *a, struct athread *t, struct connection *c,
+		  const struct event_call *e, const struct segment *seg);
+
+/* datagram.c */
+void datagram_call(struct assembler *a, struct athread *t, const struct event_datagram *e,
+		   const struct segment *seg);
+/* Another datagram of the call that t was told to be in last. */
+void datagram_more(struct assembler *a, struct athread *t, const struct event_datagram_more *e);
+void datagram_socket_closed(struct assembler *a, const struct event_socket *e);
+/* The connection goes. */
+void datagram_forget(struct assembler *a, struct connection *c);
+
 /* ops.c */
 struct row_op op_begin(const struct athread *t, const struct segment *seg, enum op_kind kind);
 void op_on_file(struct assembler *a, struct athread *t, const struct event_call *e,
@@ -438,6 +467,10 @@ size_t pass_owners(struct athread *t, struct request *current, enum op_kind kind
 
 /* connection.c */
 struct connection *connection_find(struct assembler *a, uint64_t socket_id);
+/* In the bucket of `key`; NULL: out of memory. */
+struct connection *connection_new(struct assembler *a, const struct event_socket *e, uint64_t key);
+/* The process has ended, and with it the UNIX sockets that it was the last to use. */
+void connections_left(struct assembler *a, uint32_t tgid, int64_t close_ns);
 void connection_opened(struct assembler *a, const struct event_socket *e);
 void connection_closed(struct assembler *a, const struct event_socket *e);
 void connection_pause(struct assembler *a, struct connection *c);

@@ -19,7 +19,7 @@ struct connection *connection_find(struct assembler *a, uint64_t socket_id)
 {
 	struct connection *c = *bucket_of(a, socket_id);
 
-	while (c && c->socket_id != socket_id)
+	while (c && (c->socket_id != socket_id || c->datagrams))
 		c = c->next;
 	return c;
 }
@@ -44,6 +44,8 @@ static const char *peer_class(const struct event_socket *e)
 {
 	const uint8_t *v4 = ipv4_of(e, e->remote_addr);
 
+	if (e->family == AF_UNIX)
+		return "unix";
 	if (v4 && v4[0] == 127)
 		return "loopback";
 	if (v4 && (v4[0] == 10 || (v4[0] == 172 && (v4[1] & 0xf0) == 16) ||
@@ -62,20 +64,27 @@ static void format_address(const struct event_socket *e, const uint8_t address[1
 	const uint8_t *v4 = ipv4_of(e, address);
 	char text[INET6_ADDRSTRLEN] = "";
 
+	if (e->family == AF_UNIX) { /* its name is a file's, and not told */
+		snprintf(ret, size, "unix");
+		return;
+	}
 	inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? v4 : address, text, sizeof(text));
 	snprintf(ret, size, v4 ? "%s:%u" : "[%s]:%u", text, port);
 }
 
-void connection_opened(struct assembler *a, const struct event_socket *e)
+struct connection *connection_new(struct assembler *a, const struct event_socket *e, uint64_t key)
 {
-	struct connection **bucket = bucket_of(a, e->socket_id);
+	struct connection **bucket = bucket_of(a, key);
 	struct connection *c = calloc(1, sizeof(*c));
 
 	if (!c) {
 		a->failed = -ENOMEM;
-		return;
+		return NULL;
 	}
 	c->socket_id = e->socket_id;
+	c->key = key;
+	c->local = e->family == AF_UNIX;
+	a->locals_count += c->local;
 	c->row.connection_id = ++a->connections_seen;
 	c->local_port = e->local_port;
 	c->row.open_ns = e->flags & SOCKET_BEFORE ? TRACE_NONE : TRACE_TIME(a, e->head.ns);
@@ -89,6 +98,12 @@ void connection_opened(struct assembler *a, const struct event_socket *e)
 	a->ledger.count[LG_CONNECTIONS]++;
 	if (c->row.outgoing)
 		c->called_target = target_of_service(a, c->row.remote);
+	return c;
+}
+
+void connection_opened(struct assembler *a, const struct event_socket *e)
+{
+	connection_new(a, e, e->socket_id);
 }
 
 /* 0 and ~0 are TCP's "not measured yet". */
@@ -178,11 +193,13 @@ void connection_call_owned(struct assembler *a, struct connection *c, struct req
 
 static void connection_remove(struct assembler *a, struct connection *c)
 {
-	struct connection **at = bucket_of(a, c->socket_id);
+	struct connection **at = bucket_of(a, c->key);
 
 	while (*at != c)
 		at = &(*at)->next;
 	*at = c->next;
+	datagram_forget(a, c);
+	a->locals_count -= c->local;
 	free(c->turns);
 	free(c);
 }
@@ -240,8 +257,22 @@ void connection_closed(struct assembler *a, const struct event_socket *e)
 {
 	struct connection *c = connection_find(a, e->socket_id);
 
-	if (!c)
+	if (!c) {
+		datagram_socket_closed(a, e);
 		return;
+	}
 	connection_round_trips(c, e->srtt_us, e->min_rtt_us);
 	connection_finish(a, c, TRACE_TIME(a, e->head.ns));
+}
+
+void connections_left(struct assembler *a, uint32_t tgid, int64_t close_ns)
+{
+	struct connection *next;
+
+	for (size_t i = 0; i < CONNECTION_BUCKETS && a->locals_count; i++)
+		for (struct connection *c = a->connections[i]; c; c = next) {
+			next = c->next;
+			if (c->local && c->tgid == tgid)
+				connection_finish(a, c, close_ns);
+		}
 }

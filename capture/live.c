@@ -225,6 +225,8 @@ static int follow_all(struct live *l)
 	for (size_t i = 0; i < l->processes.count; i++)
 		look_for_tls(l, l->processes.pids[i]); /* before its ciphertext is seen */
 	processes_ports(&l->processes, &listening);
+	if (listening.others)
+		probe_want_stamps(l->probe);
 	rc = follow_ports(l, &listening);
 	if (!rc)
 		rc = follow_ports(l, &l->opts->ports);

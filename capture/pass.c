@@ -52,10 +52,10 @@ void pass_release(struct athread *t)
 	t->pass_capacity = 0;
 }
 
-/* Behind another on its connection: only a service that answers several at once does them at once. */
+/* Behind another on its connection, or of its call: only a service that answers several at once does them at once. */
 static bool has_its_turn(const struct request *r)
 {
-	return r->connection->first == r || r->thread->service->together;
+	return (r->connection->first == r && !r->behind) || r->thread->service->together;
 }
 
 static bool may_own(const struct request *r, enum op_kind kind, uint64_t target, bool stored)

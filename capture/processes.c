@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #define TCP_LISTEN 10
+#define UDP_UNCONNECTED 7
+#define UNIX_LISTENS 0x10000 /* of the flags in /proc/net/unix */
 #define INODES_MAX 4096
 
 static size_t index_of(const struct processes *set, pid_t pid)
@@ -212,16 +214,26 @@ int processes_add_descendants(struct processes *set, struct err *err)
 	return rc;
 }
 
-/* Inodes of listening TCP sockets and their ports. */
+enum listens { LISTENS_TCP = 1, LISTENS_UDP = 2, LISTENS_UNIX = 4 };
+
+/* Inodes of listening sockets and their ports; of UDP all that nobody is connected to. */
 struct listeners {
 	struct {
 		uint64_t inode;
 		uint16_t port;
+		uint16_t by; /* enum listens */
 	} rows[INODES_MAX];
 	size_t count;
 };
 
-static void read_listeners(const char *path, struct listeners *ret)
+static void listeners_add(struct listeners *l, uint64_t inode, uint16_t port, enum listens by)
+{
+	l->rows[l->count].inode = inode;
+	l->rows[l->count].by = by;
+	l->rows[l->count++].port = port;
+}
+
+static void read_listeners(const char *path, enum listens by, struct listeners *ret)
 {
 	FILE *f = fopen(path, "re");
 	char line[512];
@@ -233,10 +245,26 @@ static void read_listeners(const char *path, struct listeners *ret)
 		if (sscanf(line,
 			   " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*s %*s %*s %*d %*d %lu",
 			   &port, &state, &inode) != 3 ||
-		    state != TCP_LISTEN)
+		    state != (by == LISTENS_TCP ? TCP_LISTEN : UDP_UNCONNECTED))
 			continue;
-		ret->rows[ret->count].inode = inode;
-		ret->rows[ret->count++].port = port;
+		listeners_add(ret, inode, port, by);
+	}
+	if (f)
+		fclose(f);
+}
+
+static void read_unix_listeners(const char *path, struct listeners *ret)
+{
+	FILE *f = fopen(path, "re");
+	char line[512];
+
+	while (f && fgets(line, sizeof(line), f) && ret->count < INODES_MAX) {
+		unsigned flags;
+		unsigned long inode;
+
+		if (sscanf(line, "%*[^:]: %*x %*x %x %*x %*x %lu", &flags, &inode) == 2 &&
+		    flags & UNIX_LISTENS)
+			listeners_add(ret, inode, 0, LISTENS_UNIX);
 	}
 	if (f)
 		fclose(f);
@@ -245,22 +273,22 @@ static void read_listeners(const char *path, struct listeners *ret)
 /* As the process sees them: it may live in a network namespace of its own. */
 static void listeners_of(pid_t pid, struct listeners *ret)
 {
-	static const char *const tables[] = { "tcp", "tcp6" };
+	static const struct {
+		const char *name;
+		enum listens by;
+	} tables[] = { { "tcp", LISTENS_TCP },
+		       { "tcp6", LISTENS_TCP },
+		       { "udp", LISTENS_UDP },
+		       { "udp6", LISTENS_UDP } };
 	char path[64];
 
 	ret->count = 0;
-	for (size_t i = 0; i < 2; i++) {
-		snprintf(path, sizeof(path), "/proc/%d/net/%s", (int)pid, tables[i]);
-		read_listeners(path, ret);
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+		snprintf(path, sizeof(path), "/proc/%d/net/%s", (int)pid, tables[i].name);
+		read_listeners(path, tables[i].by, ret);
 	}
-}
-
-static uint16_t port_of_inode(const struct listeners *l, uint64_t inode)
-{
-	for (size_t i = 0; i < l->count; i++)
-		if (l->rows[i].inode == inode)
-			return l->rows[i].port;
-	return 0;
+	snprintf(path, sizeof(path), "/proc/%d/net/unix", (int)pid);
+	read_unix_listeners(path, ret);
 }
 
 static void ports_add(struct ports *ports, uint16_t port)
@@ -272,8 +300,22 @@ static void ports_add(struct ports *ports, uint16_t port)
 		ports->ports[ports->count++] = port;
 }
 
-/* The ports that descriptors of the process stand for. */
-static void ports_of(pid_t pid, const struct listeners *l, struct ports *ret)
+static void ports_add_inode(struct ports *ports, const struct listeners *l, uint64_t inode,
+			    unsigned wanted)
+{
+	size_t i = 0;
+
+	while (i < l->count && l->rows[i].inode != inode)
+		i++;
+	if (i == l->count)
+		return;
+	ports->others |= l->rows[i].by != LISTENS_TCP;
+	if (l->rows[i].by & wanted)
+		ports_add(ports, l->rows[i].port);
+}
+
+/* The ports that descriptors of the process stand for, of those that are wanted. */
+static void ports_of(pid_t pid, const struct listeners *l, unsigned wanted, struct ports *ret)
 {
 	char path[64], link[64];
 	struct dirent *entry;
@@ -284,16 +326,12 @@ static void ports_of(pid_t pid, const struct listeners *l, struct ports *ret)
 	fds = opendir(path);
 	while (fds && (entry = readdir(fds))) {
 		ssize_t len = readlinkat(dirfd(fds), entry->d_name, link, sizeof(link) - 1);
-		uint16_t port;
 
 		if (len <= 0)
 			continue;
 		link[len] = 0;
-		if (sscanf(link, "socket:[%lu]", &inode) != 1)
-			continue;
-		port = port_of_inode(l, inode);
-		if (port)
-			ports_add(ret, port);
+		if (sscanf(link, "socket:[%lu]", &inode) == 1)
+			ports_add_inode(ret, l, inode, wanted);
 	}
 	if (fds)
 		closedir(fds);
@@ -303,6 +341,7 @@ struct listening {
 	struct processes *set;
 	struct listeners *listeners;
 	uint16_t port;
+	unsigned by; /* enum listens */
 	size_t found;
 };
 
@@ -311,7 +350,7 @@ static int add_if_listening(void *arg, pid_t pid, struct err *err)
 	struct listening *l = arg;
 	struct ports ports = { .count = 0 };
 
-	ports_of(pid, l->listeners, &ports);
+	ports_of(pid, l->listeners, l->by, &ports);
 	for (size_t i = 0; i < ports.count; i++) {
 		if (ports.ports[i] != l->port)
 			continue;
@@ -333,23 +372,25 @@ static bool anyone_listens(const struct listeners *l, uint16_t port)
 static int not_listening(const struct listeners *l, uint16_t port, struct err *err)
 {
 	if (anyone_listens(l, port) && geteuid())
-		return err_set(
-			err, EPERM,
-			"not permitted to see which process listens on TCP port %u; run gait "
-			"as root",
-			port);
-	return err_set(err, ESRCH, "no process listens on TCP port %u", port);
+		return err_set(err, EPERM,
+			       "not permitted to see which process listens on port %u; run gait "
+			       "as root",
+			       port);
+	return err_set(err, ESRCH, "no process listens on port %u", port);
 }
 
 int processes_add_listening(struct processes *set, uint16_t port, struct err *err)
 {
-	struct listening l = { set, malloc(sizeof(*l.listeners)), port, 0 };
+	struct listening l = { set, malloc(sizeof(*l.listeners)), port, LISTENS_TCP, 0 };
 	int rc;
 
 	if (!l.listeners)
 		return err_errno(err, ENOMEM, "cannot look for port %u", port);
 	listeners_of(getpid(), l.listeners);
 	rc = each_process(add_if_listening, &l, err);
+	l.by = LISTENS_UDP;
+	if (!rc && !l.found)
+		rc = each_process(add_if_listening, &l, err);
 	if (!rc && !l.found)
 		rc = not_listening(l.listeners, port, err);
 	free(l.listeners);
@@ -360,10 +401,10 @@ void processes_ports(const struct processes *set, struct ports *ret_ports)
 {
 	struct listeners *l = malloc(sizeof(*l));
 
-	ret_ports->count = 0;
+	*ret_ports = (struct ports){ .count = 0 };
 	for (size_t i = 0; l && i < set->count; i++) {
 		listeners_of(set->pids[i], l);
-		ports_of(set->pids[i], l, ret_ports);
+		ports_of(set->pids[i], l, LISTENS_TCP, ret_ports);
 	}
 	free(l);
 }

@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -26,6 +27,7 @@ struct processes {
 struct ports {
 	uint16_t ports[PORTS_MAX];
 	size_t count;
+	bool others; /* UDP sockets, or UNIX sockets that listen, are there too */
 };
 
 /* What is added from now on is another service. -E2BIG beyond SERVICES_NAMED_MAX. */
@@ -37,7 +39,10 @@ int processes_add(struct processes *set, pid_t pid, struct err *err);
 /* Adds all processes of that name (/proc/PID/comm). -ESRCH when there is none. */
 int processes_add_named(struct processes *set, const char *comm, struct err *err);
 
-/* Adds the processes that listen on a TCP port. -ESRCH: there is none; -EPERM: it is hidden. */
+/*
+ * Adds the processes that listen on a TCP port, or if there are none, those that have a UDP socket
+ * there that nobody is connected to. -ESRCH: there is none; -EPERM: it is hidden.
+ */
 int processes_add_listening(struct processes *set, uint16_t port, struct err *err);
 
 /*

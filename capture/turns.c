@@ -123,10 +123,38 @@ static void judge_bytes(struct assembler *a, const struct connection *c, struct 
 
 	s->overlaps |= overlaps;
 	unwanted = s->overlaps || s->requests < LOOK_REQUESTS ? 0 : UNWANTED_IN | UNWANTED_OUT;
-	if (unwanted == s->unwanted || !a->opts.set_unwanted)
+	if (unwanted == s->unwanted || !a->opts.set_unwanted || !c->local_port || c->datagrams)
 		return;
 	s->unwanted = unwanted;
 	a->opts.set_unwanted(a->opts.unwanted_arg, c->local_port, unwanted);
+}
+
+/* Of a protocol that is not known, a datagram in is a request. */
+static void mark_datagram(struct assembler *a, struct connection *c, size_t total)
+{
+	struct framer_mark mark = { .kind = FRAMER_REQUEST_BEGIN,
+				    .id = 1ull << 32 | ++c->unframed };
+
+	keep_mark(a, &mark);
+	mark.kind = FRAMER_REQUEST_END;
+	mark.at = total;
+	keep_mark(a, &mark);
+}
+
+/* Each stands for itself; what one of them is says nothing of the next. */
+static void frame_datagram(struct assembler *a, struct connection *c, enum framer_side side,
+			   const uint8_t *bytes, size_t seen, size_t total)
+{
+	if (framer_datagram(&c->framer, side, bytes, seen, total, keep_mark, a) != FRAMER_OK &&
+	    side == FRAMER_IN)
+		mark_datagram(a, c, total);
+}
+
+static void note_protocol(struct connection *c)
+{
+	if (!c->row.protocol[0])
+		snprintf(c->row.protocol, sizeof(c->row.protocol), "%s",
+			 framer_protocol(&c->framer));
 }
 
 /* What a chunk of bytes means to the connection's framer: a->marks. Not framed from here if not. */
@@ -138,12 +166,14 @@ static void frame(struct assembler *a, struct connection *c, enum framer_side si
 	a->marks_count = 0;
 	if (!c->framed)
 		return;
-	result = framer_feed(&c->framer, side, bytes, seen, total, keep_mark, a);
-	if (result != FRAMER_OK)
-		c->framed = false;
-	if (!c->row.protocol[0])
-		snprintf(c->row.protocol, sizeof(c->row.protocol), "%s",
-			 framer_protocol(&c->framer));
+	if (c->datagrams) {
+		frame_datagram(a, c, side, bytes, seen, total);
+	} else {
+		result = framer_feed(&c->framer, side, bytes, seen, total, keep_mark, a);
+		if (result != FRAMER_OK)
+			c->framed = false;
+	}
+	note_protocol(c);
 }
 
 static void note_arrival(struct assembler *a, struct connection *c, struct request *r,
@@ -240,6 +270,8 @@ static void request_mark(struct assembler *a, struct incoming *in, const struct 
 		return;
 	add_bytes(in, mark->at);
 	in->open->complete = true;
+	if (mark->id >> 32 && in->connection->datagrams)
+		request_doubt(in->open, BY_TURNS);
 	in->open->no_reply = mark->flags & FRAMER_NO_REPLY;
 	if (in->open->no_reply)
 		waiting_remove(in->open);
@@ -268,6 +300,17 @@ static void read_messages(struct assembler *a, struct incoming *in)
 	}
 }
 
+/* A service may answer none of them. */
+static void close_oldest_datagram(struct assembler *a, struct connection *c)
+{
+	size_t open = 0;
+
+	for (struct request *r = c->first; r; r = r->next)
+		open++;
+	if (open == DATAGRAMS_OPEN_MAX)
+		request_close(a, c->first, "unanswered");
+}
+
 /* What has been answered is over when the next bytes come. */
 static void close_answered(struct assembler *a, struct connection *c)
 {
@@ -278,6 +321,8 @@ static void close_answered(struct assembler *a, struct connection *c)
 		if (request_is_answered(r) || r->no_reply)
 			request_close(a, r, r->no_reply ? "no-reply" : "");
 	}
+	if (c->datagrams)
+		close_oldest_datagram(a, c);
 	if (c->first)
 		return;
 	framer_init(&c->framer);
@@ -293,6 +338,20 @@ static bool reply_is_out(const struct assembler *a, const struct request *r,
 {
 	return r->complete && e->call.tx_ns && e->arrival_ns > e->call.tx_ns &&
 	       TRACE_TIME(a, e->call.tx_ns) > r->row.read_ns;
+}
+
+/* The thread goes on with what came first in its call. */
+static void receive_more(struct assembler *a, struct athread *t, struct connection *c,
+			 const struct event_receive *e, const struct segment *seg)
+{
+	struct incoming in = { .thread = t, .connection = c, .event = e, .segment = seg };
+
+	close_answered(a, c);
+	read_messages(a, &in);
+	if (in.owner && t->owner == OWNER_NONE)
+		owner_set_request(a, t, in.owner);
+	else if (in.owner)
+		in.owner->behind = true;
 }
 
 static void receive_requests(struct assembler *a, struct athread *t, struct connection *c,
@@ -363,8 +422,17 @@ void turn_receive(struct assembler *a, struct athread *t, const struct event_rec
 	if (!c)
 		return;
 	connection_round_trips(c, e->srtt_us, e->min_rtt_us);
+	turn_receive_on(a, t, c, e, seg);
+}
+
+void turn_receive_on(struct assembler *a, struct athread *t, struct connection *c,
+		     const struct event_receive *e, const struct segment *seg)
+{
+	c->tgid = t->tgid;
 	if (c->row.outgoing)
 		receive_reply_of_call(a, t, c, e, seg);
+	else if (e->call.more)
+		receive_more(a, t, c, e, seg);
 	else
 		receive_requests(a, t, c, e, seg);
 }
@@ -458,8 +526,28 @@ static void touch_run(struct assembler *a, struct connection *c, uint64_t total,
 		count_reply(c, a->touched[0], 0, total, total);
 }
 
-static void touch_requests(struct assembler *a, struct connection *c, const struct event_call *e,
-			   int64_t enter_ns)
+/*
+ * A datagram out is the reply to what the thread works on, else to the oldest that waits; a
+ * further one belongs to the last reply.
+ */
+static void touch_datagram(struct assembler *a, struct athread *t, struct connection *c,
+			   uint64_t total)
+{
+	struct request *working = owner_current(t), *r = c->first;
+
+	while (r && request_is_answered(r))
+		r = r->next;
+	if (r && r->next && (!working || working->connection != c))
+		request_doubt(r, ANSWERED_BY_RUN);
+	if (working && working->connection == c && !request_is_answered(working))
+		r = working;
+	c->replying = r ? r : c->last;
+	reply_bytes(a, c, 0, total, total);
+	c->replying = NULL;
+}
+
+static void touch_requests(struct assembler *a, struct athread *t, struct connection *c,
+			   const struct event_call *e, int64_t enter_ns)
 {
 	const struct event_send *send = (const struct event_send *)e;
 
@@ -469,9 +557,13 @@ static void touch_requests(struct assembler *a, struct connection *c, const stru
 		touch_framed(a, c, e->ret);
 		if (!c->framed && c->replying)
 			request_doubt(c->replying, BY_TURNS);
+		if (c->datagrams && !a->touched_count)
+			touch_datagram(a, t, c, e->ret);
 		if (c->framed || a->touched_count)
 			return;
 	}
+	if (c->datagrams)
+		return;
 	c->framed = false;
 	touch_run(a, c, e->ret, enter_ns);
 }
@@ -514,6 +606,24 @@ static struct request *next_of(const struct connection *c, const struct athread 
 	return r && r->complete && r->thread == t && !r->no_reply ? r : NULL;
 }
 
+/* Of the datagrams that one call brought, from whomever, the first that is not answered. */
+static struct request *next_datagram(const struct athread *t, const struct request *answered)
+{
+	struct request *next = NULL;
+
+	for (size_t i = 0; i < t->pass_count; i++) {
+		struct request *r = t->pass[i];
+
+		if (r->connection->datagrams && r->row.read_ns == answered->row.read_ns &&
+		    !request_is_answered(r) && !r->no_reply &&
+		    (!next || r->row.request_id < next->row.request_id))
+			next = r;
+	}
+	if (next)
+		next->behind = false;
+	return next;
+}
+
 /* A call may have begun before the request was read whose reply it is taken for. */
 static int64_t later(int64_t a, int64_t b)
 {
@@ -527,7 +637,7 @@ static void send_reply(struct assembler *a, struct athread *t, struct connection
 	struct request *first, *next;
 	bool reader, parted; /* each has what it needed itself */
 
-	touch_requests(a, c, e, seg->enter_ns);
+	touch_requests(a, t, c, e, seg->enter_ns);
 	if (!a->touched_count) {
 		note_unpaired(a, t, c, seg);
 		return;
@@ -564,6 +674,8 @@ static void send_reply(struct assembler *a, struct athread *t, struct connection
 		request_answered(r, end_ns > r->row.read_ns ? end_ns : seg->exit_ns, seg->exit_ns);
 	}
 	next = next_of(c, t);
+	if (!next && c->datagrams)
+		next = next_datagram(t, first);
 	if (!reader) {
 		owner_answered(first->thread, first, seg->enter_ns);
 		handoff_sent(a, t, e, seg);
@@ -635,8 +747,14 @@ void turn_send(struct assembler *a, struct athread *t, const struct event_call *
 {
 	struct connection *c = connection_find(a, e->socket_id);
 
-	if (!c)
-		return;
+	if (c)
+		turn_send_on(a, t, c, e, seg);
+}
+
+void turn_send_on(struct assembler *a, struct athread *t, struct connection *c,
+		  const struct event_call *e, const struct segment *seg)
+{
+	c->tgid = t->tgid;
 	if (c->row.outgoing)
 		send_call(a, t, c, e, seg);
 	else

@@ -18,6 +18,7 @@ static bool half_seen(const struct event_head *head, size_t size)
 	case EVENT_CALL:
 	case EVENT_RECEIVE:
 	case EVENT_SEND:
+	case EVENT_DATAGRAM:
 		return size < sizeof(*e) || head->ns >= SLOT_FROZEN_NS ||
 		       e->enter_ns >= SLOT_FROZEN_NS;
 	case EVENT_BRIEF_CALL:
@@ -27,6 +28,8 @@ static bool half_seen(const struct event_head *head, size_t size)
 	case EVENT_TLS:
 		return size < sizeof(*t) || head->ns >= SLOT_FROZEN_NS ||
 		       t->enter_ns >= SLOT_FROZEN_NS;
+	case EVENT_DATAGRAM_MORE:
+		return head->ns >= SLOT_FROZEN_NS;
 	default:
 		return false;
 	}
@@ -175,6 +178,7 @@ const void *expander_take(struct expander *x, const void *event, size_t size, si
 	case EVENT_CALL:
 	case EVENT_RECEIVE:
 	case EVENT_SEND:
+	case EVENT_DATAGRAM:
 		remember(x, head, ((const struct event_call *)event)->exit);
 		return event;
 	case EVENT_TLS:

@@ -36,6 +36,7 @@ struct probe {
 	struct thread_slot *slots;
 	struct expander *expander;
 	int stats_fd;	       /* open while runs are looked at; 0: not */
+	bool stamps_tried;     /* on_data_ready is attached, or cannot be */
 	struct tls_files *tls; /* that have been looked at */
 	struct user_file **user_files;
 	size_t user_files_count;
@@ -92,6 +93,8 @@ static const struct program programs[] = {
 	{ "on_socket_state", "inet_sock_set_state", USE_ALL | USE_STEADY, "connections" },
 	{ "on_socket_destroy", "tcp_destroy_sock", USE_ALL | USE_STEADY, "connections that end" },
 	{ "on_segment", "tcp_probe", USE_ALL | USE_STAMP, "arrival stamps, net.rxqueue" },
+	{ "on_data_ready", "sk_data_ready", USE_CAPTURE | USE_OPTIONAL | USE_STAMP,
+	  "arrival stamps of UNIX sockets and UDP" },
 	{ "on_transmit", "net_dev_queue", USE_ALL | USE_STAMP, "transmit stamps, net.wire" },
 	{ "on_own_receive", "sock_recv_length", USE_RUN, "a node's own arrival stamps" },
 	{ "on_own_send", "sock_send_length", USE_RUN, "a node's own transmit stamps" },
@@ -256,6 +259,7 @@ static int attach(struct probe *p)
 
 	bpf_program__set_autoattach(p->skel->progs.follow_targets, false);
 	bpf_program__set_autoattach(p->skel->progs.rebase_threads, false);
+	bpf_program__set_autoattach(p->skel->progs.on_data_ready, false);
 	rc = fill_free_slots(p->skel);
 	if (!rc)
 		rc = map_slots(p);
@@ -450,7 +454,7 @@ int probe_follow(struct probe *p, pid_t pid, unsigned service, struct err *err)
 
 int probe_follow_port(struct probe *p, uint16_t port, struct err *err)
 {
-	p->skel->bss->followed_ports[port] = 1;
+	p->skel->bss->followed_ports[port] |= 1;
 	return 0;
 }
 
@@ -472,10 +476,28 @@ void probe_set_unwanted(struct probe *p, uint16_t local_port, unsigned unwanted)
 	p->skel->bss->unwanted_bytes[local_port] = unwanted;
 }
 
+void probe_want_stamps(struct probe *p)
+{
+	p->skel->bss->stamps_wanted = 1;
+}
+
+/* It runs for every segment of TCP too, on the whole host: only where somebody needs it. */
+static void attach_stamps(struct probe *p)
+{
+	struct bpf_program *program = p->skel->progs.on_data_ready;
+
+	if (p->stamps_tried || !p->skel->bss->stamps_wanted)
+		return;
+	p->stamps_tried = true;
+	if (bpf_program__autoload(program))
+		p->skel->links.on_data_ready = bpf_program__attach(program);
+}
+
 int probe_poll(struct probe *p, int timeout_ms, probe_event_fn fn, void *arg)
 {
 	int rc;
 
+	attach_stamps(p);
 	p->fn = fn;
 	p->arg = arg;
 	rc = ring_buffer__poll(p->ring, timeout_ms);
@@ -506,6 +528,7 @@ int probe_pause(struct probe *p, struct err *err)
 	int rc = rebase(p, REBASE_CLOSE, err);
 
 	p->skel->bss->resumed_ns = SLOT_FROZEN_NS;
+	p->stamps_tried = false;
 	for (int i = 0; i < s->prog_cnt && !rc; i++) {
 		if (is_steady(s->progs[i].name))
 			continue;
@@ -519,7 +542,8 @@ int probe_pause(struct probe *p, struct err *err)
 
 static int attach_again(struct bpf_prog_skeleton *s, struct err *err)
 {
-	if (*s->link || !bpf_program__autoload(*s->prog) || is_steady(s->name))
+	if (*s->link || !bpf_program__autoload(*s->prog) || is_steady(s->name) ||
+	    !strcmp(s->name, "on_data_ready"))
 		return 0;
 	*s->link = bpf_program__attach(*s->prog);
 	return *s->link ? 0 : err_errno(err, errno, "cannot attach '%s' again", s->name);

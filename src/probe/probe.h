@@ -45,6 +45,9 @@ int probe_follow(struct probe *p, pid_t pid, unsigned service, struct err *err);
 /* Follows connections to this local TCP port from their first byte. */
 int probe_follow_port(struct probe *p, uint16_t port, struct err *err);
 
+/* UNIX or UDP sockets are to be followed: their bytes are stamped from the next poll on. */
+void probe_want_stamps(struct probe *p);
+
 /* Which bytes events on that local port need not hold from now on (enum unwanted). */
 void probe_set_unwanted(struct probe *p, uint16_t local_port, unsigned unwanted);
 

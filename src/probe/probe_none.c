@@ -36,6 +36,10 @@ int probe_follow_tls(struct probe *p, pid_t pid, struct err *err)
 	return absent(err);
 }
 
+void probe_want_stamps(struct probe *p)
+{
+}
+
 void probe_set_unwanted(struct probe *p, uint16_t local_port, unsigned unwanted)
 {
 }

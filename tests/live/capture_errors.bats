@@ -83,7 +83,7 @@ copy_for_nobody()
 }
 
 @test "nobody listens on the port" {
-	refuses 1 "no process listens on TCP port" "$GAIT" capture --port "$(free_port)" -o "$to"
+	refuses 1 "no process listens on port" "$GAIT" capture --port "$(free_port)" -o "$to"
 	assert_untouched
 }
 

@@ -129,8 +129,16 @@ judged() # CASE
 	judged unix-loop
 }
 
+@test "UNIX sockets, a thread a connection" {
+	judged unix-threads
+}
+
 @test "UDP" {
 	judged udp-loop
+}
+
+@test "UDP to a pool, over IPv6" {
+	judged udp-pool
 }
 
 @test "UDP by recvmmsg and sendmmsg" {

@@ -595,6 +595,171 @@ static int64_t background_ns(const struct rows *rows)
 }
 
 /* What follows an accept is no request's, also when the next call reads one that has come before. */
+static struct datagram datagram_of(struct fake *f, uint16_t peer, bool sent, const void *bytes,
+				   size_t size)
+{
+	struct datagram d = { .socket_id = 9,
+			      .arrival_ns = sent ? 0 : f->now,
+			      .local_port = 53,
+			      .remote_port = peer,
+			      .sent = sent,
+			      .bytes = size,
+			      .seen = size < EVENT_BYTES_SMALL ? size : EVENT_BYTES_SMALL };
+
+	memcpy(d.remote_addr, "\0\0\0\0\0\0\0\0\0\0\xff\xff\x7f\0\0\1", 16);
+	memcpy(d.first, bytes, d.seen);
+	return d;
+}
+
+static void datagram_call(struct fake *f, uint16_t peer, bool sent, const void *bytes, size_t size)
+{
+	struct event_datagram e = { .datagram = datagram_of(f, peer, sent, bytes, size) };
+
+	e.call = call(f, EVENT_DATAGRAM, sent ? SYSCALL_SENDMMSG : SYSCALL_RECVMMSG, TS_KERNEL_NET,
+		      10, size);
+	e.call.socket_id = 9;
+	assembler_event(f->assembler, &e, sizeof(e));
+}
+
+/* Another one of the same call. */
+static void datagram_too(struct fake *f, uint16_t peer, const void *bytes, size_t size)
+{
+	struct event_datagram_more e = { .head = { EVENT_DATAGRAM_MORE, 3, 1, f->now },
+					 .datagram = datagram_of(f, peer, false, bytes, size) };
+
+	e.datagram.arrival_ns = f->now - 25;
+	assembler_event(f->assembler, &e, sizeof(e));
+}
+
+static const char noise[100] = "nothing that anybody knows";
+
+/* Two peers of one socket: two connections, and whoever is asked first has the call. */
+static void test_datagrams(void)
+{
+	struct fake f;
+	int asked;
+
+	fake_begin(&f);
+	datagram_call(&f, 1000, false, noise, 40);
+	spend(&f, TS_USER, 50);
+	datagram_call(&f, 2000, true, noise, 60);
+	spend(&f, TS_USER, 5);
+	datagram_call(&f, 2000, false, noise, 61);
+	spend(&f, TS_USER, 7);
+	datagram_call(&f, 1000, true, noise, 41);
+	datagram_call(&f, 1000, true, noise, 1); /* more of that reply */
+	fake_end(&f);
+	CHECK_EQ(f.rows.count[TABLE_CONNECTIONS], 2);
+	asked = f.rows.connections[0].outgoing ? 1 : 0; /* rows come as connections end */
+	CHECK_STR(f.rows.connections[asked].local, "[::]:53");
+	CHECK_STR(f.rows.connections[asked].remote, "127.0.0.1:1000");
+	CHECK_STR(f.rows.connections[asked].peer_class, "loopback");
+	CHECK_STR(f.rows.connections[!asked].remote, "127.0.0.1:2000");
+	CHECK_EQ(f.rows.connections[!asked].outgoing, 1);
+	CHECK_EQ(f.rows.count[TABLE_REQUESTS], 1);
+	CHECK_EQ(f.rows.requests[0].request_bytes, 40);
+	CHECK_EQ(f.rows.requests[0].response_bytes, 42);
+	CHECK_EQ(f.rows.requests[0].confidence, 90);
+	CHECK_EQ(f.rows.latency[0].ns[SUB_CPU_USER], 62);
+	CHECK_EQ(f.rows.latency[0].unattributed_ns, 0);
+}
+
+/* Each is a request of its own; the call's time is the first one's, what it waited the other's. */
+static void test_datagrams_of_one_call(void)
+{
+	struct fake f;
+
+	fake_begin(&f);
+	poll_for(&f, 100);
+	datagram_call(&f, 1000, false, noise, 40);
+	datagram_too(&f, 2000, noise, 30);
+	spend(&f, TS_USER, 50);
+	datagram_call(&f, 1000, true, noise, 41);
+	spend(&f, TS_USER, 70);
+	datagram_call(&f, 2000, true, noise, 31);
+	fake_end(&f);
+	CHECK_EQ(f.rows.count[TABLE_REQUESTS], 2);
+	for (size_t i = 0; i < 2; i++) {
+		const struct row_request *r = &f.rows.requests[i];
+		const struct row_latency *l = &f.rows.latency[i];
+
+		CHECK_EQ(r->response_bytes, r->request_bytes + 1);
+		CHECK_EQ(l->ns[SUB_CPU_USER], r->request_bytes == 40 ? 50 : 70);
+		CHECK_EQ(l->unattributed_ns, 0);
+		CHECK_EQ(l->total_ns, r->end_ns - r->arrival_ns);
+	}
+}
+
+/* Who never answers is no leak. */
+static void test_datagrams_nobody_answers(void)
+{
+	struct fake f;
+
+	fake_begin(&f);
+	for (int i = 0; i < 1000; i++)
+		datagram_call(&f, 1000, false, noise, 40);
+	CHECK_EQ(f.rows.count[TABLE_REQUESTS], 1000 - 256);
+	CHECK_STR(f.rows.requests[0].status, "unanswered");
+	fake_end(&f);
+	CHECK_EQ(f.rows.count[TABLE_REQUESTS], 1000);
+}
+
+/* Two questions of one peer, answered in the other order. */
+static void test_dns_by_id(void)
+{
+	static const char question[32] = "\0\1\1\0\0\1\0\0\0\0\0\0\4gait\0\0\1\0\1";
+	char first[32], second[32], answer[40] = { 0 };
+	struct fake f;
+
+	memcpy(first, question, sizeof(first));
+	memcpy(second, question, sizeof(second));
+	second[1] = 2;
+	fake_begin(&f);
+	datagram_call(&f, 1000, false, first, 22);
+	datagram_call(&f, 1000, false, second, 23);
+	memcpy(answer, second, 22);
+	answer[2] = '\x81';
+	answer[3] = '\x80';
+	datagram_call(&f, 1000, true, answer, 40);
+	answer[1] = 1;
+	datagram_call(&f, 1000, true, answer, 39);
+	fake_end(&f);
+	CHECK_EQ(f.rows.count[TABLE_REQUESTS], 2);
+	CHECK_STR(f.rows.connections[0].protocol, "dns");
+	for (size_t i = 0; i < 2; i++) {
+		const struct row_request *r = &f.rows.requests[i];
+
+		CHECK_EQ(r->response_bytes, r->request_bytes == 22 ? 39 : 40);
+		CHECK_EQ(r->confidence, 100);
+	}
+}
+
+/* No address, and the end of the process is its connections' end. */
+static void test_unix_sockets(void)
+{
+	struct event_socket opened = { .head = { EVENT_SOCKET, 0, 0, 1000 },
+				       .socket_id = 5,
+				       .family = AF_UNIX };
+	struct event_thread gone = { .head = { EVENT_THREAD_EXIT, 3, 1, 5000 },
+				     .tid = 77,
+				     .tgid = 77 };
+	struct fake f;
+
+	fake_begin(&f);
+	assembler_event(f.assembler, &opened, sizeof(opened));
+	receive(&f, 5, 100, f.now);
+	reply(&f, 5, 200);
+	CHECK_EQ(f.rows.count[TABLE_CONNECTIONS], 0);
+	assembler_event(f.assembler, &gone, sizeof(gone));
+	CHECK_EQ(f.rows.count[TABLE_CONNECTIONS], 1);
+	CHECK_STR(f.rows.connections[0].peer_class, "unix");
+	CHECK_STR(f.rows.connections[0].local, "unix");
+	CHECK_STR(f.rows.connections[0].remote, "unix");
+	CHECK_EQ(f.rows.connections[0].close_ns, 4000);
+	CHECK_EQ(f.rows.connections[0].requests, 1);
+	fake_end(&f);
+}
+
 static void test_what_an_accept_costs(void)
 {
 	static struct fake f;
@@ -970,6 +1135,11 @@ static void test_calls_in_the_order_of_reading(void)
 
 int main(void)
 {
+	RUN(test_datagrams);
+	RUN(test_datagrams_of_one_call);
+	RUN(test_datagrams_nobody_answers);
+	RUN(test_dns_by_id);
+	RUN(test_unix_sockets);
 	RUN(test_plain_requests);
 	RUN(test_shared_sync);
 	RUN(test_after_reply_and_background);
