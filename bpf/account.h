@@ -133,7 +133,8 @@ ACCOUNT_INLINE uint8_t account_wait_state(const struct thread_slot *s,
 		return l->throttled ? TS_THROTTLED : TS_PREEMPTED;
 	if (l->memstall)
 		return TS_WAIT_MEM;
-	if (l->iowait)
+	/* io_uring_enter says so of any wait, and knows what for when it has submitted */
+	if (l->iowait && s->sys_op != SYSCALL_URING)
 		return TS_WAIT_BLOCK;
 	return s->sys && s->sys_wait ? s->sys_wait : TS_WAIT_OTHER;
 }

@@ -7,6 +7,15 @@
 
 #define TS_COMPAT 2 /* thread_info.status: a 32-bit call, numbered otherwise */
 
+#define S_IFMT 0170000
+#define S_IFSOCK 0140000
+#define S_IFREG 0100000
+#define S_IFBLK 0060000
+#define S_IFIFO 0010000
+#define S_ANONYMOUS 0 /* eventfd, timerfd and their kin */
+
+#define IOVECS_MAX 8
+
 extern const volatile struct syscall_class cfg_syscalls[SYSCALLS_MAX];
 
 #if defined(__TARGET_ARCH_x86)
@@ -28,7 +37,7 @@ extern const volatile struct syscall_class cfg_syscalls[SYSCALLS_MAX];
 static __always_inline bool op_receives(__u8 op)
 {
 	return op == SYSCALL_READ || op == SYSCALL_READV || op == SYSCALL_RECV ||
-	       op == SYSCALL_RECVMSG || op == SYSCALL_RECVMMSG;
+	       op == SYSCALL_RECVMSG || op == SYSCALL_RECVMMSG || op == SYSCALL_SPLICE_IN;
 }
 
 static __always_inline bool op_is_mmsg(__u8 op)
@@ -77,6 +86,56 @@ static __always_inline void user_bytes_look(struct pt_regs *regs, __u8 op, struc
 	}
 	if (ret->iovecs)
 		bpf_probe_read_user(&ret->base, sizeof(ret->base), (void *)ret->iovec);
+}
+
+/* The task's own pointers are walked by plain loads, which the verifier knows from BTF. */
+static __always_inline struct file *file_of(__u64 fd)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct files_struct *files = task->files;
+	struct fdtable *table;
+	struct file *file = NULL;
+
+	if (!files)
+		return NULL;
+	table = files->fdt;
+	if (!table || fd >= table->max_fds)
+		return NULL;
+	bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd);
+	return file;
+}
+
+/* Copies up to `room` of `bytes` from one piece; how many it were. */
+static __always_inline __u32 copy_flat(__u8 *to, __u64 from, __u64 bytes, __u32 room)
+{
+	if (bytes > room)
+		bytes = room;
+	return bpf_probe_read_user(to, bytes, (void *)from) ? 0 : bytes;
+}
+
+/* From several pieces: half of the room, so that no piece can reach beyond its end. */
+static __always_inline __u32 copy_pieces(__u8 *to, const struct user_bytes *from, __u64 bytes,
+					 __u32 half)
+{
+	__u32 filled = 0;
+
+	for (__u32 i = 0; i < IOVECS_MAX && i < from->iovecs && filled < half; i++) {
+		__u64 iovec[2]; /* struct iovec: base, length */
+		__u64 len;
+
+		if (bpf_probe_read_user(iovec, sizeof(iovec), (void *)(from->iovec + 16 * i)))
+			break;
+		len = iovec[1] < bytes ? iovec[1] : bytes;
+		if (len > half)
+			len = half;
+		if (bpf_probe_read_user(to + filled, len, (void *)iovec[0]))
+			break;
+		filled += len;
+		bytes -= len;
+		if (len < iovec[1])
+			break;
+	}
+	return filled;
 }
 
 #endif

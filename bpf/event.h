@@ -113,6 +113,9 @@ enum syscall_op {
 	SYSCALL_GIVE,	/* is about to write to a signal: told at the entry, before anyone wakes */
 	SYSCALL_CLOSE,	/* (fd) */
 	SYSCALL_UNSEEN, /* moves bytes in a way that is not followed yet: counted */
+	SYSCALL_SPLICE_IN, /* (in, offset *, out, offset *): into a pipe, out of what is looked at */
+	SYSCALL_SPLICE_OUT, /* the same call, when that is at the other end */
+	SYSCALL_URING,	    /* io_uring_enter: bpf/uring.bpf.c tells of the requests in it */
 	SYSCALL_OTHER,
 };
 
@@ -217,6 +220,9 @@ struct event_call {
 	uint8_t tls;	/* enum tls_op that the thread was in; it moved ciphertext */
 	uint8_t pad[3];
 	uint32_t more;		  /* 1: of a call that was told before; it takes no more time */
+	/* of a request of io_uring, in whose place the event stands: when it was submitted and
+	 * when it was done, which may both be outside of the thread's call; else 0 */
+	uint64_t submit_ns, done_ns;
 	uint64_t enter[TS_COUNT]; /* the thread's counters at entry and at return */
 	uint64_t exit[TS_COUNT];
 };

@@ -29,8 +29,8 @@ static __always_inline void follow(struct task_struct *task, __u32 service)
 	__u64 now = bpf_ktime_get_ns();
 	__u32 index;
 
-	if (thread)
-		return;
+	if (thread || task->flags & PF_IO_WORKER)
+		return; /* io_uring's own threads do what others submit */
 	if (bpf_map_pop_elem(&free_slots, &index)) {
 		loss_count(LOSS_THREADS_OVER);
 		return;

@@ -18,6 +18,7 @@
 #define AF_INET6 10
 #define IPPROTO_TCP_ 6
 #define IPPROTO_UDP_ 17
+#define PF_IO_WORKER 0x10 /* include/linux/sched.h: a thread of io_uring */
 
 #define THREADS_MAX 4096
 #define SOCKETS_MAX 65536
@@ -155,6 +156,7 @@ extern __u64 sockets_seen;
 extern __u64 sockets_unsampled;
 extern __u64 sends; /* of followed threads on TCP sockets, counted also while all else is off */
 extern __u64 resumed_ns; /* stamps from before are stale: something was not seen since */
+extern bool uring_used;	 /* some followed thread has submitted to io_uring */
 extern __u32 rebase_how; /* enum rebase, for rebase_threads */
 
 extern const volatile __u32 cfg_sample; /* one connection in so many is told of; 0: all */
@@ -166,6 +168,9 @@ static __always_inline void loss_count(enum loss_kind kind)
 {
 	__sync_fetch_and_add(&losses[kind], 1);
 }
+
+/* bpf/uring.bpf.c: tells what others have finished for the current thread. */
+int uring_catch_up(void);
 
 /*
  * A thread that is not followed has no storage: the lookup is the filter, and

@@ -21,6 +21,7 @@ __u64 sends;
 __u64 resumed_ns;
 __u32 rebase_how;
 __u64 tls_stopped;
+bool uring_used;
 
 const volatile struct syscall_class cfg_syscalls[SYSCALLS_MAX] = {};
 const volatile bool cfg_requests_only = false;

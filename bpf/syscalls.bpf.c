@@ -5,15 +5,7 @@
 #include "gait.bpf.h"
 #include "receive.bpf.h"
 
-#define S_IFMT 0170000
-#define S_IFSOCK 0140000
-#define S_IFREG 0100000
-#define S_IFBLK 0060000
-#define S_IFIFO 0010000
-#define S_ANONYMOUS 0 /* eventfd, timerfd and their kin */
-
 #define EAGAIN 11
-#define IOVECS_MAX 8
 
 #define SOCK_STREAM 1
 #define SOCK_SEQPACKET 5
@@ -27,23 +19,6 @@ struct call {
 	long shown; /* of them, how many lie where the first argument says */
 	__u64 now;
 };
-
-/* The task's own pointers are walked by plain loads, which the verifier knows from BTF. */
-static __always_inline struct file *file_of(__u64 fd)
-{
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct files_struct *files = task->files;
-	struct fdtable *table;
-	struct file *file = NULL;
-
-	if (!files)
-		return NULL;
-	table = files->fdt;
-	if (!table || fd >= table->max_fds)
-		return NULL;
-	bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd);
-	return file;
-}
 
 /* Since 6.2: an address is of that type, so plain loads (of nothing bad: 0) do for helper calls. */
 extern void *bpf_rdonly_cast(const void *address, __u32 btf_id) __ksym __weak;
@@ -190,6 +165,33 @@ static __always_inline bool op_on_descriptor(__u8 op)
 	       op == SYSCALL_CLOSE;
 }
 
+static __always_inline bool op_splices(__u8 op)
+{
+	return op == SYSCALL_SPLICE_IN || op == SYSCALL_SPLICE_OUT;
+}
+
+/* A splice has a pipe at one end; the other end is what it is about. Both pipes: nothing is. */
+static __always_inline __u8 object_look_splice(struct thread *thread, struct pt_regs *regs)
+{
+	object_look(thread, ARG1(regs));
+	if (thread->object != OBJECT_SIGNAL)
+		return SYSCALL_SPLICE_IN;
+	object_look(thread, ARG3(regs));
+	if (thread->object == OBJECT_SIGNAL)
+		thread->object = OBJECT_OTHER;
+	return SYSCALL_SPLICE_OUT;
+}
+
+/* An offset that is said by a pointer has been moved on by what the call moved. */
+static __always_inline void fill_splice(struct event_call *e, const struct call *call)
+{
+	__u64 pointer = e->op == SYSCALL_SPLICE_IN ? ARG2(call->regs) : ARG4(call->regs);
+	__s64 offset;
+
+	if (pointer && !bpf_probe_read_user(&offset, sizeof(offset), (void *)pointer))
+		e->offset = offset - call->ret;
+}
+
 static __always_inline void fill_file(struct event_call *e, const struct call *call,
 				      struct file *file)
 {
@@ -204,7 +206,7 @@ static __always_inline void fill_file(struct event_call *e, const struct call *c
 	e->file_flags = BPF_CORE_READ(file, f_flags);
 	if (op == SYSCALL_PREAD || op == SYSCALL_PWRITE)
 		e->offset = ARG4(call->regs);
-	else if (op_moves_bytes(op) && call->ret >= 0)
+	else if ((op_moves_bytes(op) || op_splices(op)) && call->ret >= 0)
 		e->offset = BPF_CORE_READ(file, f_pos) - call->ret;
 }
 
@@ -274,6 +276,8 @@ static __always_inline void fill_call(struct event_call *e, const struct call *c
 		fill_sendfile(e, call);
 	else if (thread->object == OBJECT_FILE && thread->file)
 		fill_file(e, call, thread->file);
+	if (thread->object == OBJECT_FILE && op_splices(e->op))
+		fill_splice(e, call);
 	e->head.ns = account_copy(call->slot, e->enter, e->exit);
 }
 
@@ -359,8 +363,11 @@ static __always_inline void call_begin(struct task_struct *task, struct thread *
 		class.cpu = cfg_syscalls[nr].cpu;
 		class.wait = cfg_syscalls[nr].wait;
 	}
-	if (op_on_descriptor(class.op)) {
-		object_look(thread, ARG1(regs));
+	if (op_on_descriptor(class.op) || class.op == SYSCALL_SPLICE_IN) {
+		if (class.op == SYSCALL_SPLICE_IN)
+			class.op = object_look_splice(thread, regs);
+		else
+			object_look(thread, ARG1(regs));
 		if (thread->object == OBJECT_SOCKET) {
 			class.cpu = TS_KERNEL_NET;
 			class.wait = TS_WAIT_NET;
@@ -421,6 +428,8 @@ int BPF_PROG(on_call_enter, struct pt_regs *regs, long nr)
 	call.slot = thread ? slot_of(thread) : NULL;
 	if (!call.slot)
 		return 0;
+	if (uring_used)
+		uring_catch_up();
 	call.now = bpf_ktime_get_ns();
 	call_begin(task, thread, call.slot, regs, nr, call.now);
 	op = call.slot->sys_op;
@@ -430,39 +439,6 @@ int BPF_PROG(on_call_enter, struct pt_regs *regs, long nr)
 		 thread->socket_kind != SOCKET_TCP && is_last_reference(thread->file))
 		socket_close(thread->sk);
 	return 0;
-}
-
-/* Copies up to `room` of `bytes` from one piece; how many it were. */
-static __always_inline __u32 copy_flat(__u8 *to, __u64 from, __u64 bytes, __u32 room)
-{
-	if (bytes > room)
-		bytes = room;
-	return bpf_probe_read_user(to, bytes, (void *)from) ? 0 : bytes;
-}
-
-/* From several pieces: half of the room, so that no piece can reach beyond its end. */
-static __always_inline __u32 copy_pieces(__u8 *to, const struct user_bytes *from, __u64 bytes,
-					 __u32 half)
-{
-	__u32 filled = 0;
-
-	for (__u32 i = 0; i < IOVECS_MAX && i < from->iovecs && filled < half; i++) {
-		__u64 iovec[2]; /* struct iovec: base, length */
-		__u64 len;
-
-		if (bpf_probe_read_user(iovec, sizeof(iovec), (void *)(from->iovec + 16 * i)))
-			break;
-		len = iovec[1] < bytes ? iovec[1] : bytes;
-		if (len > half)
-			len = half;
-		if (bpf_probe_read_user(to + filled, len, (void *)iovec[0]))
-			break;
-		filled += len;
-		bytes -= len;
-		if (len < iovec[1])
-			break;
-	}
-	return filled;
 }
 
 static __always_inline __u32 copy_bytes(__u8 *to, const struct call *call, __u32 room)
@@ -802,7 +778,7 @@ static __always_inline void leave_socket_call(const struct call *call)
 		leave_unsampled(call);
 	else if (op_receives(op))
 		emit_receive(call, socket, !(unwanted & UNWANTED_IN));
-	else if (!(unwanted & UNWANTED_OUT) && op != SYSCALL_SENDFILE)
+	else if (!(unwanted & UNWANTED_OUT) && op != SYSCALL_SENDFILE && op != SYSCALL_SPLICE_OUT)
 		emit_send(call, socket);
 	else
 		emit_call(call, socket);
@@ -883,7 +859,7 @@ static __always_inline void leave_call(struct call *call)
 {
 	__u8 op = call->slot->sys_op;
 
-	if (op_on_descriptor(op)) {
+	if (op_on_descriptor(op) || op_splices(op)) {
 		if (op == SYSCALL_CLOSE)
 			call->thread->file = NULL; /* it may be gone */
 		if (call->thread->object == OBJECT_SOCKET && call->ret > 0 && !call_peeks(call))
@@ -932,8 +908,10 @@ int BPF_PROG(on_call_exit, struct pt_regs *regs, long ret)
 	account_charge(call.slot, call.now);
 	call.slot->sequence++;
 	/* while programs come and go nobody reads the ring, and half a turn is of no use */
-	if (call.slot->sys_op != SYSCALL_NONE && call.slot->sys_op != SYSCALL_OTHER &&
-	    call.now >= resumed_ns)
+	if (call.slot->sys_op == SYSCALL_URING)
+		uring_catch_up();
+	else if (call.slot->sys_op != SYSCALL_NONE && call.slot->sys_op != SYSCALL_OTHER &&
+		 call.now >= resumed_ns)
 		leave_call(&call);
 	account_sys_exit(call.slot, call.now);
 	return 0;

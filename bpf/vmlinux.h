@@ -154,6 +154,53 @@ struct socket {
 	struct sock *sk;
 };
 
+struct io_cqe {
+	int fd; /* of the request, until it is done */
+};
+
+struct io_ring_ctx {
+	unsigned int flags;
+};
+
+struct io_kiocb {
+	struct file *file;
+	__u8 opcode;
+	__u64 flags;
+	struct io_cqe cqe;
+	struct io_ring_ctx *ctx;
+};
+
+struct io_uring_cqe {
+	__s32 res;
+};
+
+struct kiocb {
+	long long ki_pos;
+};
+
+/* what requests that read and write, and those on sockets, have in the front of io_kiocb */
+struct io_rw {
+	struct kiocb kiocb;
+	__u64 addr;
+	__u32 len;
+};
+
+struct io_sr_msg {
+	void *buf;
+};
+
+struct io_sync {
+	int flags;
+};
+
+struct io_open {
+	__u32 file_slot;
+};
+
+struct io_accept {
+	__u32 file_slot;
+};
+
 struct sk_buff {
 	struct sock *sk;
 	unsigned int truesize;

@@ -51,6 +51,7 @@ static const call_handler call_handlers[] = {
 	[SYSCALL_READV] = op_on_file,	   [SYSCALL_PREAD] = op_on_file,
 	[SYSCALL_WRITE] = op_on_file,	   [SYSCALL_WRITEV] = op_on_file,
 	[SYSCALL_PWRITE] = op_on_file,	   [SYSCALL_SENDFILE] = op_on_file,
+	[SYSCALL_SPLICE_IN] = op_on_file,  [SYSCALL_SPLICE_OUT] = op_on_file,
 };
 
 static void on_other(struct assembler *a, struct athread *t, const struct segment *seg)
@@ -240,6 +241,8 @@ static void on_call(struct assembler *a, const struct event_call *e)
 	struct segment seg = {
 		.enter_ns = TRACE_TIME(a, e->enter_ns),
 		.exit_ns = TRACE_TIME(a, e->head.ns),
+		.start_ns = TRACE_TIME(a, e->submit_ns ? e->submit_ns : e->enter_ns),
+		.end_ns = TRACE_TIME(a, e->submit_ns ? e->done_ns : e->head.ns),
 	};
 
 	if (!t || tls_absorbs(a, e))

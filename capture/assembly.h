@@ -276,6 +276,8 @@ struct segment {
 	int64_t before[TS_COUNT]; /* from the last boundary to the call's entry */
 	int64_t call[TS_COUNT];
 	int64_t enter_ns, exit_ns;
+	/* of what was done: the call, or a request of io_uring that may reach beyond it */
+	int64_t start_ns, end_ns;
 };
 
 #define TRACE_TIME(a, ns) ((int64_t)(ns) - (a)->opts.start_ns)

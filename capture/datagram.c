@@ -138,7 +138,7 @@ void datagram_call(struct assembler *a, struct athread *t, const struct event_da
 void datagram_more(struct assembler *a, struct athread *t, const struct event_datagram_more *e)
 {
 	int64_t now = TRACE_TIME(a, e->head.ns);
-	struct segment seg = { .enter_ns = now, .exit_ns = now };
+	struct segment seg = { .enter_ns = now, .exit_ns = now, .start_ns = now, .end_ns = now };
 	union as_stream s = { .receive.call = { .head = e->head,
 						.enter_ns = e->head.ns,
 						.socket_id = e->datagram.socket_id,

@@ -329,13 +329,13 @@ static void shake_first(struct assembler *a, struct athread *t, struct connectio
 	struct segment first = *seg;
 
 	if (tls->shaken_ns > seg->enter_ns && tls->shaken_ns < seg->exit_ns) {
-		first.exit_ns = tls->shaken_ns;
+		first.end_ns = first.exit_ns = tls->shaken_ns;
 		counters_delta(e->enter, tls->shaken, first.call);
 		shake(a, t, c, e, &first);
 		memcpy(e->enter, tls->shaken, sizeof(e->enter));
 		e->enter_ns = tls->shaken_ns + a->opts.start_ns;
 		memcpy(t->last, e->enter, sizeof(t->last));
-		t->last_ns = seg->enter_ns = tls->shaken_ns;
+		t->last_ns = seg->start_ns = seg->enter_ns = tls->shaken_ns;
 		counters_delta(e->enter, e->enter, seg->before);
 		counters_delta(e->enter, e->exit, seg->call);
 	}
@@ -359,8 +359,8 @@ void tls_returned(struct assembler *a, struct athread *t, const struct event_tls
 	struct segment seg;
 
 	begin_at_last(a, t, &e);
-	seg.enter_ns = TRACE_TIME(a, e.enter_ns);
-	seg.exit_ns = TRACE_TIME(a, e.head.ns);
+	seg.start_ns = seg.enter_ns = TRACE_TIME(a, e.enter_ns);
+	seg.end_ns = seg.exit_ns = TRACE_TIME(a, e.head.ns);
 	counters_delta(t->last, e.enter, seg.before);
 	counters_delta(e.enter, e.exit, seg.call);
 	if (!c || !tls_meet(a, c)) {

@@ -72,6 +72,7 @@ enum confidence {
 	ANSWERED_TOGETHER = 80, /* CPU time and ops are parted among them */
 	OPENED_FOR_OLDEST = 50, /* several had been read before it connected */
 	ANSWERED_BY_RUN = 60,	/* several at once, and nothing shows which bytes are whose */
+	TAKEN_TOGETHER = 50,	/* by io_uring: which the thread worked on first, no call shows */
 };
 
 /* Grows an array that is a member of *a; false when memory ran out. */
@@ -185,7 +186,7 @@ static void note_arrival(struct assembler *a, struct connection *c, struct reque
 		request_doubt(r, ARRIVAL_UNKNOWN);
 		a->ledger.count[LG_ARRIVALS_UNKNOWN]++;
 	}
-	r->row.read_ns = seg->exit_ns;
+	r->row.read_ns = seg->end_ns;
 	if (c->first == r)
 		connection_turn(c, r->row.arrival_ns);
 	if (c->previous && c->previous_end_ns <= r->row.arrival_ns) {
@@ -354,11 +355,26 @@ static void receive_more(struct assembler *a, struct athread *t, struct connecti
 		in.owner->behind = true;
 }
 
+/*
+ * A thread of io_uring may find several requests done at once, of several connections. The order
+ * in which it takes them up is its own: what is between here and their replies may be the other's.
+ */
+static void note_uring(struct athread *t, struct request *before, const struct incoming *in)
+{
+	t->polls = true;
+	if (!before || !in->owner || before->connection == in->connection ||
+	    request_is_answered(before))
+		return;
+	request_doubt(before, TAKEN_TOGETHER);
+	request_doubt(in->owner, TAKEN_TOGETHER);
+}
+
 static void receive_requests(struct assembler *a, struct athread *t, struct connection *c,
 			     const struct event_receive *e, const struct segment *seg)
 {
 	struct incoming in = { .thread = t, .connection = c, .event = e, .segment = seg };
 	bool early;
+	struct request *before = owner_current(t);
 
 	close_answered(a, c);
 	early = c->last && reply_is_out(a, c->last, e);
@@ -378,6 +394,8 @@ static void receive_requests(struct assembler *a, struct athread *t, struct conn
 	owner_leave(t, seg->enter_ns);
 	owner_give_call(a, t, seg, in.owner);
 	read_messages(a, &in);
+	if (e->call.submit_ns)
+		note_uring(t, before, &in);
 	t->several |= t->connection_id && t->connection_id != c->row.connection_id;
 	t->connection_id = c->row.connection_id;
 	t->serves = true;
@@ -637,7 +655,7 @@ static void send_reply(struct assembler *a, struct athread *t, struct connection
 	struct request *first, *next;
 	bool reader, parted; /* each has what it needed itself */
 
-	touch_requests(a, t, c, e, seg->enter_ns);
+	touch_requests(a, t, c, e, seg->start_ns);
 	if (!a->touched_count) {
 		note_unpaired(a, t, c, seg);
 		return;
@@ -662,14 +680,14 @@ static void send_reply(struct assembler *a, struct athread *t, struct connection
 	else if (a->touched_count > 1)
 		request_share(a->touched, a->touched_count);
 	/* the stamp is of this call if it lies in it; else the bytes went later, or nobody looked */
-	end_ns = tx_ns > seg->enter_ns && tx_ns < seg->exit_ns ? tx_ns : seg->exit_ns;
+	end_ns = tx_ns > seg->start_ns && tx_ns < seg->end_ns ? tx_ns : seg->end_ns;
 	for (size_t i = 0; i < a->touched_count; i++) {
 		struct request *r = a->touched[i];
 
 		if (a->touched_count > 1)
 			request_doubt(r, ANSWERED_TOGETHER);
 		if (r->row.write_ns == TRACE_NONE)
-			r->row.write_ns = later(seg->enter_ns, r->row.read_ns);
+			r->row.write_ns = later(seg->start_ns, r->row.read_ns);
 		reply_op(a, t, r, e, seg);
 		request_answered(r, end_ns > r->row.read_ns ? end_ns : seg->exit_ns, seg->exit_ns);
 	}

@@ -44,6 +44,9 @@ struct probe {
 	void *arg;
 };
 
+/* Of a tracepoint that has so many arguments: kernels differ. */
+#define USE_ARGS(n) ((n) << 16)
+
 /* When a program is loaded, and what it gives. */
 enum program_use {
 	USE_CAPTURE = 1 << 0,
@@ -56,6 +59,7 @@ enum program_use {
 	USE_STEADY = 1 << 6,   /* stays attached during a pause: nothing that requests pass */
 	USE_STAMP = 1 << 4,    /* stamps bytes; a run that is skipped costs no more than a stamp */
 	USE_USER = 1 << 7,     /* attached to code of the service, where there is some */
+	USE_OLDER = 1 << 8, /* takes the place of the row before on a kernel that it does not fit */
 };
 
 struct program {
@@ -102,6 +106,14 @@ static const struct program programs[] = {
 	{ "on_call_exit", "sys_exit", USE_CAPTURE, "a service's ops" },
 	{ "on_tls_enter", NULL, USE_CAPTURE | USE_USER, "plaintext of TLS services" },
 	{ "on_tls_leave", NULL, USE_CAPTURE | USE_USER, "plaintext of TLS services" },
+	{ "on_uring_create", "io_uring_create", USE_CAPTURE | USE_OPTIONAL, "io_uring" },
+	{ "on_uring_submit", "io_uring_submit_req", USE_CAPTURE | USE_OPTIONAL, "io_uring" },
+	{ "on_uring_submit_sqe", "io_uring_submit_sqe", USE_CAPTURE | USE_OPTIONAL | USE_OLDER,
+	  "io_uring" },
+	{ "on_uring_complete", "io_uring_complete", USE_CAPTURE | USE_OPTIONAL | USE_ARGS(3),
+	  "io_uring" },
+	{ "on_uring_complete_parts", "io_uring_complete",
+	  USE_CAPTURE | USE_OPTIONAL | USE_OLDER | USE_ARGS(7), "io_uring" },
 	{ "on_bytes_in", "sock_recv_length", USE_REQUESTS, "requests and sizes alone" },
 	{ "on_bytes_out", "sock_send_length", USE_REQUESTS, "requests and sizes alone" },
 	{ "on_send_counted", "sock_send_length", USE_COUNT | USE_STEADY, "--measure-overhead" },
@@ -124,12 +136,21 @@ __attribute__((format(printf, 2, 0))) static int keep_word(enum libbpf_print_lev
 	return 0;
 }
 
-static bool tracepoint_exists(const struct btf *btf, const char *tracepoint)
+/* btf_trace_NAME is a pointer to a function: of some context first, then of what is traced. */
+static bool program_fits(const struct btf *btf, const struct program *p)
 {
+	const struct btf_type *type;
+	unsigned args = p->use / USE_ARGS(1);
 	char name[96];
+	int id;
 
-	snprintf(name, sizeof(name), "btf_trace_%s", tracepoint);
-	return btf__find_by_name_kind(btf, name, BTF_KIND_TYPEDEF) > 0;
+	snprintf(name, sizeof(name), "btf_trace_%s", p->tracepoint);
+	id = btf__find_by_name_kind(btf, name, BTF_KIND_TYPEDEF);
+	if (id <= 0 || !args)
+		return id > 0;
+	type = btf__type_by_id(btf, btf__type_by_id(btf, id)->type);
+	type = btf__type_by_id(btf, type->type);
+	return btf_is_func_proto(type) && btf_vlen(type) == args + 1;
 }
 
 /* Only the programs of this mode are loaded, and of the optional ones those that can be. */
@@ -140,8 +161,7 @@ static void choose_programs(struct bpf_object *object, const struct btf *btf, un
 	for (size_t i = 0; i < PROGRAMS_COUNT; i++) {
 		const struct program *p = &programs[i];
 		struct bpf_program *program = bpf_object__find_program_by_name(object, p->name);
-		bool there = !p->tracepoint || !(p->use & USE_OPTIONAL) ||
-			     tracepoint_exists(btf, p->tracepoint);
+		bool there = !p->tracepoint || !(p->use & USE_OPTIONAL) || program_fits(btf, p);
 
 		if (p->use & USE_USER)
 			there = user;
@@ -699,6 +719,15 @@ static int try_program(const struct program *wanted)
 	return rc;
 }
 
+/* It stands for another kernel's shape of what is here as well. */
+static bool is_other_shape(const struct btf *btf, size_t i)
+{
+	if (programs[i].use & USE_OLDER)
+		return !program_fits(btf, &programs[i]);
+	return i + 1 < PROGRAMS_COUNT && programs[i + 1].use & USE_OLDER &&
+	       program_fits(btf, &programs[i + 1]);
+}
+
 static const char *program_needed(const struct program *p)
 {
 	if (p->use & USE_OPTIONAL)
@@ -754,6 +783,7 @@ static void check_tls(struct probe_check *ret)
 
 int probe_doctor(struct probe_check ret_checks[PROBE_CHECKS_MAX])
 {
+	struct btf *btf;
 	struct err err;
 	int count = 0;
 
@@ -764,10 +794,11 @@ int probe_doctor(struct probe_check ret_checks[PROBE_CHECKS_MAX])
 		return count;
 	}
 	libbpf_set_print(keep_word);
+	btf = btf__load_vmlinux_btf();
 	for (size_t i = 0; i < PROGRAMS_COUNT; i++) {
 		const struct program *p = &programs[i];
 
-		if (p->use & USE_USER)
+		if (p->use & USE_USER || (btf && is_other_shape(btf, i)))
 			continue;
 		libbpf_word[0] = 0;
 		ret_checks[count] = (struct probe_check){
@@ -779,6 +810,7 @@ int probe_doctor(struct probe_check ret_checks[PROBE_CHECKS_MAX])
 		advise(&ret_checks[count++]);
 	}
 	check_tls(&ret_checks[count++]);
+	btf__free(btf);
 	return count;
 }
 

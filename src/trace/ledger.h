@@ -27,7 +27,7 @@
 	X(PROBE_MISSES, "probe_misses", LOST, "probe runs skipped by the kernel (recursion)")      \
 	X(REPLIES_UNPAIRED, "replies_unpaired", UNPAIRED, "bytes sent before anything was read")   \
 	X(ARRIVALS_UNKNOWN, "arrivals_unknown", DOUBTFUL, "requests whose arrival stamp was missing") \
-	X(OPS_UNSEEN, "ops_unseen", DOUBTFUL, "calls that moved bytes in ways not followed yet (splice, io_uring, datagrams of UNIX sockets...)") \
+	X(OPS_UNSEEN, "ops_unseen", DOUBTFUL, "calls that moved bytes in ways not followed yet (datagrams of UNIX sockets, multishot requests of io_uring...)") \
 	X(TLS_OPAQUE, "tls_opaque", DOUBTFUL, "connections encrypted by a library that is not followed: their ciphertext was taken for messages") \
 	X(CALLS_UNOWNED, "calls_unowned", DOUBTFUL, "calls to other services without a known request") \
 	X(STAMP_MISSES, "stamp_misses", DOUBTFUL,                                                  \

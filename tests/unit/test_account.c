@@ -85,6 +85,19 @@ static void test_why_it_left(void)
 	}
 }
 
+/* io_uring_enter is in I/O wait whatever it waits for; the call knows better. */
+static void test_io_uring_waits(void)
+{
+	static const struct syscall_class class = { SYSCALL_URING, TS_KERNEL_NET, TS_WAIT_NET };
+	static const struct account_leave why = { .iowait = true };
+	struct thread_slot s = started(0);
+
+	account_sys_enter(&s, &class, 0);
+	account_switch_out(&s, &why, 0);
+	account_switch_in(&s, false, 40);
+	CHECK_EQ(s.ns[TS_WAIT_NET], 40);
+}
+
 /* Pitfall: the wake-up is seen before the thread has left the CPU, and is for nothing. */
 static void test_waking_before_switch_out(void)
 {
@@ -274,6 +287,7 @@ int main(void)
 	RUN(test_user_and_kernel);
 	RUN(test_wakeup_apart_from_runqueue);
 	RUN(test_why_it_left);
+	RUN(test_io_uring_waits);
 	RUN(test_waking_before_switch_out);
 	RUN(test_nested_interrupts);
 	RUN(test_loopback_receive_inside_send);

@@ -175,6 +175,30 @@ static void receive(struct fake *f, uint64_t socket, int64_t bytes, uint64_t arr
 	assembler_event(f->assembler, &e, sizeof(e));
 }
 
+/* By io_uring: submitted before the call in which the thread finds it done. */
+static void receive_async(struct fake *f, uint64_t socket, uint64_t submitted)
+{
+	struct event_receive e = { .call = call(f, EVENT_RECEIVE, SYSCALL_RECV, TS_WAIT_NET, 10,
+						30) };
+
+	e.call.socket_id = socket;
+	e.call.submit_ns = submitted;
+	e.call.done_ns = f->now;
+	e.arrival_ns = f->now - 5;
+	assembler_event(f->assembler, &e, sizeof(e));
+}
+
+static void load_async(struct fake *f, uint64_t submitted, uint64_t done)
+{
+	struct event_call e = call(f, EVENT_CALL, SYSCALL_PREAD, TS_WAIT_BLOCK, 50, 512);
+
+	e.offset = 4096;
+	e.inode = 4242;
+	e.submit_ns = submitted;
+	e.done_ns = done;
+	assembler_event(f->assembler, &e, sizeof(e));
+}
+
 static void reply(struct fake *f, uint64_t socket, int64_t bytes)
 {
 	struct event_call e = call(f, EVENT_CALL, SYSCALL_SEND, TS_KERNEL_NET, 20, bytes);
@@ -1133,6 +1157,54 @@ static void test_calls_in_the_order_of_reading(void)
 	CHECK_EQ(request_on(&f.rows, 1)->confidence, 50);
 }
 
+/* An op lasts from submission to completion; the thread's time is what its calls took of it. */
+static void test_requests_of_io_uring(void)
+{
+	static struct fake f;
+	const struct row_op *load = NULL;
+	uint64_t submitted;
+
+	fake_begin(&f);
+	open_socket(&f, 1, 0);
+	receive_async(&f, 1, f.now);
+	submitted = f.now;
+	spend(&f, TS_USER, 300);
+	load_async(&f, submitted, f.now + 20);
+	reply(&f, 1, 100);
+	fake_end(&f);
+	for (size_t i = 0; i < f.rows.count[TABLE_OPS]; i++)
+		if (f.rows.ops[i].kind == OP_LOAD)
+			load = &f.rows.ops[i];
+	CHECK(load && load->start_ns == (int64_t)submitted - 1000);
+	CHECK(load && load->elapsed_ns == 320);
+	CHECK_EQ(f.rows.latency[0].total_ns, 5 + 300 + 50 + 20);
+	CHECK_EQ(f.rows.latency[0].ns[SUB_BLOCK_DEVICE], 50);
+	CHECK_EQ(f.rows.latency[0].unattributed_ns, 0);
+	CHECK_EQ(f.rows.requests[0].confidence, 90);
+}
+
+/* Done at once: which of them the user time before the first reply was for, nothing shows. */
+static void test_several_of_io_uring_at_once(void)
+{
+	static struct fake f;
+
+	fake_begin(&f);
+	open_socket(&f, 1, 0);
+	open_socket(&f, 2, 0);
+	receive_async(&f, 1, f.now);
+	receive_async(&f, 2, f.now);
+	spend(&f, TS_USER, 300);
+	reply(&f, 1, 100);
+	reply(&f, 2, 100);
+	receive_async(&f, 1, f.now);
+	reply(&f, 1, 100);
+	fake_end(&f);
+	CHECK_EQ(f.rows.count[TABLE_REQUESTS], 3);
+	for (size_t i = 0; i < 3; i++)
+		CHECK_EQ(f.rows.requests[i].confidence,
+			 f.rows.requests[i].request_id == 3 ? 90 : 50);
+}
+
 int main(void)
 {
 	RUN(test_datagrams);
@@ -1162,5 +1234,7 @@ int main(void)
 	RUN(test_threads_that_work_themselves);
 	RUN(test_calls_known_by_their_heads);
 	RUN(test_calls_in_the_order_of_reading);
+	RUN(test_requests_of_io_uring);
+	RUN(test_several_of_io_uring_at_once);
 	return check_done();
 }
