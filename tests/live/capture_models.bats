@@ -149,6 +149,22 @@ judged() # CASE
 	judged mmsg-preadv2
 }
 
+@test "io_uring" {
+	judged uring
+}
+
+@test "io_uring by its workers" {
+	judged uring-worker
+}
+
+@test "io_uring by its polling thread" {
+	judged uring-poller
+}
+
+@test "splice" {
+	judged splice
+}
+
 @test "sendfile" {
 	judged sendfile
 }

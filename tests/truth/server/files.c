@@ -108,6 +108,8 @@ static long load_mapped(int fd, struct iovec *part, uint64_t offset)
 
 static long load_call(int fd, struct iovec *part, uint64_t offset)
 {
+	off_t at = offset;
+
 	switch ((enum load_by)opts.load_by) {
 	case LOAD_READ:
 		return read(fd, part->iov_base, part->iov_len);
@@ -119,6 +121,10 @@ static long load_call(int fd, struct iovec *part, uint64_t offset)
 		return preadv(fd, part, 1, offset);
 	case LOAD_PREADV2:
 		return preadv2(fd, part, 1, offset, 0);
+	case LOAD_SPLICE:
+		return splice_in(fd, &at, part->iov_len);
+	case LOAD_URING:
+		return uring_read(fd, part->iov_base, part->iov_len, offset);
 	case LOAD_MMAP:
 		return load_mapped(fd, part, offset);
 	}
@@ -160,6 +166,7 @@ static long store_call(int fd, char *bytes, uint64_t size, uint64_t offset)
 {
 	uint64_t first = opts.direct ? size : size / 2;
 	struct iovec parts[] = { { bytes, first }, { bytes, size - first } };
+	off_t at = offset;
 
 	switch ((enum store_by)opts.store_by) {
 	case STORE_WRITE:
@@ -170,6 +177,10 @@ static long store_call(int fd, char *bytes, uint64_t size, uint64_t offset)
 		return writev(fd, parts, 2);
 	case STORE_PWRITEV:
 		return pwritev(fd, parts, 2, offset);
+	case STORE_SPLICE:
+		return splice_out(fd, &at, bytes, size);
+	case STORE_URING:
+		return uring_writev(fd, parts, 2, offset);
 	case STORE_PWRITEV2:
 		return pwritev2(fd, parts, 2, offset, 0);
 	}
@@ -178,7 +189,12 @@ static long store_call(int fd, char *bytes, uint64_t size, uint64_t offset)
 
 static void sync_call(int fd)
 {
-	must(opts.sync_by == SYNC_FSYNC ? fsync(fd) : fdatasync(fd), opts.store_file);
+	bool data_only = opts.sync_by != SYNC_FSYNC;
+
+	if (opts.store_by == STORE_URING)
+		must(uring_sync(fd, data_only), opts.store_file);
+	else
+		must(data_only ? fdatasync(fd) : fsync(fd), opts.store_file);
 }
 
 static void did_all(struct request *chain, enum did kind, uint64_t bytes, uint64_t offset)

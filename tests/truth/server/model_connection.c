@@ -16,6 +16,7 @@ static void serve_connection(struct connection *c)
 		if (chain)
 			serve_chain(chain);
 	connection_put(c);
+	uring_close();
 }
 
 static void *thread_main(void *arg)

@@ -209,6 +209,10 @@ static long receive_call(int fd, void *bytes, size_t size)
 		return readv(fd, parts, 2);
 	case RECV_RECVMSG:
 		return recvmsg(fd, &message.msg_hdr, 0);
+	case RECV_SPLICE: /* what the bytes were is not looked at */
+		return splice_in(fd, NULL, size);
+	case RECV_URING:
+		return uring_recv(fd, bytes, size);
 	case RECV_RECVMMSG:
 		return recvmmsg(fd, &message, 1, MSG_WAITFORONE, NULL) == 1 ?
 			       (long)message.msg_len :
@@ -363,6 +367,10 @@ static long send_call(struct connection *c, const char *bytes, size_t size)
 		return writev(fd, parts, 2);
 	case SEND_SENDMSG:
 		return sendmsg(fd, &message, MSG_NOSIGNAL);
+	case SEND_SPLICE:
+		return splice_out(fd, NULL, bytes, size);
+	case SEND_URING:
+		return uring_send(fd, bytes, size);
 	case SEND_SENDMMSG:
 		return sendmmsg(fd, &many, 1, MSG_NOSIGNAL) == 1 ? (long)many.msg_len : -1;
 	}

@@ -23,11 +23,15 @@ struct options opts = {
 };
 
 static const char *const listens[] = { "tcp", "tcp6", "unix", "udp", "udp6", NULL };
-static const char *const recvs[] = { "recv", "read", "readv", "recvmsg", "recvmmsg", NULL };
-static const char *const sends[] = { "send",	 "write",    "writev", "sendmsg",
-				     "sendfile", "sendmmsg", NULL };
-static const char *const loads[] = { "read", "pread", "readv", "preadv", "preadv2", "mmap", NULL };
-static const char *const stores[] = { "write", "pwrite", "writev", "pwritev", "pwritev2", NULL };
+static const char *const recvs[] = { "recv",	 "read",  "readv",  "recvmsg",
+				     "recvmmsg", "uring", "splice", NULL };
+static const char *const sends[] = { "send",	 "write", "writev", "sendmsg", "sendfile",
+				     "sendmmsg", "uring", "splice", NULL };
+static const char *const loads[] = { "read", "pread", "readv",	"preadv", "preadv2",
+				     "mmap", "uring", "splice", NULL };
+static const char *const stores[] = { "write",	  "pwrite", "writev", "pwritev",
+				      "pwritev2", "uring",  "splice", NULL };
+static const char *const urings[] = { "caller", "worker", "poller", NULL };
 static const char *const syncs[] = { "fdatasync", "fsync", "none", NULL };
 static const char *const ats[] = { "sequence", "random", NULL };
 static const char *const handoffs[] = { "futex", "eventfd", "pipe", NULL };
@@ -46,15 +50,16 @@ static const char usage[] =
 	"  --reply RANGE                    bytes of the reply, in --parts N calls\n"
 	"  --answer each|all                several requests of one read: a call each, or one\n"
 	"  --read one|all                   of a call: one request (fixed), or what there is\n"
-	"  --recv-by recv|read|readv|recvmsg|recvmmsg\n"
-	"  --send-by send|write|writev|sendmsg|sendfile|sendmmsg\n"
+	"  --recv-by recv|read|readv|recvmsg|recvmmsg|uring|splice\n"
+	"  --send-by send|write|writev|sendmsg|sendfile|sendmmsg|uring|splice\n"
 	"  --cpu RANGE                      CPU time to burn; by the reader: --parse RANGE\n"
 	"  --accept-cpu RANGE               for a connection, which is no request's\n"
 	"  --cpu-steps N                    k-th request of a connection: k mod N times more\n"
 	"  --load FILE --load-bytes RANGE --load-from OFFSET --load-at sequence|random\n"
-	"  --load-by read|pread|readv|preadv|preadv2|mmap\n"
+	"  --load-by read|pread|readv|preadv|preadv2|mmap|uring|splice\n"
 	"  --store FILE --store-bytes RANGE --store-at sequence|random\n"
-	"  --store-by write|pwrite|writev|pwritev|pwritev2 --sync fdatasync|fsync|none\n"
+	"  --store-by write|pwrite|writev|pwritev|pwritev2|uring|splice --sync fdatasync|fsync|none\n"
+	"  --uring caller|worker|poller     who does what goes by uring\n"
 	"  --append 1 --direct 1 --dsync 1  how the file is opened\n"
 	"  --after-reply 1                  stores come after the reply\n"
 	"  --meta N --meta-file FILE        N times openat, fstat, close\n"
@@ -98,6 +103,7 @@ static void take(char **argv)
 		{ "store-at", .choice = &opts.store_at, .names = ats },
 		{ "store-by", .choice = &opts.store_by, .names = stores },
 		{ "sync", .choice = &opts.sync_by, .names = syncs },
+		{ "uring", .choice = &opts.uring, .names = urings },
 		{ "append", .number = &opts.append },
 		{ "direct", .number = &opts.direct },
 		{ "dsync", .number = &opts.dsync },
@@ -158,6 +164,8 @@ static void check(void)
 		refuse("a size must not be 0");
 	if (opts.read == READ_ONE && opts.protocol != PROTOCOL_FIXED)
 		refuse("how long one request is, is known of fixed ones only");
+	if (opts.recv_by == RECV_SPLICE && opts.protocol != PROTOCOL_FIXED)
+		refuse("who splices does not look at the bytes");
 	if (opts.send_by == SEND_SENDFILE && (opts.answer == ANSWER_ALL || net_is_datagram()))
 		refuse("sendfile replies to one request at a time, on a stream");
 }

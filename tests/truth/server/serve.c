@@ -43,6 +43,9 @@ static struct worker *worker_new(void)
 	w->memory = touched(memory_bytes());
 	w->reply = touched(reply_memory_bytes());
 	files_open(w);
+	splice_open(w);
+	if (uring_is_used())
+		uring_open();
 	return w;
 }
 

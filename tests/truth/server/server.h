@@ -27,11 +27,47 @@
 /* --- options (options.c) ------------------------------------------------------------------- */
 
 enum listen_kind { LISTEN_TCP, LISTEN_TCP6, LISTEN_UNIX, LISTEN_UDP, LISTEN_UDP6 };
-enum recv_by { RECV_RECV, RECV_READ, RECV_READV, RECV_RECVMSG, RECV_RECVMMSG };
-enum send_by { SEND_SEND, SEND_WRITE, SEND_WRITEV, SEND_SENDMSG, SEND_SENDFILE, SEND_SENDMMSG };
-enum load_by { LOAD_READ, LOAD_PREAD, LOAD_READV, LOAD_PREADV, LOAD_PREADV2, LOAD_MMAP };
-enum store_by { STORE_WRITE, STORE_PWRITE, STORE_WRITEV, STORE_PWRITEV, STORE_PWRITEV2 };
+enum recv_by {
+	RECV_RECV,
+	RECV_READ,
+	RECV_READV,
+	RECV_RECVMSG,
+	RECV_RECVMMSG,
+	RECV_URING,
+	RECV_SPLICE
+};
+enum send_by {
+	SEND_SEND,
+	SEND_WRITE,
+	SEND_WRITEV,
+	SEND_SENDMSG,
+	SEND_SENDFILE,
+	SEND_SENDMMSG,
+	SEND_URING,
+	SEND_SPLICE
+};
+enum load_by {
+	LOAD_READ,
+	LOAD_PREAD,
+	LOAD_READV,
+	LOAD_PREADV,
+	LOAD_PREADV2,
+	LOAD_MMAP,
+	LOAD_URING,
+	LOAD_SPLICE
+};
+enum store_by {
+	STORE_WRITE,
+	STORE_PWRITE,
+	STORE_WRITEV,
+	STORE_PWRITEV,
+	STORE_PWRITEV2,
+	STORE_URING,
+	STORE_SPLICE
+};
 enum sync_by { SYNC_FDATASYNC, SYNC_FSYNC, SYNC_NONE };
+/* Who does it: the kernel's choice, always a worker of io_uring, the ring's polling thread. */
+enum uring { URING_CALLER, URING_WORKER, URING_POLLER };
 enum at { AT_SEQUENCE, AT_RANDOM };
 enum handoff { HANDOFF_FUTEX, HANDOFF_EVENTFD, HANDOFF_PIPE };
 enum replier { REPLY_WORKER, REPLY_READER };
@@ -46,6 +82,7 @@ struct options {
 	const char *load_file, *store_file, *meta_file, *upstream;
 	uint32_t listen, protocol, recv_by, send_by, load_by, store_by, sync_by, load_at, store_at;
 	uint32_t handoff, give_back, replier, wait_by, answer, read, share, upstream_by;
+	uint32_t uring;
 	struct range cpu_ns, parse_ns, accept_ns, reply_bytes, load_bytes, store_bytes, call_bytes;
 	uint64_t request_bytes, meta, cpu_steps, load_from, reply_parts, calls, call_reply_bytes;
 	uint64_t append, direct, dsync, after_reply, workers, requests, seed;
@@ -121,7 +158,8 @@ struct connection {
 struct worker {
 	uint64_t number, random;
 	pid_t tid;
-	int load_fd, store_fd, reply_fd;
+	int load_fd, store_fd, reply_fd, null_fd;
+	int pipe[2]; /* what splice() needs at one end */
 	uint64_t load_offset, store_offset;
 	struct upstream *upstream;
 	char *memory, *reply;
@@ -153,6 +191,26 @@ void files_load(struct request *r);
 /* For all of the chain at once: each of them did it, then. */
 void files_store(struct request *chain);
 void files_meta(struct request *r);
+
+/* --- uring.c ------------------------------------------------------------------------------- */
+
+/* The calling thread's ring. The calls after it return what the system calls would. */
+void uring_open(void);
+void uring_close(void);
+long uring_read(int fd, void *bytes, size_t size, uint64_t offset);
+long uring_writev(int fd, const struct iovec *parts, unsigned count, uint64_t offset);
+long uring_sync(int fd, bool data_only);
+long uring_recv(int fd, void *bytes, size_t size);
+long uring_send(int fd, const void *bytes, size_t size);
+/* Whether any option asks for it. */
+bool uring_is_used(void);
+
+/* --- splice.c ------------------------------------------------------------------------------ */
+
+/* Between the descriptor and memory by way of the worker's pipe; NULL: no offset. */
+void splice_open(struct worker *w);
+long splice_in(int fd, off_t *offset, size_t size); /* the bytes themselves are thrown away */
+long splice_out(int fd, off_t *offset, const char *bytes, size_t size);
 
 /* --- upstream.c ---------------------------------------------------------------------------- */
 
