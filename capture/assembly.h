@@ -385,6 +385,8 @@ void waiting_remove(struct request *r);
  * first on it), and how sure that is (100: no doubt). */
 struct request *call_owner(struct athread *t, const struct event_call *e, struct request *opener,
 			   unsigned *ret_confidence);
+/* A call that no request owns is work after a reply: nothing else that t has read waits for one. */
+bool call_is_after_reply(const struct athread *t);
 /* The one that a connection is opened for: the oldest of several, by a guess. */
 struct request *call_connects(struct athread *t, bool *ret_guessed);
 
@@ -482,6 +484,8 @@ void connection_turn(struct connection *c, int64_t arrival_ns);
 /* Of a chunk of `total` bytes, as the program sees them: what from..to were on the socket. */
 uint64_t connection_wire_bytes(const struct connection *c, uint64_t from, uint64_t to,
 			       uint64_t total);
+/* Whether what is sent next on c begins a call, and is no more of the last one. */
+bool connection_call_begins(const struct connection *c);
 void connection_call_send(struct assembler *a, struct athread *t, struct connection *c,
 			  struct request *r, const struct event_call *e);
 void connection_call_receive(struct assembler *a, struct connection *c, const struct event_call *e);

@@ -85,6 +85,13 @@ struct request *call_owner(struct athread *t, const struct event_call *e, struct
 	return oldest;
 }
 
+bool call_is_after_reply(const struct athread *t)
+{
+	struct request *oldest;
+
+	return t->owner == OWNER_AFTER && !without_call(t, false, &oldest);
+}
+
 struct request *call_connects(struct athread *t, bool *ret_guessed)
 {
 	struct request *current = owner_current(t), *oldest;

@@ -136,11 +136,24 @@ void connection_turn(struct connection *c, int64_t arrival_ns)
 	};
 }
 
-/* Bytes to another service; the first of a turn begins a forward op of request r. */
+/* A message out is a call, a stream's until the reply comes; every datagram is one. */
+bool connection_call_begins(const struct connection *c)
+{
+	return !c->call.open || c->call.op.reply_bytes || c->datagrams;
+}
+
+static void call_after_reply(struct assembler *a, struct athread *t, struct connection *c)
+{
+	c->call.op.request_id = t->after_id;
+	c->call.op.after_reply = 1;
+	owner_flush_after(a, t);
+}
+
+/* Bytes to another service; the first of a message begins a forward op of request r. */
 void connection_call_send(struct assembler *a, struct athread *t, struct connection *c,
 			  struct request *r, const struct event_call *e)
 {
-	if (c->call.open && c->call.op.reply_bytes)
+	if (connection_call_begins(c))
 		connection_call_end(a, c);
 	if (!c->call.open) {
 		memset(&c->call, 0, sizeof(c->call));
@@ -156,6 +169,8 @@ void connection_call_send(struct assembler *a, struct athread *t, struct connect
 		c->row.service_id = t->service->row.service_id;
 		if (r)
 			request_begin_op(a, r, &c->call.op);
+		else if (call_is_after_reply(t))
+			call_after_reply(a, t, c);
 		else if (!t->serves)
 			unit_begin_call(a, t, c);
 		else

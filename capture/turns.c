@@ -729,7 +729,7 @@ static void send_call(struct assembler *a, struct athread *t, struct connection 
 		      const struct event_call *e, const struct segment *seg)
 {
 	struct request *before = owner_current(t), *r = before, *opener = request_get(c->owner);
-	bool begins = !c->call.open || c->call.op.reply_bytes;
+	bool begins = connection_call_begins(c);
 
 	c->others = t->owner == OWNER_OTHERS;
 	if (c->call.op.kind == OP_FORWARD)
