@@ -169,11 +169,23 @@ void handoff_woken(struct assembler *a, struct athread *t, const struct event_ca
 	t->idle_at = e->inode;
 }
 
+static bool has_worked(const struct unit *u)
+{
+	for (unsigned i = 0; i < u->marks_count; i++)
+		if (u->marks[i].working)
+			return true;
+	return false;
+}
+
+/*
+ * Its first op since it came for work: a thread that is woken for one request and kept from the
+ * queue for a while may come out of it with one that was read after it had been woken.
+ */
 void handoff_working(struct assembler *a, struct athread *t, const struct segment *seg)
 {
 	uint64_t enter[TS_COUNT];
 
-	if (!unit_ready(a, t) || t->unit->marks_count > 1)
+	if (!unit_ready(a, t) || has_worked(t->unit))
 		return;
 	for (size_t i = 0; i < TS_COUNT; i++)
 		enter[i] = t->last[i] + seg->before[i];
