@@ -381,12 +381,12 @@ void waiting_add(struct request *r);
 void waiting_remove(struct request *r);
 
 /* call.c */
-/* The request that a call which begins now is for (opener: its connection was, if this is the
- * first on it), and how sure that is (100: no doubt). */
-struct request *call_owner(struct athread *t, const struct event_call *e, struct request *opener,
-			   unsigned *ret_confidence);
 /* A call that no request owns is work after a reply: nothing else that t has read waits for one. */
 bool call_is_after_reply(const struct athread *t);
+void call_send(struct assembler *a, struct athread *t, struct connection *c,
+	       const struct event_call *e, const struct segment *seg);
+void call_receive(struct assembler *a, struct athread *t, struct connection *c,
+		  const struct event_receive *e, const struct segment *seg);
 /* The one that a connection is opened for: the oldest of several, by a guess. */
 struct request *call_connects(struct athread *t, bool *ret_guessed);
 
@@ -400,6 +400,28 @@ void turn_receive_on(struct assembler *a, struct athread *t, struct connection *
 		     const struct event_receive *e, const struct segment *seg);
 void turn_send_on(struct assembler *a, struct athread *t, struct connection *c,
 		  const struct event_call *e, const struct segment *seg);
+
+/* marks.c */
+/* Where messages begin and end in this chunk: a->marks. None, and not framed from here on, when nobody knows. */
+void marks_find(struct assembler *a, struct connection *c, enum framer_side side,
+		const uint8_t *bytes, size_t seen, size_t total);
+void marks_judge_bytes(struct assembler *a, const struct connection *c, struct service *s,
+		       bool overlaps);
+/* Adds r to a->touched, once for each event. */
+void touch(struct assembler *a, struct request *r);
+
+/* receive.c */
+enum { BY_TURNS = 90 }; /* confidence: the protocol is not known */
+
+void requests_receive(struct assembler *a, struct athread *t, struct connection *c,
+		      const struct event_receive *e, const struct segment *seg);
+/* The thread goes on with what came first in its call. */
+void requests_receive_more(struct assembler *a, struct athread *t, struct connection *c,
+			   const struct event_receive *e, const struct segment *seg);
+
+/* reply.c */
+void reply_send(struct assembler *a, struct athread *t, struct connection *c,
+		const struct event_call *e, const struct segment *seg);
 
 /* datagram.c */
 void datagram_call(struct assembler *a, struct athread *t, const struct event_datagram *e,

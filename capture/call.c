@@ -12,6 +12,7 @@
 enum confidence {
 	BY_HEAD = 90,
 	OLDEST_OF_PASS = 50,
+	OPENED_FOR_OLDEST = 50, /* several had been read before it connected */
 };
 
 #define HEAD_LEAST 4	    /* bytes that are the same by chance otherwise */
@@ -67,8 +68,9 @@ static size_t without_call(const struct athread *t, bool connects, struct reques
 	return n;
 }
 
-struct request *call_owner(struct athread *t, const struct event_call *e, struct request *opener,
-			   unsigned *ret_confidence)
+/* What it is for: `opener` is what its connection was opened for, if it is the first on it. */
+static struct request *call_owner(struct athread *t, const struct event_call *e,
+				  struct request *opener, unsigned *ret_confidence)
 {
 	struct request *current = owner_current(t), *oldest;
 	struct request *r = by_head(t, e);
@@ -102,4 +104,78 @@ struct request *call_connects(struct athread *t, bool *ret_guessed)
 	if (current)
 		current->connects = true;
 	return current;
+}
+
+/* Whose call it is; the thread works for it since its last boundary. */
+static struct request *begin_call(struct assembler *a, struct athread *t,
+				  const struct connection *c, const struct event_call *e,
+				  struct request *opener)
+{
+	struct request *current = owner_current(t), *r;
+	unsigned confidence;
+
+	r = call_owner(t, e, opener, &confidence);
+	if (!r)
+		return current;
+	request_doubt(r, r == opener && c->guessed ? OPENED_FOR_OLDEST : confidence);
+	if (r == current || r == opener)
+		return r;
+	owner_leave(t, t->last_ns);
+	owner_set_request(a, t, r);
+	return r;
+}
+
+void call_send(struct assembler *a, struct athread *t, struct connection *c,
+	       const struct event_call *e, const struct segment *seg)
+{
+	struct request *before = owner_current(t), *r = before, *opener = request_get(c->owner);
+	bool begins = connection_call_begins(c);
+
+	c->others = t->owner == OWNER_OTHERS;
+	if (c->call.op.kind == OP_FORWARD)
+		opener = NULL;
+	if (begins && !c->others && t->serves)
+		r = begin_call(a, t, c, e, opener);
+	else if (opener)
+		r = opener; /* it connected for that one; since then it may have read others */
+	if (!r && !c->others && !c->call.unit && !c->call.op.reply_bytes)
+		r = request_get(c->owner); /* more of the same message */
+	owner_give_before(a, t, seg, r, false);
+	owner_give_call(a, t, seg, r);
+	if (c->others) {
+		connection_call_end(a, c);
+		c->owner.id = 0;
+		return;
+	}
+	if (r) {
+		batch_forget(a, r);
+		request_flush_compute(a, r);
+		r->called = true;
+		waiting_remove(r);
+	}
+	if (!r && !t->serves)
+		handoff_working(a, t, seg);
+	connection_call_send(a, t, c, r, e);
+	if (before && before != r && !before->called)
+		owner_set_request(a, t, before); /* its turn is still to come */
+}
+
+void call_receive(struct assembler *a, struct athread *t, struct connection *c,
+		  const struct event_receive *e, const struct segment *seg)
+{
+	struct request *r = c->call.unit ? NULL : request_get(c->owner);
+
+	owner_give_before(a, t, seg, r, false);
+	owner_give_call(a, t, seg, r);
+	connection_call_receive(a, c, &e->call);
+	if (c->others) {
+		owner_set_others(a, t);
+	} else if (r) {
+		account_move(&r->account, SUB_NET_SOCKET, SUB_CALL, seg->call[TS_WAIT_NET]);
+		owner_set_request(a, t, r);
+	} else if (t->serves) {
+		owner_set_none(a, t);
+	} else {
+		unit_called(t, seg->call[TS_WAIT_NET]);
+	}
 }
