@@ -91,7 +91,8 @@ churn()
 	capture_stop
 
 	assert_nothing_lost
-	assert_flat "$early" "$late"
+	# some 60,000 connections later: one forgotten block of 32 bytes each is 1.9 MB
+	assert_flat "$early" "$late" 1024
 	assert_equal "requests" "$(rows requests)" "$(tail -n +$((logged_before + 1)) \
 		"$at/access.log" | wc -l)"
 	diff <(tail -n +$((logged_before + 1)) "$at/access.log" | sort | uniq -c) \
