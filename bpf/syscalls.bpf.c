@@ -262,6 +262,7 @@ static __always_inline void fill_plain_call(struct event_call *e, const struct c
 	e->object = thread->object;
 	e->tls = in_tls(thread) ? thread->tls_op : TLS_NONE;
 	e->more = 0;
+	e->submit_ns = e->done_ns = 0;
 }
 
 static __always_inline void fill_call(struct event_call *e, const struct call *call,
