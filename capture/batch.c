@@ -245,6 +245,14 @@ static size_t gather(struct assembler *a, struct athread *t, struct request *fir
 	return n;
 }
 
+static void note_rounds(struct request *const requests[], size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		requests[i]->worked_on = true;
+		request_doubt(requests[i], DONE_TOGETHER);
+	}
+}
+
 void batch_settle(struct assembler *a, struct athread *t)
 {
 	struct batch *b = &t->batch;
@@ -259,6 +267,8 @@ void batch_settle(struct assembler *a, struct athread *t)
 		give_to_all(a, b, a->together, n);
 	else if (!give_rounds(a, b, a->together, n, true))
 		give_to_all(a, b, &first, 1);
+	else
+		note_rounds(a->together, n);
 }
 
 void batch_forget(struct assembler *a, struct request *r)
@@ -271,17 +281,31 @@ void batch_forget(struct assembler *a, struct request *r)
 	t->batch.first = (struct request_ref){ 0 };
 }
 
+static bool writes(const struct pending *step)
+{
+	return step->op.kind == OP_STORE || step->op.kind == OP_SYNC;
+}
+
+/* Each has been worked on, and then what all of them write was written at once. */
+static bool ends_in_writes(const struct batch *b)
+{
+	size_t i = b->count, written = 0;
+
+	for (; i && (writes(&b->steps[i - 1]) || b->steps[i - 1].op.kind == OP_COMPUTE); i--)
+		written += writes(&b->steps[i - 1]);
+	while (i && !writes(&b->steps[i - 1]))
+		i--;
+	return written && !i;
+}
+
 /* A reply to the first alone: all that was done was for it, or the work of all is done. */
 static void answer_one(struct assembler *a, struct athread *t, struct request *first)
 {
 	struct batch *b = &t->batch;
 	size_t n = gather(a, t, first);
 
-	if (!t->service->one_by_one && give_rounds(a, b, a->together, n, false)) {
-		for (size_t i = 0; i < n; i++) {
-			a->together[i]->worked_on = true;
-			request_doubt(a->together[i], DONE_TOGETHER);
-		}
+	if (!t->service->one_by_one && give_rounds(a, b, a->together, n, ends_in_writes(b))) {
+		note_rounds(a->together, n);
 		return;
 	}
 	give_to_all(a, b, &first, 1);

@@ -115,8 +115,10 @@ static void write_or_sync(struct assembler *a, struct athread *t, struct row_op 
 		lone_op(a, t, op, seg);
 		return;
 	}
-	if (owners > 1)
+	if (owners > 1) {
 		batch_settle(a, t);
+		owners = pass_owners(t, current, op->kind, op->target_id);
+	}
 	owners = gather_owners(a, t, owners, current, op);
 	/* shared with requests outside the sample: its owners here are all that are known */
 	if (owners > 1 || (owners && (others || a->together[0] != current)))

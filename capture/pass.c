@@ -52,10 +52,14 @@ void pass_release(struct athread *t)
 	t->pass_capacity = 0;
 }
 
-/* Behind another on its connection, or of its call: only a service that answers several at once does them at once. */
+/*
+ * Behind another on its connection, or of its call: only a service that answers several at once
+ * does them at once, or one that was seen to.
+ */
 static bool has_its_turn(const struct request *r)
 {
-	return (r->connection->first == r && !r->behind) || r->thread->service->together;
+	return (r->connection->first == r && !r->behind) || r->worked_on ||
+	       r->thread->service->together;
 }
 
 static bool may_own(const struct request *r, enum op_kind kind, uint64_t target, bool stored)
