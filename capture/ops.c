@@ -112,6 +112,7 @@ static void write_or_sync(struct assembler *a, struct athread *t, struct row_op 
 
 	if (!others && batch_holds(t, current) && pass_is_of(t, owners, current->connection) &&
 	    !t->service->readers_change) {
+		note_done(t->pass, owners, op);
 		lone_op(a, t, op, seg);
 		return;
 	}
