@@ -346,24 +346,21 @@ static int await_connected(int fd, int timeout_ms)
 	return -error;
 }
 
-int address_connect(const struct address *a, int timeout_ms, struct endpoint *ret_endpoint,
-		    struct err *err)
+int endpoints_connect(const struct endpoint *endpoints, int count, enum transport transport,
+		      int timeout_ms, int *ret_which)
 {
-	struct endpoint endpoints[ADDRESS_ENDPOINTS_MAX];
-	char text[ADDRESS_TEXT_SIZE];
-	int count = address_resolve(a, false, endpoints, err), fd, rc = count;
+	int fd, rc = -EHOSTUNREACH;
 
 	for (int i = 0; i < count; i++) {
-		rc = endpoint_connect(&endpoints[i], a->transport, true, &fd);
+		rc = endpoint_connect(&endpoints[i], transport, true, &fd);
 		if (rc == -EINPROGRESS)
 			rc = await_connected(fd, timeout_ms);
 		if (!rc) {
-			if (ret_endpoint)
-				*ret_endpoint = endpoints[i];
+			*ret_which = i;
 			return fd;
 		}
 		if (fd >= 0)
 			close(fd);
 	}
-	return count < 0 ? rc : err_errno(err, -rc, "cannot reach %s", address_format(a, text));
+	return rc;
 }

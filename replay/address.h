@@ -83,10 +83,10 @@ int endpoint_connect(const struct endpoint *endpoint, enum transport transport, 
 		     int *ret_fd);
 
 /*
- * Tries one endpoint after the other, each for up to timeout_ms. The descriptor (which does
- * not block) and, unless ret_endpoint is NULL, where it leads to; or a negative errno alone.
+ * Tries one after the other, each for up to timeout_ms: a descriptor (which does not block)
+ * and in *ret_which the one that it leads to, or the last one's negative errno.
  */
-int address_connect(const struct address *address, int timeout_ms, struct endpoint *ret_endpoint,
-		    struct err *err);
+int endpoints_connect(const struct endpoint *endpoints, int count, enum transport transport,
+		      int timeout_ms, int *ret_which);
 
 #endif
