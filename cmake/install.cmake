@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-# What `cmake --install` puts on a machine: the program, its manual, the licence, the docs.
+# What `cmake --install` puts on a machine: the program and its other names, its manual, the licence,
+# the docs.
 
 if(TARGET gait)
 	install(TARGETS gait)
+	foreach(link ${GAIT_LINKS})
+		install(FILES ${CMAKE_BINARY_DIR}/${link} TYPE BIN)
+	endforeach()
 endif()
 
 file(GLOB pages CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/man/*.1)

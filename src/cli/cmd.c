@@ -33,7 +33,7 @@ int cmd_failed(const struct err *err)
 int cmd_misused(const struct options *options, const struct err *err)
 {
 	cmd_complain("%s", err->text);
-	fprintf(stderr, "try 'gait %s --help'\n", options->command);
+	fprintf(stderr, "try '%s%s --help'\n", options_program(options), options->command);
 	return EXIT_USAGE;
 }
 

@@ -15,6 +15,9 @@
  *	3. add its row to cmds[] in main.c;
  *	4. write man/gait-NAME.1 and tests/cli/NAME.bats.
  *
+ * A program of another's name (a link to gait) has a row in programs[] of main.c
+ * instead, and one in src/cli/CMakeLists.txt.
+ *
  * Results go to stdout, talk to stderr. A command returns an exit code.
  */
 enum exit_code {
@@ -28,6 +31,8 @@ int cmd_capture(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_edit(int argc, char **argv);
 int cmd_node(int argc, char **argv);
+int cmd_proxy(int argc, char **argv);
+int cmd_dw_proxy(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_report(int argc, char **argv);
 int cmd_show(int argc, char **argv);

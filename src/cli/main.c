@@ -18,8 +18,10 @@ static const struct command cmds[] = {
 	{ "capture", cmd_capture, "records a running service into a trace" },
 	{ "node", cmd_node, "plays services for gait replay" },
 	{ "replay", cmd_replay, "plays a trace on a node and writes what came of it into a run" },
+	{ "proxy", cmd_proxy, "delays and fragments what goes between two ends" },
 	{ "report", cmd_report, "what came of a replay, beside what was captured" },
-	{ "edit", cmd_edit, "makes a trace of others: merge joins those of several hosts and services" },
+	{ "edit", cmd_edit,
+	  "makes a trace of others: merge joins those of several hosts and services" },
 	{ "show", cmd_show, "ledger, rates, sizes, classes, operations, breakdown of a trace" },
 };
 
@@ -74,14 +76,29 @@ static int run_version(int argc, char **argv)
 
 /* What is no command but may stand in its place. */
 static const struct command words[] = {
-	{ "help", run_help, NULL },
-	{ "--help", run_help, NULL },
-	{ "-h", run_help, NULL },
-	{ "--version", run_version, NULL },
+	{ "help", run_help, NULL },	  { "--help", run_help, NULL },
+	{ "-h", run_help, NULL },	  { "--version", run_version, NULL },
 	{ "version", run_version, NULL },
 };
 
-static int run(int argc, char **argv)
+/* Links to gait: its name is the command. DistWalk's command lines, for scripts that have them. */
+static const struct command programs[] = {
+	{ "dw_proxy", cmd_dw_proxy, NULL },
+};
+
+static const struct command *find_program(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
+
+	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
+		if (!strcmp(programs[i].name, name))
+			return &programs[i];
+	}
+	return NULL;
+}
+
+static int run_gait(int argc, char **argv)
 {
 	const struct command *command;
 
@@ -114,7 +131,8 @@ static bool stdout_written(void)
 
 int main(int argc, char **argv)
 {
-	int code = run(argc, argv);
+	const struct command *program = argc ? find_program(argv[0]) : NULL;
+	int code = program ? program->run(argc, argv) : run_gait(argc, argv);
 
 	if (!stdout_written() && code != EXIT_USAGE)
 		code = EXIT_FAILED;

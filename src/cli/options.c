@@ -12,6 +12,11 @@
 #define HELP_INDENT 26 /* where the help of an option begins */
 #define HELP_WIDTH 80
 
+const char *options_program(const struct options *options)
+{
+	return options->is_program ? "" : "gait ";
+}
+
 static bool takes_value(const struct option_spec *spec)
 {
 	return spec->type != OPTION_FLAG && spec->type != OPTION_COUNT;
@@ -259,8 +264,8 @@ static int check_args(const struct options *options, const struct option_args *a
 		      struct err *err)
 {
 	if (args->count < options->args_min)
-		return err_set(err, EINVAL, "something is missing: gait %s %s", options->command,
-			       options->synopsis);
+		return err_set(err, EINVAL, "something is missing: %s%s %s",
+			       options_program(options), options->command, options->synopsis);
 	if (options->args_max >= 0 && args->count > options->args_max)
 		return err_set(err, EINVAL, "'%s' is one argument too many",
 			       args->values[options->args_max]);
@@ -407,7 +412,8 @@ void options_help(const struct options *options, struct buf *out)
 	static const struct option_spec help = { "help", 'h', OPTION_FLAG, 0,
 						 .help = "show this text" };
 
-	buf_printf(out, "usage: gait %s [options] %s\n\n", options->command, options->synopsis);
+	buf_printf(out, "usage: %s%s [options]%s%s\n\n", options_program(options), options->command,
+		   *options->synopsis ? " " : "", options->synopsis);
 	put_wrapped(out, options->about, 0);
 	buf_puts(out, "\noptions:\n");
 	for (size_t i = 0; i < options->specs_count; i++)

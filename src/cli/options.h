@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -58,6 +59,7 @@ struct option_spec {
 
 struct options {
 	const char *command;  /* "show" */
+	bool is_program;      /* `command` is a link's name (dw_proxy), not a word behind gait */
 	const char *synopsis; /* of the arguments: "X.gait" */
 	const char *about;    /* a paragraph for --help */
 	const char *examples; /* lines for --help */
@@ -83,6 +85,9 @@ struct option_args {
  */
 int options_parse(const struct options *options, int argc, char **argv, void *opts,
 		  struct option_args *ret_args, struct err *err);
+
+/* What stands before the command's name on a command line: "gait ", or nothing. */
+const char *options_program(const struct options *options);
 
 /* The text of --help. */
 void options_help(const struct options *options, struct buf *out);
