@@ -21,6 +21,7 @@
 
 #define BACKLOG 4096
 #define EVENTS_MAX 256
+#define TIMERS_MAX 64 /* in a row, before events are looked after */
 #define ACCEPT_MAX 64 /* in a row, before others are looked after */
 
 struct proxy {
@@ -257,13 +258,13 @@ static int wait_events(struct proxy *p, struct epoll_event *events, int64_t slee
 	return epoll_wait(p->room.epoll_fd, events, EVENTS_MAX, 0);
 }
 
-/* Those due when it begins: what is without end must not keep events waiting. */
+/* The earliest first; events are not kept waiting for long. */
 static void run_timers(struct proxy *p)
 {
 	int64_t now = clock_now_ns();
 	struct timer *timer;
 
-	while ((timer = timers_take(&p->room.timers, now)))
+	for (int i = 0; i < TIMERS_MAX && (timer = timers_take(&p->room.timers, now)); i++)
 		proxy_flow_timer(timer);
 }
 

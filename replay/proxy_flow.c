@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define NOT_WATCHED (-1)
+#define PIECES_MAX 16 /* written of one way in a row */
 
 /* A wall clock that was set between arrival and receipt: the stamp is of no use. */
 #define CLOCK_STEP_NS NS_PER_MS
@@ -196,6 +197,16 @@ static void break_end(struct proxy_end *end, int64_t now_ns)
 	close_end(end);
 }
 
+/* It broke. What it sent before can be read first, unless all has been. */
+static void note_unsendable(struct proxy_end *end, int64_t now_ns)
+{
+	way_stats(&end->flow->ways[end->side])->resets++;
+	if (end->finished)
+		break_end(end, now_ns);
+	else
+		lose_way_to(end);
+}
+
 /* As the kernel does when bytes come for a program that has died: RST, on TCP. */
 static void reset_socket(struct proxy_end *end)
 {
@@ -271,16 +282,26 @@ static void open_server(struct proxy_flow *f, int code)
 	break_end(&f->ends[PROXY_SERVER], clock_now_ns());
 }
 
+/* RFC 9293, 3.10.7.3: a reset that answers a SYN is a refusal. Any other is of a connection that was. */
+static bool was_open(int code)
+{
+	return !code || code == ECONNRESET || code == EPIPE;
+}
+
 static void finish_connecting(struct proxy_flow *f)
 {
+	struct proxy_end *server = &f->ends[PROXY_SERVER];
+	socklen_t len = sizeof(int);
 	int code = 0;
-	socklen_t len = sizeof(code);
 
-	getsockopt(f->ends[PROXY_SERVER].source.fd, SOL_SOCKET, SO_ERROR, &code, &len);
-	if (code)
+	getsockopt(server->source.fd, SOL_SOCKET, SO_ERROR, &code, &len);
+	if (!was_open(code)) {
 		open_server(f, code);
-	else
-		f->state = FLOW_OPEN;
+		return;
+	}
+	f->state = FLOW_OPEN;
+	if (code)
+		note_unsendable(server, clock_now_ns());
 }
 
 /* --- out of the lines ------------------------------------------------------------------------ */
@@ -298,16 +319,6 @@ static int send_flags(const struct proxy_way *way)
 
 	/* MSG_EOR: the kernel joins no later write to this segment (Linux 4.7) */
 	return MSG_NOSIGNAL | (fragments ? MSG_EOR : 0);
-}
-
-/* It broke. What it sent before can be read first, unless all has been. */
-static void note_unsendable(struct proxy_end *end, int64_t now_ns)
-{
-	way_stats(&end->flow->ways[end->side])->resets++;
-	if (end->finished)
-		break_end(end, now_ns);
-	else
-		lose_way_to(end);
 }
 
 /* False: not now, or never more. */
@@ -348,13 +359,13 @@ static void pass_reset(struct proxy_way *way)
 	end_flow(way->flow);
 }
 
-/* All that is due. */
+/* All that is due, but no more than others can wait for: the rest is due at once again. */
 static void empty_line(struct proxy_way *way)
 {
 	const void *data;
 	size_t len;
 
-	while (way->flow->state != FLOW_ENDED) {
+	for (int i = 0; i < PIECES_MAX && way->flow->state != FLOW_ENDED; i++) {
 		int64_t now = clock_now_ns();
 
 		switch (delay_line_next(&way->line, now, &data, &len)) {
