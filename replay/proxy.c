@@ -14,7 +14,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -284,7 +283,7 @@ static void run_once(struct proxy *p)
 
 int proxy_run(struct proxy *p)
 {
-	prctl(PR_SET_TIMERSLACK, 1); /* sleeps end as exactly as the kernel can */
+	pace_sharpen_thread(); /* a wire does not wait for a CPU */
 	while (!atomic_load(&p->stopping)) {
 		if (atomic_exchange(&p->asked, false))
 			return PROXY_ASKED;
