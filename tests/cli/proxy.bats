@@ -272,6 +272,19 @@ holds() {
 	[ "$(stat '.reasons[0].count')" = 2 ]
 }
 
+@test "connections beyond its descriptors are broken off and counted, and it goes on" {
+	# shellcheck disable=SC2016 # the inner shell's
+	PROGRAM=(bash -c 'ulimit -n 60 && exec "$0" "$@"' "$GAIT" proxy)
+	start_proxy --json
+	idle=$(descriptors)
+	ends crowd count=100
+	await holds "$idle"
+	ends fragments size=1000
+	stop_proxy
+	[ "$(stat .turned_away)" -gt 0 ]
+	[ $(($(stat .turned_away) + $(stat .connections))) = 101 ]
+}
+
 @test "an end of several addresses is served by the one that answers" {
 	port=$("$GAIT_TRUTH/freeport")
 	for family in 127.0.0.1 '[::1]'; do
