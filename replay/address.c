@@ -174,6 +174,11 @@ char *address_format(const struct address *a, char text[ADDRESS_TEXT_SIZE])
 	return text;
 }
 
+bool address_equal(const struct address *a, const struct address *b)
+{
+	return a->transport == b->transport && a->port == b->port && !strcmp(a->host, b->host);
+}
+
 bool address_is_local(const struct address *a)
 {
 	return a->transport == TRANSPORT_UNIX || !strncmp(a->host, "127.", 4) ||

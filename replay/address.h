@@ -44,6 +44,8 @@ int address_parse(const char *text, const struct address_defaults *defaults,
 /* A word that address_parse() reads back, most often TCP's without its name; returns `text`. */
 char *address_format(const struct address *address, char text[ADDRESS_TEXT_SIZE]);
 
+bool address_equal(const struct address *a, const struct address *b);
+
 /* Whether only this machine can reach it, by its name alone. */
 bool address_is_local(const struct address *address);
 

@@ -35,8 +35,8 @@
  *	                            of them (all) have answered. With `branch`, each of the -F ...,branch
  *	                            blocks that follow one another goes to its own, all at once;
  *	                            timeout, retry and nack of the first hold for all.
- *	-R, --rs [[dev=N,][sendfile,]BYTES]   the reply, which ends the chain; without BYTES, of the
- *	                            default size. With sendfile out of the device's file.
+ *	-R, --rs [[dev=N,][offset=SPEC,][sendfile,]BYTES]   the reply, which ends the chain; without
+ *	                            BYTES, of the default size. With sendfile out of the device's file.
  *
  * A value follows its option as a word of its own or behind "=" ("-C10us" too). TIMEs are us
  * without a unit; they and BYTES are specs (base/spec.h).
@@ -111,8 +111,14 @@ struct chain_defaults {
 	struct spec reply;	   /* bytes of a -R without size, and of the one that is missing */
 	struct spec forward_bytes; /* bytes of the message that a forward sends */
 	const struct spec_files *files; /* for specs; NULL: they may name none */
+	/*
+	 * As DistWalk's client reads it: forwards that are still open at the end get the
+	 * default reply, and within a branch a further -F ...,branch ends it with one.
+	 */
+	bool lenient;
 };
 
+#define CHAIN_PORT 7891 /* of an address without one, as of DistWalk's nodes */
 #define CHAIN_REPLY_BYTES 512 /* as DistWalk's client */
 #define CHAIN_FORWARD_BYTES 1024
 
@@ -127,8 +133,14 @@ int chain_parse(struct chain *ret_chain, const char *const *words, size_t words_
 		const struct chain_defaults *defaults, struct err *err);
 void chain_release(struct chain *c);
 
-/* Whether a word is one of the options above, also with its value ("-C", "-C10us", "--rs=64"). */
-bool chain_knows(const char *word);
+/* What a word of a command line is to a chain. */
+enum chain_word {
+	CHAIN_WORD_OTHER,   /* none of the options above */
+	CHAIN_WORD_WHOLE,   /* an option with its value: "-C10us", "--rs=64" */
+	CHAIN_WORD_VALUE,   /* an option whose value is the next word */
+	CHAIN_WORD_PERHAPS, /* an option whose value is the next word unless that begins with '-' */
+};
+enum chain_word chain_word(const char *word);
 
 /*
  * The canonical text, a word a line, which says everything that was a default. It
@@ -160,10 +172,17 @@ struct chain_request {
  *	target_id  1 + device, of ops on files; lock: its number
  *	reply_bytes  0
  *
- * -ENOBUFS if they are more than `max` (CHAIN_OPS_MAX is always enough); -EINVAL if
- * `at` is not where a chain begins.
+ * A call of several branches is the op of its first. -ENOBUFS if they are more than
+ * `max` (CHAIN_OPS_MAX is always enough); -EINVAL if `at` is not where a chain begins.
  */
 int chain_draw(const struct chain *c, uint64_t seed, uint64_t request, uint32_t at,
 	       struct plan_op *ops, size_t max, struct chain_request *ret_request);
+
+/* The index behind an op with all its blocks and further branches; behind a -s the op it may skip. */
+uint32_t chain_behind(const struct chain *c, uint32_t index);
+
+/* Bytes of the message that the forward at this index sends; of a further branch too. */
+uint64_t chain_forward_bytes(const struct chain *c, uint64_t seed, uint64_t request,
+			     uint32_t index);
 
 #endif
