@@ -426,6 +426,18 @@ int client_session_prepare(struct client_session *s, const struct plan *plan,
 	return wait_for(s, &s->ready, READY_TIMEOUT_S, "it laid out its files", err);
 }
 
+int client_session_prepare_walk(struct client_session *s, uint64_t seed, const char *chain,
+				size_t chain_bytes, struct err *err)
+{
+	struct wire_walk walk = { .seed = seed, .text_bytes = (uint32_t)chain_bytes };
+
+	s->plan_ended = true;
+	wire_put_walk(&s->out, &walk);
+	wire_put_text(&s->out, chain, chain_bytes);
+	wire_put_empty(&s->out, WIRE_LAYOUT);
+	return wait_for(s, &s->ready, READY_TIMEOUT_S, "it got ready", err);
+}
+
 int client_session_start(struct client_session *s, const struct wire_start *start, struct err *err)
 {
 	wire_put_start(&s->out, start);
@@ -438,7 +450,8 @@ int client_session_pump(struct client_session *s, short *ret_events, struct err 
 
 	if (ret)
 		return ret;
-	put_plans(s);
+	if (s->plan)
+		put_plans(s);
 	ret = transmit(s, err);
 	*ret_events = s->out.len ? POLLIN | POLLOUT : POLLIN;
 	return ret;

@@ -21,6 +21,9 @@
 /* Shared ops of recorded batching that some of their requests have reached. One more runs alone. */
 #define NODE_GROUPS_MAX 65536
 
+/* Clients at once; one of them may replay, which takes the files, the others walk. */
+#define NODE_SESSIONS_MAX 16
+
 /* Connections that have not said yet what they are. The oldest gives way. */
 #define NODE_NEWCOMERS_MAX 64
 #define NODE_NEWCOMER_MS 5000
@@ -30,6 +33,10 @@
 
 /* How long a refused client is listened to, so that it can hear why. */
 #define NODE_LINGER_MS 1000
+
+/* A connection of a walk is not read from while so many replies wait, or requests are under way. */
+#define NODE_WALK_REPLIES 65536
+#define NODE_WALK_OPEN 65536
 
 /* One receive, one system call of a larger load, store or reply. */
 #define NODE_RECEIVE_BYTES 65536

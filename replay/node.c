@@ -30,8 +30,10 @@ struct node {
 	uint64_t work_per_ms;
 	int stop_event;
 	atomic_bool stopping;
-	struct session *session;		       /* NULL: none */
-	bool served;				       /* a session has been */
+	struct session *sessions[NODE_SESSIONS_MAX];
+	size_t sessions_count;
+	const struct session *replaying; /* the one that has the storage; NULL: none */
+	bool served;			 /* a session has been */
 	struct newcomer newcomers[NODE_NEWCOMERS_MAX]; /* the oldest first */
 	size_t newcomers_count;
 };
@@ -113,31 +115,58 @@ static void add_newcomer(struct node *n, int fd)
 		(struct newcomer){ fd, clock_now_ns() + NODE_NEWCOMER_MS * NS_PER_MS };
 }
 
-/* Whoever the service's threads have let in may be the next client. */
-static void take_strangers(struct node *n)
+/* Whether it is a data connection of some session, which has it then. */
+static bool offer(struct node *n, int fd)
+{
+	uint8_t bytes[WIRE_PREFACE_BYTES];
+	ssize_t size = recv(fd, bytes, sizeof(bytes), MSG_PEEK | MSG_DONTWAIT);
+	struct wire_preface preface;
+
+	if (size <= 0 || wire_preface_decode(bytes, (size_t)size, &preface, NULL) <= 0)
+		return false;
+	for (size_t i = 0; i < n->sessions_count; i++)
+		if (session_takes(n->sessions[i], &preface, fd))
+			return true;
+	return false;
+}
+
+/* Whoever the service's threads have let in may be another session's, or the next client. */
+static void take_strangers(struct node *n, struct session *s)
 {
 	int fd;
 
-	while ((fd = session_take_stranger(n->session)) >= 0)
-		add_newcomer(n, fd);
+	while ((fd = session_take_stranger(s)) >= 0) {
+		if (offer(n, fd))
+			session_not_refused(s);
+		else
+			add_newcomer(n, fd);
+	}
 }
 
-static void end_session(struct node *n)
+static void end_session(struct node *n, size_t i)
 {
-	if (!n->session)
-		return;
-	n->served |= session_has_met(n->session);
-	session_end(n->session);
-	take_strangers(n);
-	session_free(n->session);
-	n->session = NULL;
+	struct session *s = n->sessions[i];
+
+	n->served |= session_has_met(s);
+	session_end(s);
+	take_strangers(n, s);
+	if (n->replaying == s)
+		n->replaying = NULL;
+	session_free(s);
+	n->sessions[i] = n->sessions[--n->sessions_count];
+}
+
+static void end_sessions(struct node *n)
+{
+	while (n->sessions_count)
+		end_session(n, n->sessions_count - 1);
 }
 
 void node_free(struct node *n)
 {
 	if (!n)
 		return;
-	end_session(n);
+	end_sessions(n);
 	for (size_t i = 0; i < n->newcomers_count; i++)
 		close(n->newcomers[i].fd);
 	listener_close(&n->listener);
@@ -174,19 +203,24 @@ static void begin_session(struct node *n, int fd)
 		.storage = &n->storage,
 		.guard = n->guard,
 		.stopping = &n->stopping,
+		.replaying = &n->replaying,
 		.work_per_ms = n->work_per_ms,
 		.requests_ahead = n->opts.requests_ahead,
 		.threads = n->opts.threads,
 	};
+	size_t i = n->sessions_count;
 
-	if (!session_new(&setup, fd, &n->session, NULL) && !session_read(n->session))
-		end_session(n);
+	if (session_new(&setup, fd, &n->sessions[i], NULL))
+		return;
+	n->sessions_count++;
+	if (!session_read(n->sessions[i]))
+		end_session(n, i);
 }
 
-static void read_session(struct node *n)
+static void read_session(struct node *n, size_t i)
 {
-	if (!session_read(n->session))
-		end_session(n);
+	if (!session_read(n->sessions[i]))
+		end_session(n, i);
 }
 
 /* The first bytes of a connection are there, or it has ended. */
@@ -194,14 +228,16 @@ static void meet(struct node *n, int fd)
 {
 	uint8_t first;
 
-	if (n->session)
-		read_session(n); /* it may have ended just now */
+	for (size_t i = n->sessions_count; i-- > 0;)
+		read_session(n, i); /* it may have ended just now */
 	if (recv(fd, &first, sizeof(first), MSG_PEEK | MSG_DONTWAIT) != sizeof(first))
 		close(fd);
-	else if (first) /* a preface, but of no connection that is due; or rubbish */
+	else if (first && !offer(n, fd)) /* a preface of no session, or rubbish */
 		close(fd);
-	else if (n->session)
-		session_refuse(fd, "the node is busy with another client");
+	else if (first)
+		return;
+	else if (n->sessions_count == NODE_SESSIONS_MAX)
+		session_refuse(fd, "the node is busy with other clients");
 	else
 		begin_session(n, fd);
 }
@@ -222,31 +258,62 @@ static void drop_silent_newcomers(struct node *n)
 	}
 }
 
-enum { POLL_STOP, POLL_LISTENER, POLL_SESSION, POLL_STRANGERS, POLL_FIXED };
+static bool threads_accept(const struct node *n)
+{
+	for (size_t i = 0; i < n->sessions_count; i++)
+		if (session_accepts(n->sessions[i]))
+			return true;
+	return false;
+}
 
-/* Unused rows have fd -1, which poll() skips. */
+enum { POLL_STOP, POLL_LISTENER, POLL_FIXED };
+enum { POLL_SESSION, POLL_STRANGERS, POLL_PER_SESSION };
+
+#define POLLS_MAX (POLL_FIXED + NODE_SESSIONS_MAX * POLL_PER_SESSION + NODE_NEWCOMERS_MAX)
+
+/* Unused rows have fd -1, which poll() skips. Sessions come behind the fixed ones, then newcomers. */
 static nfds_t fill_polls(const struct node *n, struct pollfd *polls)
 {
-	bool accepts = n->session && session_accepts(n->session);
-	int fds[POLL_FIXED] = {
-		[POLL_STOP] = n->stop_event,
-		[POLL_LISTENER] = accepts ? -1 : n->listener.fd,
-		[POLL_SESSION] = n->session ? session_fd(n->session) : -1,
-		[POLL_STRANGERS] = n->session ? session_strangers_fd(n->session) : -1,
-	};
+	struct pollfd *next = polls + POLL_FIXED;
 
-	for (size_t i = 0; i < POLL_FIXED; i++)
-		polls[i] = (struct pollfd){ fds[i], POLLIN, 0 };
+	polls[POLL_STOP] = (struct pollfd){ n->stop_event, POLLIN, 0 };
+	polls[POLL_LISTENER] =
+		(struct pollfd){ threads_accept(n) ? -1 : n->listener.fd, POLLIN, 0 };
+	for (size_t i = 0; i < n->sessions_count; i++, next += POLL_PER_SESSION) {
+		next[POLL_SESSION] = (struct pollfd){ session_fd(n->sessions[i]), POLLIN, 0 };
+		next[POLL_STRANGERS] =
+			(struct pollfd){ session_strangers_fd(n->sessions[i]), POLLIN, 0 };
+	}
 	for (size_t i = 0; i < n->newcomers_count; i++)
-		polls[POLL_FIXED + i] = (struct pollfd){ n->newcomers[i].fd, POLLIN, 0 };
-	return POLL_FIXED + n->newcomers_count;
+		*next++ = (struct pollfd){ n->newcomers[i].fd, POLLIN, 0 };
+	return (nfds_t)(next - polls);
 }
 
 static int poll_timeout_ms(const struct node *n)
 {
-	if (n->session)
-		return session_accepts(n->session) ? NODE_TICK_MS : NODE_NEWCOMER_MS;
-	return n->newcomers_count ? NODE_NEWCOMER_MS : -1;
+	if (threads_accept(n))
+		return NODE_TICK_MS;
+	return n->newcomers_count || n->sessions_count ? NODE_NEWCOMER_MS : -1;
+}
+
+/* From the last on, as an ended one's place is taken by the last. */
+static void read_sessions(struct node *n, const struct pollfd *polls, size_t count)
+{
+	for (size_t i = count; i-- > 0;) {
+		const struct pollfd *of_it = polls + i * POLL_PER_SESSION;
+
+		if (of_it[POLL_STRANGERS].revents)
+			take_strangers(n, n->sessions[i]);
+		if (of_it[POLL_SESSION].revents)
+			read_session(n, i);
+	}
+}
+
+static void tick_sessions(struct node *n)
+{
+	for (size_t i = n->sessions_count; i-- > 0;)
+		if (!session_tick(n->sessions[i]))
+			end_session(n, i);
 }
 
 /* From the last on, as each leaves the list; one that has moved waits for the next poll. */
@@ -264,28 +331,24 @@ static void meet_newcomers(struct node *n, const struct pollfd *polls, size_t co
 
 static void run_once(struct node *n)
 {
-	struct pollfd polls[POLL_FIXED + NODE_NEWCOMERS_MAX];
-	size_t newcomers = n->newcomers_count;
+	struct pollfd polls[POLLS_MAX];
+	size_t newcomers = n->newcomers_count, sessions = n->sessions_count;
 	nfds_t count = fill_polls(n, polls);
 
 	if (poll(polls, count, poll_timeout_ms(n)) < 0)
 		return;
-	if (polls[POLL_SESSION].revents)
-		read_session(n);
-	if (polls[POLL_STRANGERS].revents && n->session)
-		take_strangers(n);
+	read_sessions(n, polls + POLL_FIXED, sessions);
 	if (polls[POLL_LISTENER].revents)
 		accept_newcomer(n);
-	meet_newcomers(n, polls + POLL_FIXED, newcomers);
+	meet_newcomers(n, polls + POLL_FIXED + sessions * POLL_PER_SESSION, newcomers);
 	drop_silent_newcomers(n);
-	if (n->session && !session_tick(n->session))
-		end_session(n);
+	tick_sessions(n);
 }
 
 int node_run(struct node *n, struct err *err)
 {
-	while (!atomic_load(&n->stopping) && !(n->opts.once && n->served && !n->session))
+	while (!atomic_load(&n->stopping) && !(n->opts.once && n->served && !n->sessions_count))
 		run_once(n);
-	end_session(n);
+	end_sessions(n);
 	return 0;
 }

@@ -3,6 +3,7 @@
 
 #include "replay/limits.h"
 #include "replay/node_service.h"
+#include "replay/node_walk.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -120,9 +121,10 @@ static struct queued_request *wait_for_plan(struct worker *w, struct conn *c)
 	return q;
 }
 
-/* A further message of the same receive: it waited unread since the latest segment, at most. */
-static void arrive_with_latest(struct arrival *arrival)
+void conn_arrive_with_latest(struct conn *c)
 {
+	struct arrival *arrival = &c->arrival;
+
 	arrival->first_ns = arrival->latest_ns;
 	arrival->split = arrival->latest_ns > 0;
 	memset(arrival->unread, 0, sizeof(arrival->unread));
@@ -145,7 +147,7 @@ static bool begin_next(struct worker *w, struct conn *c)
 	if (is_hungry(c))
 		atomic_store(&c->hungry, false);
 	c->incoming = serve_begin(w, c, q);
-	arrive_with_latest(&c->arrival);
+	conn_arrive_with_latest(c);
 	if (!c->incoming)
 		conn_break(w, c);
 	return c->incoming;
@@ -178,6 +180,10 @@ void conn_advance(struct worker *w, struct conn *c)
 {
 	struct active *a;
 
+	if (c->walks) {
+		walk_admitted(w, c);
+		return;
+	}
 	if (c->sending && c->source.fd < 0)
 		serve_resume_send(w, c->sending);
 	while ((a = next_request(w, c)))
@@ -203,7 +209,7 @@ static void note_arrival(struct worker *w, struct conn *c)
 	if (arrival->latest_ns > arrival->read_ns)
 		arrival->latest_ns = arrival->read_ns;
 	if (c->incoming) { /* what is left behind its last byte came with the latest */
-		arrive_with_latest(arrival);
+		conn_arrive_with_latest(c);
 		return;
 	}
 	arrival->first_ns = first_ns < arrival->read_ns ? first_ns : arrival->read_ns;
@@ -211,11 +217,12 @@ static void note_arrival(struct worker *w, struct conn *c)
 	if (arrival->split)
 		reading_split(&w->reading, arrival->first_ns,
 			      slot->rx_counted == slot->rx_arrival_ns ?
-				      (const uint64_t *)slot->rx_counters : NULL,
+				      (const uint64_t *)slot->rx_counters :
+				      NULL,
 			      arrival->unread, arrival->own);
 }
 
-static ssize_t receive(struct worker *w, struct conn *c)
+ssize_t conn_receive(struct worker *w, struct conn *c)
 {
 	struct meter *m = &w->exec.meter;
 	uint64_t sequence = m->slot ? m->slot->rx_sequence : 0;
@@ -238,7 +245,7 @@ static ssize_t receive(struct worker *w, struct conn *c)
 
 static void read_more(struct worker *w, struct conn *c)
 {
-	ssize_t n = receive(w, c);
+	ssize_t n = conn_receive(w, c);
 
 	if (n > 0)
 		c->received_bytes += (uint64_t)n;

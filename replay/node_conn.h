@@ -13,7 +13,14 @@ struct worker;
 
 /* What epoll points at: the first member of whatever waits for events. */
 struct source {
-	enum source_kind { SOURCE_LISTENER, SOURCE_MAIL, SOURCE_NEWCOMER, SOURCE_CONN } kind;
+	enum source_kind {
+		SOURCE_LISTENER,
+		SOURCE_MAIL,
+		SOURCE_NEWCOMER,
+		SOURCE_CONN,
+		SOURCE_WALK,
+		SOURCE_OFFERS
+	} kind;
 	int fd; /* -1: none */
 };
 
@@ -40,6 +47,7 @@ struct conn {
 	uint64_t connection_id;
 	struct worker *worker;
 	bool claimed; /* a socket has opened it; under the session's lock */
+	bool walks;   /* it is a struct walk_conn */
 
 	/* between the control thread and the worker */
 	struct queue inbox; /* of queued_request */
@@ -76,6 +84,12 @@ static inline void conn_fetch_ahead(const struct conn *c)
 	__builtin_prefetch(c->inbox.head);
 	__builtin_prefetch((const char *)c->inbox.head + 64);
 }
+
+/* One recv() into w->received, its arrival noted; as recv() returns. */
+ssize_t conn_receive(struct worker *w, struct conn *c);
+
+/* A further message of the same receive: it waited unread since the latest segment, at most. */
+void conn_arrive_with_latest(struct conn *c);
 
 /* Looks at a connection that came by mail: a socket, a plan, a group that is complete. */
 void conn_attend(struct worker *w, struct conn *c);

@@ -70,10 +70,8 @@ static const struct {
 	run_fn run;
 	enum activity activity;
 } kinds[OP_KIND_COUNT] = {
-	[OP_COMPUTE] = { run_compute, ACTIVITY_COMPUTE },
-	[OP_KERNEL] = { run_file, ACTIVITY_FILE },
-	[OP_LOAD] = { run_file, ACTIVITY_FILE },
-	[OP_STORE] = { run_file, ACTIVITY_FILE },
+	[OP_COMPUTE] = { run_compute, ACTIVITY_COMPUTE }, [OP_KERNEL] = { run_file, ACTIVITY_FILE },
+	[OP_LOAD] = { run_file, ACTIVITY_FILE },	  [OP_STORE] = { run_file, ACTIVITY_FILE },
 	[OP_SYNC] = { run_file, ACTIVITY_FILE },
 };
 

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "replay/limits.h"
 #include "replay/node_service.h"
+#include "replay/node_walk.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -67,10 +68,10 @@ struct active *serve_begin(struct worker *w, struct conn *c, struct queued_reque
 	struct active *a = active_take(&w->actives);
 	const struct arrival *arrival = &c->arrival;
 
-	if (!a) {
+	if (!a && !c->walks)
 		node_plan_give(&w->service->plan, q);
+	if (!a)
 		return NULL;
-	}
 	a->next = a->behind = NULL;
 	a->conn = c;
 	a->plan = q;
@@ -91,7 +92,10 @@ struct active *serve_begin(struct worker *w, struct conn *c, struct queued_reque
 
 static void active_free(struct worker *w, struct active *a)
 {
-	node_plan_give(&w->service->plan, a->plan);
+	if (a->conn->walks)
+		walk_finish(w, a);
+	else
+		node_plan_give(&w->service->plan, a->plan);
 	active_give(&w->actives, a);
 }
 
@@ -202,8 +206,8 @@ static ssize_t send_file(struct active *a, uint64_t bytes, const struct queued_o
 	return n > 0 ? n : -1;
 }
 
-/* The stamps of a send; those of the last one stay. */
-static void note_sent(struct worker *w, struct active *a, uint64_t tx_sequence, int64_t start_ns)
+/* Those of the last one stay. */
+void serve_note_sent(struct worker *w, struct active *a, uint64_t tx_sequence, int64_t start_ns)
 {
 	const struct meter *m = &w->exec.meter;
 	int64_t tx_ns = 0;
@@ -234,13 +238,13 @@ static ssize_t send_some(struct worker *w, struct active *a, uint64_t bytes,
 		n = send(a->conn->source.fd, w->exec.setup->storage->filler, bytes,
 			 MSG_NOSIGNAL | MSG_DONTWAIT);
 	meter_mark(m, ACTIVITY_NET);
-	note_sent(w, a, tx_sequence, start_ns);
+	serve_note_sent(w, a, tx_sequence, start_ns);
 	return n;
 }
 
 static bool is_its_turn(struct active *a)
 {
-	if (a->conn->first == a)
+	if (a->conn->walks || a->conn->first == a)
 		return true;
 	a->state = ACTIVE_TURN;
 	return false;
@@ -254,6 +258,12 @@ static enum step send_all(struct worker *w, struct active *a, uint64_t bytes,
 
 	if (!is_its_turn(a))
 		return STEP_STOP;
+	if (c->walks && bytes) {
+		walk_answer(w, a, bytes);
+		a->reply.bytes += bytes;
+		a->replied_bytes += bytes;
+		bytes = 0;
+	}
 	while (bytes && c->source.fd >= 0) {
 		ssize_t n = send_some(w, a, bytes, q);
 
@@ -466,9 +476,11 @@ static enum step finish(struct worker *w, struct active *a)
 {
 	struct conn *c = a->conn;
 
-	c->first = a->behind;
-	if (!c->first)
-		c->last = NULL;
+	if (!c->walks) {
+		c->first = a->behind;
+		if (!c->first)
+			c->last = NULL;
+	}
 	w->exec.ledger.count[LG_REQUESTS]++;
 	count_own_cost(w);
 	active_free(w, a);

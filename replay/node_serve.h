@@ -74,6 +74,9 @@ void serve_run(struct worker *w, struct active *a);
 void serve_next_op(struct active *a);
 void serve_failed(struct active *a, int status);
 
+/* A send has begun at start_ns and ended now; its stamps, if it has any, are a's. */
+void serve_note_sent(struct worker *w, struct active *a, uint64_t tx_sequence, int64_t start_ns);
+
 /* There is room in the socket again. */
 void serve_resume_send(struct worker *w, struct active *a);
 

@@ -35,20 +35,20 @@ static int make_parts(struct service *s, struct err *err)
 	s->conns = calloc(WIRE_CONNECTIONS_MAX, sizeof(*s->conns));
 	s->background = calloc(WIRE_BACKGROUND_THREADS_MAX, sizeof(*s->background));
 	if (!s->conns || !s->background || pipe2(s->strangers, O_NONBLOCK | O_CLOEXEC) ||
+	    pipe2(s->offers, O_NONBLOCK | O_CLOEXEC) ||
 	    idmap_init(&s->conn_ids, WIRE_CONNECTIONS_MAX) || groups_init(&s->groups) ||
 	    make_workers(s))
 		return err_errno(err, ENOMEM, "cannot set up %u threads", s->threads);
 	return 0;
 }
 
-int service_new(const struct service_setup *setup, const struct wire_service *recorded,
-		struct service **ret_service, struct err *err)
+/* Everything but its parts. */
+static struct service *allocate(const struct service_setup *setup)
 {
 	struct service *s = calloc(1, sizeof(*s));
-	int rc;
 
 	if (!s)
-		return err_errno(err, ENOMEM, "cannot set up a service");
+		return NULL;
 	s->setup = *setup;
 	s->exec = (struct exec_setup){
 		.slots = setup->slots,
@@ -57,17 +57,60 @@ int service_new(const struct service_setup *setup, const struct wire_service *re
 		.stopping = &s->stopping,
 		.work_per_ms = setup->work_per_ms,
 	};
-	s->batching = recorded->batching;
-	s->recorded_threads = recorded->threads;
-	s->threads = setup->threads ? setup->threads : recorded->threads;
-	s->strangers[0] = s->strangers[1] = -1;
+	s->strangers[0] = s->strangers[1] = s->offers[0] = s->offers[1] = -1;
+	s->rows.fd = s->oprows.fd = -1;
 	pthread_mutex_init(&s->lock, NULL);
-	rc = make_parts(s, err);
+	return s;
+}
+
+static int complete(struct service *s, struct service **ret_service, struct err *err)
+{
+	int rc = make_parts(s, err);
+
 	if (rc)
 		service_free(s);
 	else
 		*ret_service = s;
 	return rc;
+}
+
+int service_new(const struct service_setup *setup, const struct wire_service *recorded,
+		struct service **ret_service, struct err *err)
+{
+	struct service *s = allocate(setup);
+
+	if (!s)
+		return err_errno(err, ENOMEM, "cannot set up a service");
+	s->batching = recorded->batching;
+	s->recorded_threads = recorded->threads;
+	s->threads = setup->threads ? setup->threads : recorded->threads;
+	return complete(s, ret_service, err);
+}
+
+int service_new_walk(const struct service_setup *setup, struct walk_program *program,
+		     struct service **ret_service, struct err *err)
+{
+	struct service *s = allocate(setup);
+
+	if (!s) {
+		walk_program_release(program);
+		free(program);
+		return err_errno(err, ENOMEM, "cannot set up a service");
+	}
+	s->walk = program;
+	if (!program->rows)
+		s->exec.oprows = NULL;
+	s->setup.requests_ahead = 1; /* no plan comes */
+	s->recorded_threads = s->threads = setup->threads ? setup->threads : 1;
+	return complete(s, ret_service, err);
+}
+
+static void close_pipe(const int fds[2])
+{
+	if (fds[0] < 0)
+		return;
+	close(fds[0]);
+	close(fds[1]);
 }
 
 void service_free(struct service *s)
@@ -77,7 +120,7 @@ void service_free(struct service *s)
 	if (!s)
 		return;
 	service_stop(s);
-	while ((fd = service_take_stranger(s)) >= 0)
+	while ((fd = service_take_stranger(s)) >= 0 || (fd = service_take_offer(s)) >= 0)
 		close(fd);
 	for (uint32_t i = 0; s->workers && i < s->threads; i++)
 		worker_release(&s->workers[i]);
@@ -85,10 +128,8 @@ void service_free(struct service *s)
 		background_release(&s->background[i]);
 	for (size_t i = 0; i < s->conns_count; i++)
 		conn_free(s->conns[i]);
-	if (s->strangers[0] >= 0) {
-		close(s->strangers[0]);
-		close(s->strangers[1]);
-	}
+	close_pipe(s->strangers);
+	close_pipe(s->offers);
 	free(s->workers);
 	free(s->background);
 	free(s->conns);
@@ -97,6 +138,9 @@ void service_free(struct service *s)
 	node_plan_release(&s->plan);
 	spool_release(&s->rows);
 	spool_release(&s->oprows);
+	if (s->walk)
+		walk_program_release(s->walk);
+	free(s->walk);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
 }
@@ -299,12 +343,17 @@ static bool is_token(const struct service *s, const uint8_t token[WIRE_TOKEN_BYT
 	return !difference;
 }
 
-struct conn *service_claim(struct service *s, const struct wire_preface *preface)
+struct conn *service_claim(struct service *s, struct worker *w, const struct wire_preface *preface,
+			   bool *ret_ours)
 {
+	bool walks = preface->flags & WIRE_PREFACE_WALK;
 	struct conn *c = NULL;
 
-	if (!is_token(s, preface->token))
+	*ret_ours = is_token(s, preface->token);
+	if (!*ret_ours || walks != (s->walk != NULL))
 		return NULL;
+	if (walks)
+		return walk_conn_new(w, preface->connection_id);
 	pthread_mutex_lock(&s->lock);
 	c = find_conn(s, preface->connection_id);
 	if (c && c->claimed)
@@ -315,15 +364,39 @@ struct conn *service_claim(struct service *s, const struct wire_preface *preface
 	return c;
 }
 
+/* Sockets go whole through a pipe, from thread to thread. */
+static void put_fd(const int pipe[2], int fd)
+{
+	if (write(pipe[1], &fd, sizeof(fd)) != sizeof(fd))
+		close(fd);
+}
+
+static int get_fd(const int pipe[2])
+{
+	int fd;
+
+	return read(pipe[0], &fd, sizeof(fd)) == sizeof(fd) ? fd : -EAGAIN;
+}
+
 void service_pass_stranger(struct service *s, int fd)
 {
-	if (write(s->strangers[1], &fd, sizeof(fd)) != sizeof(fd))
-		close(fd);
+	put_fd(s->strangers, fd);
 }
 
 int service_take_stranger(struct service *s)
 {
-	int fd;
+	return get_fd(s->strangers);
+}
 
-	return read(s->strangers[0], &fd, sizeof(fd)) == sizeof(fd) ? fd : -EAGAIN;
+bool service_takes(struct service *s, const struct wire_preface *preface, int fd)
+{
+	if (!is_token(s, preface->token))
+		return false;
+	put_fd(s->offers, fd);
+	return true;
+}
+
+int service_take_offer(struct service *s)
+{
+	return get_fd(s->offers);
 }

@@ -23,6 +23,7 @@ struct service_setup {
 struct service {
 	struct service_setup setup;
 	struct exec_setup exec;
+	struct walk_program *walk; /* NULL: it replays a recorded service */
 	enum plan_batching batching;
 	uint32_t threads, recorded_threads;
 	struct worker *workers;
@@ -38,6 +39,7 @@ struct service {
 	size_t conns_count;
 
 	int strangers[2]; /* a pipe of sockets that are no data connection of ours */
+	int offers[2];	  /* a pipe of sockets that are, and came to another service's threads */
 	_Atomic uint64_t refused;
 
 	atomic_bool stopping;
@@ -52,6 +54,10 @@ int service_new(const struct service_setup *setup, const struct wire_service *re
 
 /* Stops it first. */
 void service_free(struct service *s);
+
+/* One that walks, as `program` says, which it takes over even if it fails. */
+int service_new_walk(const struct service_setup *setup, struct walk_program *program,
+		     struct service **ret_service, struct err *err);
 
 /* Before service_start(), all of them; connections and requests also later. */
 int service_add_background(struct service *s, const struct plan_background *background,
@@ -75,13 +81,20 @@ void service_credit(const struct service *s, struct wire_credit *ret_credit);
 void service_stop(struct service *s);
 void service_usage(const struct service *s, struct wire_usage *ret_usage);
 
+/* A socket that came to another service's threads; true if this one has taken it. */
+bool service_takes(struct service *s, const struct wire_preface *preface, int fd);
+
 /* The workers, from here on. */
 
 /*
  * The connection a preface names, which nobody else may then open; NULL: there is
- * none, the token is wrong, or it is open.
+ * none, the token is wrong, or it is open. *ret_ours: the token is right.
  */
-struct conn *service_claim(struct service *s, const struct wire_preface *preface);
+struct conn *service_claim(struct service *s, struct worker *w, const struct wire_preface *preface,
+			   bool *ret_ours);
+
+/* A socket that service_takes() has got, or -EAGAIN. */
+int service_take_offer(struct service *s);
 
 /* A socket that is no data connection of ours: the control thread gets it. */
 void service_pass_stranger(struct service *s, int fd);

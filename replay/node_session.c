@@ -25,6 +25,7 @@ enum session_state {
 	SESSION_READY = 1 << 3,	  /* its threads run */
 	SESSION_STARTED = 1 << 4, /* the anchor is set */
 	SESSION_OVER = 1 << 5,
+	SESSION_TEXT = 1 << 6, /* a walk's op chain comes */
 };
 
 struct session {
@@ -36,6 +37,8 @@ struct session {
 	struct buf in, out;
 	uint8_t token[WIRE_TOKEN_BYTES];
 	struct service *service;
+	struct wire_walk walk; /* of a walk: what was said of its text, */
+	struct buf text;       /* and what has come of it */
 	struct wire_credit credited;
 	struct probe_losses losses; /* at the beginning */
 	struct plan_op ops[WIRE_OPS_MAX];
@@ -76,6 +79,7 @@ int session_new(const struct session_setup *setup, int fd, struct session **ret_
 	s->cpu_ns = thread_cpu_ns();
 	buf_init(&s->in, WIRE_HEAD_BYTES + WIRE_PAYLOAD_MAX + READ_BYTES);
 	buf_init(&s->out, OUT_MAX);
+	buf_init(&s->text, WIRE_CHAIN_MAX);
 	if (setup->guard)
 		probe_guard_losses(setup->guard, &s->losses);
 	listener_admit(fd);
@@ -91,10 +95,12 @@ void session_free(struct session *s)
 	if (!s)
 		return;
 	service_free(s->service);
-	storage_reset(s->setup.storage);
+	if (!*s->setup.replaying) /* else they are another's */
+		storage_reset(s->setup.storage);
 	close(s->fd);
 	buf_release(&s->in);
 	buf_release(&s->out);
+	buf_release(&s->text);
 	free(s);
 }
 
@@ -121,6 +127,16 @@ int session_strangers_fd(const struct session *s)
 int session_take_stranger(struct session *s)
 {
 	return s->service ? service_take_stranger(s->service) : -EAGAIN;
+}
+
+bool session_takes(struct session *s, const struct wire_preface *preface, int fd)
+{
+	return session_accepts(s) && service_takes(s->service, preface, fd);
+}
+
+void session_not_refused(struct session *s)
+{
+	atomic_fetch_sub(&s->service->refused, 1);
 }
 
 void session_end(struct session *s)
@@ -191,7 +207,7 @@ static int on_hello(struct session *s, const struct wire_frame *frame, struct er
 	return flush(s, err);
 }
 
-static int on_service(struct session *s, const struct wire_frame *frame, struct err *err)
+static struct service_setup service_setup(const struct session *s)
 {
 	struct service_setup setup = {
 		.listener = s->setup.listener,
@@ -201,15 +217,64 @@ static int on_service(struct session *s, const struct wire_frame *frame, struct 
 		.requests_ahead = s->setup.requests_ahead,
 		.threads = s->setup.threads,
 	};
+
+	memcpy(setup.token, s->token, sizeof(setup.token));
+	return setup;
+}
+
+static int on_service(struct session *s, const struct wire_frame *frame, struct err *err)
+{
+	struct service_setup setup = service_setup(s);
 	struct wire_service recorded;
 	int rc = wire_get_service(frame, &recorded, err);
 
-	memcpy(setup.token, s->token, sizeof(setup.token));
-	if (!rc)
-		rc = service_new(&setup, &recorded, &s->service, err);
+	if (!rc && *s->setup.replaying)
+		rc = err_set(err, EBUSY, "the node is busy with another client");
+	if (rc)
+		return rc;
+	*s->setup.replaying = s;
+	rc = service_new(&setup, &recorded, &s->service, err);
 	if (!rc)
 		s->state = SESSION_PLAN;
 	return rc;
+}
+
+static int on_walk(struct session *s, const struct wire_frame *frame, struct err *err)
+{
+	int rc = wire_get_walk(frame, &s->walk, err);
+
+	if (!rc)
+		s->state = SESSION_TEXT;
+	return rc;
+}
+
+/* The text is whole: what it says is ready to be walked. */
+static int begin_walk(struct session *s, struct err *err)
+{
+	struct service_setup setup = service_setup(s);
+	struct walk_program *program = calloc(1, sizeof(*program));
+	int rc = program ? walk_program_init(program, &s->walk, s->text.data, s->setup.work_per_ms,
+					     err) :
+			   err_errno(err, ENOMEM, "cannot hold the op chain");
+
+	if (rc) {
+		free(program);
+		return rc;
+	}
+	buf_release(&s->text);
+	rc = service_new_walk(&setup, program, &s->service, err);
+	if (!rc)
+		s->state = SESSION_PLAN;
+	return rc;
+}
+
+static int on_text(struct session *s, const struct wire_frame *frame, struct err *err)
+{
+	if (s->text.len + frame->payload_bytes > s->walk.text_bytes)
+		return err_set(err, EPROTO, "the op chain is longer than it was said to be");
+	if (buf_append(&s->text, frame->payload, frame->payload_bytes))
+		return err_errno(err, ENOMEM, "cannot hold the op chain");
+	return s->text.len == s->walk.text_bytes ? begin_walk(s, err) : 0;
 }
 
 static int on_target(struct session *s, const struct wire_frame *frame, struct err *err)
@@ -217,8 +282,9 @@ static int on_target(struct session *s, const struct wire_frame *frame, struct e
 	struct wire_target target;
 	int rc = wire_get_target(frame, &target, err);
 
-	return rc ? rc : storage_lay_out(s->setup.storage, target.target_id, target.file_bytes,
-					 s->setup.stopping, err);
+	return rc ? rc :
+		    storage_lay_out(s->setup.storage, target.target_id, target.file_bytes,
+				    s->setup.stopping, err);
 }
 
 static int on_connection(struct session *s, const struct wire_frame *frame, struct err *err)
@@ -323,8 +389,7 @@ static void add_losses(struct session *s)
 	count[LG_PROBE_MISSES] += now.misses - s->losses.misses;
 	count[LG_STAMP_MISSES] += now.stamp_misses - s->losses.stamp_misses;
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		count[kinds[i].entry] +=
-			now.count[kinds[i].loss] - s->losses.count[kinds[i].loss];
+		count[kinds[i].entry] += now.count[kinds[i].loss] - s->losses.count[kinds[i].loss];
 }
 
 static int send_totals(struct session *s, struct err *err)
@@ -369,6 +434,8 @@ static const struct {
 } handlers[WIRE_TYPE_COUNT] = {
 	[WIRE_HELLO] = { SESSION_NEW, on_hello },
 	[WIRE_SERVICE] = { SESSION_MET, on_service },
+	[WIRE_WALK] = { SESSION_MET, on_walk },
+	[WIRE_TEXT] = { SESSION_TEXT, on_text },
 	[WIRE_TARGET] = { SESSION_PLAN, on_target },
 	[WIRE_CONNECTION] = { SESSION_PLAN | SESSION_RUNS, on_connection },
 	[WIRE_BACKGROUND] = { SESSION_PLAN, on_background },

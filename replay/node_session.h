@@ -11,6 +11,7 @@ struct session_setup {
 	struct storage *storage;
 	struct probe_guard *guard; /* NULL: no attribution */
 	const atomic_bool *stopping;
+	const struct session **replaying; /* the node's one session that replays; NULL: none */
 	uint64_t work_per_ms;
 	uint64_t requests_ahead;
 	uint32_t threads; /* 0: as recorded */
@@ -43,6 +44,12 @@ int session_fd(const struct session *s);
 bool session_accepts(const struct session *s);
 int session_strangers_fd(const struct session *s); /* -1: none */
 int session_take_stranger(struct session *s);
+
+/* A data connection that was let in elsewhere. True: the session has it now. */
+bool session_takes(struct session *s, const struct wire_preface *preface, int fd);
+
+/* A stranger was another session's. */
+void session_not_refused(struct session *s);
 
 /* Ends the service; then a last look at the strangers, and session_free(). */
 void session_end(struct session *s);

@@ -127,8 +127,10 @@ static void chunk_change(struct spool_writer *w)
 
 void spool_add(struct spool_writer *w, const void *record)
 {
-	size_t bytes = w->spool->record_bytes;
+	size_t bytes = w->spool ? w->spool->record_bytes : 0;
 
+	if (!bytes)
+		return;
 	if (!w->chunk || w->chunk->used + bytes > sizeof(w->chunk->records))
 		chunk_change(w);
 	if (!w->chunk) {

@@ -42,6 +42,7 @@ void spool_drain(struct spool *s);
 /* Up to `bytes` bytes of records from `at` on, once all writers have ended; 0 at the end. */
 ssize_t spool_read(struct spool *s, uint64_t at, void *buffer, size_t bytes);
 
+/* Without a spool (NULL) nothing is kept. */
 void spool_writer_init(struct spool_writer *w, struct spool *spool);
 void spool_add(struct spool_writer *w, const void *record);
 

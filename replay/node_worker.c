@@ -32,15 +32,18 @@ int worker_init(struct worker *w, struct service *service, uint32_t index)
 	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	w->listener = (struct source){ SOURCE_LISTENER, service->setup.listener->fd };
 	w->mail_event = (struct source){ SOURCE_MAIL, eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) };
+	w->offers = (struct source){ SOURCE_OFFERS, service->offers[0] };
 	w->received = malloc(NODE_RECEIVE_BYTES);
-	spool_writer_init(&w->rows, &service->rows);
+	if (!service->walk || service->walk->rows)
+		spool_writer_init(&w->rows, &service->rows);
+	if (!rc && service->walk)
+		rc = walk_work_init(&w->walk, service->walk);
 	if (rc)
 		return rc;
 	return w->epoll_fd < 0 || w->mail_event.fd < 0 || !w->received ? -ENOMEM : 0;
 }
 
-void worker_watch(struct worker *w, struct source *source, uint32_t old_events,
-		  uint32_t new_events)
+void worker_watch(struct worker *w, struct source *source, uint32_t old_events, uint32_t new_events)
 {
 	int what = !old_events ? EPOLL_CTL_ADD : new_events ? EPOLL_CTL_MOD : EPOLL_CTL_DEL;
 	struct epoll_event event = { .events = new_events, .data.ptr = source };
@@ -135,6 +138,7 @@ static void on_newcomer(struct worker *w, struct source *source, uint32_t events
 	struct wire_preface preface;
 	int fd = source->fd, rc;
 	struct conn *c = NULL;
+	bool ours = false;
 	ssize_t n = recv(fd, bytes, sizeof(bytes), MSG_PEEK | MSG_DONTWAIT);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -143,14 +147,17 @@ static void on_newcomer(struct worker *w, struct source *source, uint32_t events
 	worker_watch(w, source, EPOLLIN, 0);
 	newcomer_free(w, (struct newcomer *)source);
 	if (rc > 0)
-		c = service_claim(w->service, &preface);
+		c = service_claim(w->service, w, &preface, &ours);
 	if (c) {
 		adopt(w, c, fd);
 		return;
 	}
 	if (n > 0 && bytes[0]) /* no control connection either */
 		atomic_fetch_add(&w->service->refused, 1);
-	service_pass_stranger(w->service, fd);
+	if (ours)
+		close(fd);
+	else
+		service_pass_stranger(w->service, fd);
 }
 
 static void on_mail(struct worker *w, struct source *source, uint32_t events)
@@ -169,16 +176,27 @@ static void on_mail(struct worker *w, struct source *source, uint32_t events)
 	}
 }
 
+static void on_offers(struct worker *w, struct source *source, uint32_t events)
+{
+	int fd = service_take_offer(w->service);
+
+	if (fd >= 0)
+		newcomer_add(w, fd);
+}
+
+static void on_walk(struct worker *w, struct source *source, uint32_t events)
+{
+	walk_event(w, (struct conn *)source, events);
+}
+
 static void on_conn(struct worker *w, struct source *source, uint32_t events)
 {
 	conn_event(w, (struct conn *)source, events);
 }
 
 static void (*const on_source[])(struct worker *w, struct source *source, uint32_t events) = {
-	[SOURCE_LISTENER] = on_listener,
-	[SOURCE_MAIL] = on_mail,
-	[SOURCE_NEWCOMER] = on_newcomer,
-	[SOURCE_CONN] = on_conn,
+	[SOURCE_LISTENER] = on_listener, [SOURCE_MAIL] = on_mail, [SOURCE_NEWCOMER] = on_newcomer,
+	[SOURCE_CONN] = on_conn,	 [SOURCE_WALK] = on_walk, [SOURCE_OFFERS] = on_offers,
 };
 
 /* When it must wake up by itself; INT64_MAX: never. */
@@ -262,6 +280,7 @@ static void run_pass(struct worker *w)
 	serve_wake(w);
 	pass_finish(w);
 	run_background(w);
+	walk_sweep(w);
 }
 
 static int64_t timeval_ns(const struct timeval *tv)
@@ -277,8 +296,8 @@ static void note_usage(struct worker *w)
 	meter_disown(&w->exec.meter);
 	if (w->exec.meter.slot) {
 		w->user_ns = totals[TS_USER];
-		w->kernel_ns = totals[TS_KERNEL_NET] + totals[TS_KERNEL_FS] +
-			       totals[TS_KERNEL_MM] + totals[TS_KERNEL_OTHER];
+		w->kernel_ns = totals[TS_KERNEL_NET] + totals[TS_KERNEL_FS] + totals[TS_KERNEL_MM] +
+			       totals[TS_KERNEL_OTHER];
 		return;
 	}
 	getrusage(RUSAGE_THREAD, &usage);
@@ -295,6 +314,7 @@ static void *worker_main(void *arg)
 	meter_init(&w->exec.meter, w->exec.setup->slots);
 	worker_watch(w, &w->mail_event, 0, EPOLLIN);
 	worker_watch(w, &w->listener, 0, EPOLLIN | EPOLLEXCLUSIVE);
+	worker_watch(w, &w->offers, 0, EPOLLIN | EPOLLEXCLUSIVE);
 	while (!atomic_load(&w->service->stopping))
 		run_pass(w);
 	note_usage(w);
@@ -328,6 +348,7 @@ void worker_release(struct worker *w)
 	free(w->received);
 	free(w->sleepers.heap);
 	background_queue_release(&w->background);
+	walk_work_release(&w->walk, &w->exec.ledger);
 	active_pool_release(&w->actives);
 	spool_writer_end(&w->rows);
 	executor_release(&w->exec);

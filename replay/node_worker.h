@@ -5,6 +5,7 @@
 #include "replay/node_background.h"
 #include "replay/node_pass.h"
 #include "replay/node_serve.h"
+#include "replay/node_walk.h"
 
 struct service;
 
@@ -25,7 +26,7 @@ struct worker {
 	pthread_t thread;
 	bool running;
 	int epoll_fd;
-	struct source listener, mail_event;
+	struct source listener, mail_event, offers;
 	struct stack mail; /* of conn */
 	struct newcomers newcomers;
 	char *received; /* NODE_RECEIVE_BYTES: what came in, never looked at */
@@ -34,6 +35,7 @@ struct worker {
 	struct sleepers sleepers;
 	struct background_queue background;
 	struct active_pool actives;
+	struct walk_work walk;
 	struct own_cost own;
 	struct spool_writer rows;
 	int64_t user_ns, kernel_ns; /* CPU of the thread, once it has ended */

@@ -26,11 +26,20 @@ struct layout {
 };
 
 #define MEMBER(s, m) (((s *)0)->m)
-#define RANGE(s, m, low, high) { offsetof(s, m), 1, sizeof(MEMBER(s, m)), false, low, high }
+#define RANGE(s, m, low, high)                                            \
+	{                                                                 \
+		offsetof(s, m), 1, sizeof(MEMBER(s, m)), false, low, high \
+	}
 #define NUMBER(s, m) RANGE(s, m, 0, UINT64_MAX)
-#define NUMBERS(s, m)                                                                              \
-	{ offsetof(s, m), ARRAY_SIZE(MEMBER(s, m)), sizeof(MEMBER(s, m)[0]), false, 0, UINT64_MAX }
-#define TEXT(s, m) { offsetof(s, m), sizeof(MEMBER(s, m)), 1, true, 0, UINT64_MAX }
+#define NUMBERS(s, m)                                                                        \
+	{                                                                                    \
+		offsetof(s, m), ARRAY_SIZE(MEMBER(s, m)), sizeof(MEMBER(s, m)[0]), false, 0, \
+			UINT64_MAX                                                           \
+	}
+#define TEXT(s, m)                                                           \
+	{                                                                    \
+		offsetof(s, m), sizeof(MEMBER(s, m)), 1, true, 0, UINT64_MAX \
+	}
 
 #define TIME_MAX_NS (1ull << 61) /* 73 years: two of them still add up */
 
@@ -86,13 +95,12 @@ static const struct field request_fields[] = {
 	RANGE(struct plan_request, ops_count, 0, WIRE_OPS_MAX),
 };
 
-#define OP_FIELDS(s, op)                                                                           \
-	NUMBER(s, op op_id), RANGE(s, op kind, 0, OP_KIND_COUNT - 1),                              \
-		RANGE(s, op flags, 0, (1 << OPF_COUNT) - 1),                                       \
-		RANGE(s, op mode, 0, PLAN_AFTER_REPLY), NUMBER(s, op owners),                      \
-		RANGE(s, op work, 0, TIME_MAX_NS),                                                 \
-		RANGE(s, op bytes, 0, WIRE_OP_BYTES_MAX),                                          \
-		RANGE(s, op reply_bytes, 0, WIRE_OP_BYTES_MAX), NUMBER(s, op offset),              \
+#define OP_FIELDS(s, op)                                                                     \
+	NUMBER(s, op op_id), RANGE(s, op kind, 0, OP_KIND_COUNT - 1),                        \
+		RANGE(s, op flags, 0, (1 << OPF_COUNT) - 1),                                 \
+		RANGE(s, op mode, 0, PLAN_AFTER_REPLY), NUMBER(s, op owners),                \
+		RANGE(s, op work, 0, TIME_MAX_NS), RANGE(s, op bytes, 0, WIRE_OP_BYTES_MAX), \
+		RANGE(s, op reply_bytes, 0, WIRE_OP_BYTES_MAX), NUMBER(s, op offset),        \
 		NUMBER(s, op target_id)
 
 static const struct field op_fields[] = { OP_FIELDS(struct plan_op, ) };
@@ -115,20 +123,13 @@ static const struct field credit_fields[] = {
 };
 
 static const struct field row_fields[] = {
-	NUMBER(struct wire_row, request_id),
-	NUMBER(struct wire_row, connection_id),
-	NUMBER(struct wire_row, arrival_ns),
-	NUMBER(struct wire_row, read_ns),
-	NUMBER(struct wire_row, write_ns),
-	NUMBER(struct wire_row, end_ns),
-	NUMBER(struct wire_row, tx_ns),
-	NUMBER(struct wire_row, request_bytes),
-	NUMBER(struct wire_row, response_bytes),
-	NUMBER(struct wire_row, status),
-	NUMBER(struct wire_row, thread),
-	NUMBER(struct wire_row, total_ns),
-	NUMBER(struct wire_row, unattributed_ns),
-	NUMBERS(struct wire_row, ns),
+	NUMBER(struct wire_row, request_id),	  NUMBER(struct wire_row, connection_id),
+	NUMBER(struct wire_row, arrival_ns),	  NUMBER(struct wire_row, read_ns),
+	NUMBER(struct wire_row, write_ns),	  NUMBER(struct wire_row, end_ns),
+	NUMBER(struct wire_row, tx_ns),		  NUMBER(struct wire_row, request_bytes),
+	NUMBER(struct wire_row, response_bytes),  NUMBER(struct wire_row, status),
+	NUMBER(struct wire_row, thread),	  NUMBER(struct wire_row, total_ns),
+	NUMBER(struct wire_row, unattributed_ns), NUMBERS(struct wire_row, ns),
 };
 
 static const struct field oprow_fields[] = {
@@ -154,16 +155,26 @@ static const struct field ledger_fields[] = {
 };
 
 static const struct field usage_fields[] = {
-	NUMBER(struct wire_usage, anchor_ns),
-	NUMBER(struct wire_usage, user_ns),
-	NUMBER(struct wire_usage, kernel_ns),
-	NUMBER(struct wire_usage, control_ns),
-	NUMBER(struct wire_usage, own_ns_per_request),
-	NUMBER(struct wire_usage, refused),
+	NUMBER(struct wire_usage, anchor_ns),	       NUMBER(struct wire_usage, user_ns),
+	NUMBER(struct wire_usage, kernel_ns),	       NUMBER(struct wire_usage, control_ns),
+	NUMBER(struct wire_usage, own_ns_per_request), NUMBER(struct wire_usage, refused),
 };
 
 static const struct field error_fields[] = {
 	TEXT(struct wire_error, text),
+};
+
+static const struct field walk_fields[] = {
+	NUMBER(struct wire_walk, seed),
+	RANGE(struct wire_walk, text_bytes, 1, WIRE_CHAIN_MAX),
+	RANGE(struct wire_walk, rows, 0, 1),
+};
+
+static const struct field peer_fields[] = {
+	NUMBER(struct wire_peer, index),
+	RANGE(struct wire_peer, reserved, 0, 0),
+	TEXT(struct wire_peer, address),
+	NUMBERS(struct wire_peer, token),
 };
 
 static const struct layout op_layout = { op_fields, ARRAY_SIZE(op_fields) };
@@ -172,15 +183,20 @@ static const struct layout layouts[WIRE_TYPE_COUNT] = {
 #define X(TYPE, name, record) [WIRE_##TYPE] = { name##_fields, ARRAY_SIZE(name##_fields) },
 	WIRE_RECORD_LIST(X)
 #undef X
-	[WIRE_PLAN] = { request_fields, ARRAY_SIZE(request_fields) },
+		[WIRE_PLAN] = { request_fields, ARRAY_SIZE(request_fields) },
 };
 
 static const char *const type_names[WIRE_TYPE_COUNT] = {
 #define X(TYPE, name, record) [WIRE_##TYPE] = #TYPE,
 	WIRE_RECORD_LIST(X)
 #undef X
-	[WIRE_PLAN] = "PLAN",	[WIRE_LAYOUT] = "LAYOUT", [WIRE_PLAN_END] = "PLAN_END",
-	[WIRE_READY] = "READY", [WIRE_STOP] = "STOP",	  [WIRE_BYE] = "BYE",
+		[WIRE_PLAN] = "PLAN",
+	[WIRE_LAYOUT] = "LAYOUT",
+	[WIRE_PLAN_END] = "PLAN_END",
+	[WIRE_READY] = "READY",
+	[WIRE_STOP] = "STOP",
+	[WIRE_BYE] = "BYE",
+	[WIRE_TEXT] = "TEXT",
 };
 
 const char *wire_type_name(enum wire_type type)
@@ -321,19 +337,19 @@ static int get_message(const struct wire_frame *frame, enum wire_type type, void
 	return rc ? rc : get_record(frame->payload, &layouts[type], message, type, err);
 }
 
-#define X(TYPE, name, record)                                                                      \
-	int wire_put_##name(struct buf *out, const record *message)                                \
-	{                                                                                          \
-		return put_message(out, WIRE_##TYPE, message);                                     \
-	}                                                                                          \
-	int wire_get_##name(const struct wire_frame *frame, record *ret_message, struct err *err)  \
-	{                                                                                          \
-		record message = { 0 };                                                            \
-		int rc = get_message(frame, WIRE_##TYPE, &message, err);                           \
-                                                                                                   \
-		if (!rc)                                                                           \
-			*ret_message = message;                                                    \
-		return rc;                                                                         \
+#define X(TYPE, name, record)                                                                     \
+	int wire_put_##name(struct buf *out, const record *message)                               \
+	{                                                                                         \
+		return put_message(out, WIRE_##TYPE, message);                                    \
+	}                                                                                         \
+	int wire_get_##name(const struct wire_frame *frame, record *ret_message, struct err *err) \
+	{                                                                                         \
+		record message = { 0 };                                                           \
+		int rc = get_message(frame, WIRE_##TYPE, &message, err);                          \
+                                                                                                  \
+		if (!rc)                                                                          \
+			*ret_message = message;                                                   \
+		return rc;                                                                        \
 	}
 WIRE_RECORD_LIST(X)
 #undef X
@@ -347,8 +363,8 @@ int wire_put_empty(struct buf *out, enum wire_type type)
 int wire_put_plan(struct buf *out, const struct plan_request *request, const struct plan_op *ops)
 {
 	size_t op_bytes = layout_bytes(&op_layout);
-	uint8_t *at = frame_begin(out, WIRE_PLAN,
-				  layout_bytes(&layouts[WIRE_PLAN]) + request->ops_count * op_bytes);
+	uint8_t *at = frame_begin(
+		out, WIRE_PLAN, layout_bytes(&layouts[WIRE_PLAN]) + request->ops_count * op_bytes);
 
 	if (!at)
 		return buf_failed(out);
@@ -379,6 +395,56 @@ int wire_get_plan(const struct wire_frame *frame, struct plan_request *ret_reque
 	if (!rc)
 		*ret_request = request;
 	return rc;
+}
+
+int wire_put_text(struct buf *out, const char *text, size_t len)
+{
+	while (len) {
+		size_t part = len < WIRE_PAYLOAD_MAX ? len : WIRE_PAYLOAD_MAX;
+		uint8_t *at = frame_begin(out, WIRE_TEXT, part);
+
+		if (!at)
+			break;
+		memcpy(at, text, part);
+		text += part;
+		len -= part;
+	}
+	return buf_failed(out);
+}
+
+void wire_message_encode(const struct wire_message *message, uint8_t ret_bytes[WIRE_MESSAGE_BYTES])
+{
+	uint32_t word[2] = { htobe32(message->size),
+			     htobe32((uint32_t)message->at << 16 | message->status << 8 |
+				     message->flags) };
+	uint64_t request = htobe64(message->request);
+	uint32_t rest[2] = { htobe32(message->attempt), htobe32(message->cookie) };
+
+	memcpy(ret_bytes, word, 8);
+	memcpy(ret_bytes + 8, &request, 8);
+	memcpy(ret_bytes + 16, rest, 8);
+}
+
+bool wire_message_decode(const uint8_t *bytes, struct wire_message *ret_message)
+{
+	uint32_t word[2], rest[2];
+	uint64_t request;
+
+	memcpy(word, bytes, 8);
+	memcpy(&request, bytes + 8, 8);
+	memcpy(rest, bytes + 16, 8);
+	word[1] = be32toh(word[1]);
+	*ret_message = (struct wire_message){
+		.size = be32toh(word[0]),
+		.at = (uint16_t)(word[1] >> 16),
+		.status = (uint8_t)(word[1] >> 8),
+		.flags = (uint8_t)word[1],
+		.request = be64toh(request),
+		.attempt = be32toh(rest[0]),
+		.cookie = be32toh(rest[1]),
+	};
+	return ret_message->size >= WIRE_MESSAGE_BYTES && ret_message->size <= WIRE_MESSAGE_MAX &&
+	       !ret_message->flags && ret_message->status < WIRE_STATUS_COUNT;
 }
 
 int wire_put_ledgers(struct buf *out, const struct ledger *ledger)
@@ -424,8 +490,8 @@ int wire_frame_decode(const uint8_t *data, size_t size, struct wire_frame *ret_f
 			       (unsigned long long)type);
 	if (size - WIRE_HEAD_BYTES < payload_bytes)
 		return 0;
-	*ret_frame = (struct wire_frame){ (enum wire_type)type, data + WIRE_HEAD_BYTES,
-					  payload_bytes };
+	*ret_frame =
+		(struct wire_frame){ (enum wire_type)type, data + WIRE_HEAD_BYTES, payload_bytes };
 	return (int)(WIRE_HEAD_BYTES + payload_bytes);
 }
 
@@ -456,7 +522,7 @@ int wire_preface_decode(const uint8_t *data, size_t size, struct wire_preface *r
 	preface.flags = (uint16_t)get_number(data + 6, 2);
 	memcpy(preface.token, data + 8, WIRE_TOKEN_BYTES);
 	preface.connection_id = get_number(data + 8 + WIRE_TOKEN_BYTES, 8);
-	if (preface.flags)
+	if (preface.flags & ~WIRE_PREFACE_WALK)
 		return err_set(err, EPROTO, "a data connection with unknown flags");
 	*ret_preface = preface;
 	return WIRE_PREFACE_BYTES;

@@ -8,6 +8,7 @@
 #include "trace/manifest.h"
 #include "trace/subsystem.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,6 +40,9 @@
  *
  * Either side may send ERROR and close. CONNECTIONs may also come later, each
  * before the first PLAN of its connection.
+ *
+ * A walk describes its requests once, and says WALK, TEXT*, PEER* instead of SERVICE to
+ * PLAN; its data connections have the flag WIRE_PREFACE_WALK, and their messages a header.
  */
 #define WIRE_MAGIC 0x47414954u /* "GAIT": in HELLO, and first of a preface */
 #define WIRE_VERSION 1
@@ -46,15 +50,16 @@
 #define WIRE_PREFACE_BYTES 32
 #define WIRE_TOKEN_BYTES 16
 
-#define WIRE_PAYLOAD_MAX (1u << 20) /* bytes of a frame's payload; keeps its first byte 0 */
-#define WIRE_OPS_MAX 4096	    /* ops of a request */
-#define WIRE_MESSAGE_MAX (1u << 30) /* bytes of a request or of a response */
+#define WIRE_PAYLOAD_MAX (1u << 20)  /* bytes of a frame's payload; keeps its first byte 0 */
+#define WIRE_OPS_MAX 4096	     /* ops of a request */
+#define WIRE_MESSAGE_MAX (1u << 30)  /* bytes of a request or of a response */
 #define WIRE_OP_BYTES_MAX (1u << 30) /* bytes of a load, store or reply */
 #define WIRE_THREADS_MAX 256
 #define WIRE_CONNECTIONS_MAX 65536
 #define WIRE_TARGETS_MAX 65536
 #define WIRE_BACKGROUND_MAX (1u << 20)
 #define WIRE_BACKGROUND_THREADS_MAX 256
+#define WIRE_CHAIN_MAX (1u << 20) /* bytes of a walk's op chain as text */
 
 enum wire_type {
 	WIRE_HELLO = 1,
@@ -75,6 +80,9 @@ enum wire_type {
 	WIRE_USAGE,
 	WIRE_BYE,
 	WIRE_ERROR,
+	WIRE_WALK,
+	WIRE_TEXT,
+	WIRE_PEER,
 	WIRE_TYPE_COUNT
 };
 
@@ -86,8 +94,8 @@ struct wire_hello {
 	uint64_t work_per_ms;	   /* calibration */
 	uint32_t attribution;	   /* 1: rows come with a breakdown */
 	uint32_t data_port;
-	uint64_t requests_ahead_max; /* PLANs sent and not yet credited: more is an ERROR */
-	uint64_t ops_ahead_max;	     /* and the ops in them */
+	uint64_t requests_ahead_max;	 /* PLANs sent and not yet credited: more is an ERROR */
+	uint64_t ops_ahead_max;		 /* and the ops in them */
 	uint8_t token[WIRE_TOKEN_BYTES]; /* for this session's prefaces */
 };
 
@@ -170,36 +178,54 @@ struct wire_usage {
 	int64_t anchor_ns; /* the node's CLOCK_MONOTONIC when due_ns was 0 */
 	int64_t user_ns;   /* of the service's threads from START to STOP; TRACE_NONE: unknown */
 	int64_t kernel_ns;
-	int64_t control_ns; /* CPU of the node's other threads */
+	int64_t control_ns;	    /* CPU of the node's other threads */
 	int64_t own_ns_per_request; /* of the node's own user CPU, as subtracted from compute ops */
-	uint64_t refused; /* data connections with a wrong preface */
+	uint64_t refused;	    /* data connections with a wrong preface */
 };
 
 struct wire_error {
 	char text[512];
 };
 
-/* The preface of a data connection; what follows are requests without headers. */
+/* What a walk's requests ask for: `text_bytes` of op chain (replay/chain.h) in the TEXTs that follow. */
+struct wire_walk {
+	uint64_t seed;
+	uint32_t text_bytes; /* 1..WIRE_CHAIN_MAX */
+	uint32_t rows;	     /* 1: a ROW for each request, and an OPROW for each op */
+};
+
+/* Where a peer of the chain takes data connections, and the token for them. */
+struct wire_peer {
+	uint32_t index;	   /* of chain.peers */
+	uint32_t reserved; /* 0 */
+	char address[256];
+	uint8_t token[WIRE_TOKEN_BYTES];
+};
+
+/* The preface of a data connection; what follows are requests, without headers but in a walk. */
+#define WIRE_PREFACE_WALK 1
 struct wire_preface {
-	uint16_t flags; /* 0 */
+	uint16_t flags; /* WIRE_PREFACE_WALK */
 	uint8_t token[WIRE_TOKEN_BYTES];
 	uint64_t connection_id;
 };
 
 /* Both ends of a message of one record: X(TYPE, name), wire_put_name() and wire_get_name(). */
-#define WIRE_RECORD_LIST(X)                                                                        \
-	X(HELLO, hello, struct wire_hello)                                                         \
-	X(SERVICE, service, struct wire_service)                                                   \
-	X(TARGET, target, struct wire_target)                                                      \
-	X(CONNECTION, connection, struct wire_connection)                                          \
-	X(BACKGROUND, background, struct plan_background)                                          \
-	X(START, start, struct wire_start)                                                         \
-	X(CREDIT, credit, struct wire_credit)                                                      \
-	X(ROW, row, struct wire_row)                                                               \
-	X(OPROW, oprow, struct wire_oprow)                                                         \
-	X(LEDGER, ledger, struct wire_ledger)                                                      \
-	X(USAGE, usage, struct wire_usage)                                                         \
-	X(ERROR, error, struct wire_error)
+#define WIRE_RECORD_LIST(X)                               \
+	X(HELLO, hello, struct wire_hello)                \
+	X(SERVICE, service, struct wire_service)          \
+	X(TARGET, target, struct wire_target)             \
+	X(CONNECTION, connection, struct wire_connection) \
+	X(BACKGROUND, background, struct plan_background) \
+	X(START, start, struct wire_start)                \
+	X(CREDIT, credit, struct wire_credit)             \
+	X(ROW, row, struct wire_row)                      \
+	X(OPROW, oprow, struct wire_oprow)                \
+	X(LEDGER, ledger, struct wire_ledger)             \
+	X(USAGE, usage, struct wire_usage)                \
+	X(ERROR, error, struct wire_error)                \
+	X(WALK, walk, struct wire_walk)                   \
+	X(PEER, peer, struct wire_peer)
 
 struct wire_frame {
 	enum wire_type type;
@@ -218,8 +244,8 @@ const char *wire_type_name(enum wire_type type);
  * wire_put_x() appends a frame; 0 or what buf_failed() says. wire_get_x() takes one apart: 0,
  * or -EPROTO when it is not such a frame, of another length, or a value is beyond its limit.
  */
-#define X(TYPE, name, record)                                                                      \
-	int wire_put_##name(struct buf *out, const record *message);                               \
+#define X(TYPE, name, record)                                        \
+	int wire_put_##name(struct buf *out, const record *message); \
 	int wire_get_##name(const struct wire_frame *frame, record *ret_message, struct err *err);
 WIRE_RECORD_LIST(X)
 #undef X
@@ -234,14 +260,38 @@ int wire_put_plan(struct buf *out, const struct plan_request *request, const str
 int wire_get_plan(const struct wire_frame *frame, struct plan_request *ret_request,
 		  struct plan_op *ret_ops, size_t ops_max, struct err *err);
 
+/* A part of a walk's text: the payload as it is. Empty ones are not sent. */
+int wire_put_text(struct buf *out, const char *text, size_t len);
+
+/*
+ * The header of a walk's message, request and reply alike. `size` counts all of its bytes, the
+ * header's too; what follows the header has no meaning.
+ */
+#define WIRE_MESSAGE_BYTES 24
+struct wire_message {
+	uint32_t size;	  /* WIRE_MESSAGE_BYTES..WIRE_MESSAGE_MAX */
+	uint16_t at;	  /* index of the op where the chain begins; 0 from the client */
+	uint8_t status;	  /* enum wire_status, of a reply */
+	uint8_t flags;	  /* 0 */
+	uint64_t request; /* its number, which values are drawn by */
+	uint32_t attempt; /* of a forward, 0.. ; comes back as it was sent */
+	uint32_t cookie;  /* the sender's own; comes back as it was sent */
+};
+
+enum wire_status { WIRE_STATUS_OK, WIRE_STATUS_ERROR, WIRE_STATUS_TIMEOUT, WIRE_STATUS_COUNT };
+
+void wire_message_encode(const struct wire_message *message, uint8_t ret_bytes[WIRE_MESSAGE_BYTES]);
+
+/* Of WIRE_MESSAGE_BYTES bytes: false when a member is out of its range. */
+bool wire_message_decode(const uint8_t *bytes, struct wire_message *ret_message);
+
 /* Every entry of the ledger that is not 0, a frame each. */
 int wire_put_ledgers(struct buf *out, const struct ledger *ledger);
 
 /* Adds an entry by its name; -ENOENT for one this version does not know. */
 int wire_ledger_add(struct ledger *ledger, const struct wire_ledger *entry);
 
-void wire_preface_encode(const struct wire_preface *preface,
-			 uint8_t ret_bytes[WIRE_PREFACE_BYTES]);
+void wire_preface_encode(const struct wire_preface *preface, uint8_t ret_bytes[WIRE_PREFACE_BYTES]);
 
 /* WIRE_PREFACE_BYTES, 0 when more are needed, or -EPROTO (at the first byte that tells). */
 int wire_preface_decode(const uint8_t *data, size_t size, struct wire_preface *ret_preface,

@@ -50,6 +50,7 @@
 	X(OWN_COST_EXCESS_NS, "own_cost_excess_ns", DOUBTFUL, "ns of the node's own CPU that no recorded work covered") \
 	X(SLOTS_UNREAD, "stamps_missing", DOUBTFUL, "requests without kernel stamps")              \
 	X(CALLS_STUBBED, "calls_stubbed", DOUBTFUL, "calls to services outside the trace, left out") \
+	X(MESSAGES_BAD, "messages_bad", DOUBTFUL, "data connections that a node closed for what came on them") \
 	X(OPS_SKIPPED, "ops_skipped", DOUBTFUL, "operations this version does not replay")
 
 enum ledger_severity {

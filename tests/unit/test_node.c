@@ -577,12 +577,13 @@ static void test_overtaken_plan(void)
 	stop_node(&f);
 }
 
-/* A second client is told so; the first goes on. After it, the next is served. */
+/* A second one that would replay is told so; the first goes on. After it, the next is served. */
 static void test_second_client(void)
 {
 	struct wire_hello hello = { .magic = WIRE_MAGIC, .version = WIRE_VERSION };
 	struct plan_op ops[] = { REPLY(5) };
 	struct fixture f, second;
+	struct wire_frame frame;
 	int fd;
 
 	start_node(&f, NULL);
@@ -594,14 +595,18 @@ static void test_second_client(void)
 		put_request(&f, 1, 1, 10, 5, ops, 1);
 		if (!before_layout)
 			lay_out(&f);
+		else
+			flush(&f);
 		second = f;
 		buf_init(&second.in, 1 << 20);
 		second.taken = 0;
 		second.control = dial(&f);
 		wire_put_hello(&second.out, &hello);
+		put_service(&second, 1, PLAN_BATCHING_LIVE);
 		CHECK_EQ(send(second.control, second.out.data + f.out.len,
 			      second.out.len - f.out.len, 0),
 			 (long long)(second.out.len - f.out.len));
+		CHECK_EQ(next_frame(&second, &frame), WIRE_HELLO);
 		expect_error(&second, "busy");
 		close(second.control);
 		buf_release(&second.in);

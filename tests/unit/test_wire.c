@@ -181,7 +181,7 @@ static void test_preface(void)
 	bytes[5] = 2; /* version */
 	CHECK_EQ(wire_preface_decode(bytes, 6, &back, NULL), -EPROTO);
 	bytes[5] = 1;
-	bytes[7] = 1; /* flags */
+	bytes[7] = 2; /* flags */
 	CHECK_EQ(wire_preface_decode(bytes, sizeof(bytes), &back, NULL), -EPROTO);
 }
 

@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "replay/node_walk.h"
+
+#include "replay/limits.h"
+#include "replay/node_service.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define REPLIES_MIN 64
+
+static struct walk_conn *of_walk(struct conn *c)
+{
+	return (struct walk_conn *)c;
+}
+
+static struct walk_slot *slot_of(struct queued_request *q)
+{
+	return (struct walk_slot *)((char *)q - offsetof(struct walk_slot, request));
+}
+
+static struct walk_program *program_of(const struct worker *w)
+{
+	return w->service->walk;
+}
+
+/* --- the program --------------------------------------------------------------------------- */
+
+/* A chain that nothing has to be drawn for and nothing run. */
+static uint64_t plain_reply_bytes(const struct chain *c)
+{
+	const struct chain_op *op = c->ops;
+
+	if (c->count != 1 || op->kind != OP_REPLY || op->flags || !spec_is_constant(&op->amount))
+		return 0;
+	return spec_draw(&op->amount, &(struct spec_key){ 0 });
+}
+
+int walk_program_init(struct walk_program *p, const struct wire_walk *walk, const char *text,
+		      uint64_t work_per_ms, struct err *err)
+{
+	int rc = chain_parse_text(&p->chain, text, walk->text_bytes, err);
+
+	if (rc)
+		return rc;
+	p->chain.work_per_ms = work_per_ms;
+	p->seed = walk->seed;
+	p->ops_max = p->chain.count;
+	p->rows = walk->rows;
+	p->plain_reply_bytes = walk->rows ? 0 : plain_reply_bytes(&p->chain);
+	return 0;
+}
+
+void walk_program_release(struct walk_program *p)
+{
+	chain_release(&p->chain);
+}
+
+/* --- memory -------------------------------------------------------------------------------- */
+
+int walk_work_init(struct walk_work *work, const struct walk_program *program)
+{
+	work->drawn = calloc(program->ops_max, sizeof(*work->drawn));
+	work->staging = calloc(1, NODE_RECEIVE_BYTES);
+	return work->drawn && work->staging ? 0 : -ENOMEM;
+}
+
+static struct walk_slot *slot_take(struct worker *w)
+{
+	struct walk_work *work = &w->walk;
+	struct walk_slot *slot = work->spare;
+
+	if (!slot)
+		return malloc(sizeof(*slot) + program_of(w)->ops_max * sizeof(slot->ops[0]));
+	work->spare = slot->next;
+	return slot;
+}
+
+static void slot_give(struct worker *w, struct walk_slot *slot)
+{
+	slot->next = w->walk.spare;
+	w->walk.spare = slot;
+}
+
+struct conn *walk_conn_new(struct worker *w, uint64_t connection_id)
+{
+	struct walk_conn *wc = calloc(1, sizeof(*wc));
+
+	if (!wc)
+		return NULL;
+	wc->conn.source = (struct source){ SOURCE_WALK, -1 };
+	wc->conn.connection_id = connection_id;
+	wc->conn.worker = w;
+	wc->conn.walks = true;
+	wc->after = w->walk.conns;
+	if (wc->after)
+		wc->after->before = wc;
+	w->walk.conns = wc;
+	return &wc->conn;
+}
+
+static void conn_forget(struct walk_work *work, struct walk_conn *wc)
+{
+	*(wc->before ? &wc->before->after : &work->conns) = wc->after;
+	if (wc->after)
+		wc->after->before = wc->before;
+	if (wc->conn.source.fd >= 0)
+		close(wc->conn.source.fd);
+	free(wc->replies);
+	free(wc);
+}
+
+void walk_sweep(struct worker *w)
+{
+	struct walk_conn *next;
+
+	if (!w->walk.any_dead)
+		return;
+	w->walk.any_dead = false;
+	for (struct walk_conn *wc = w->walk.conns; wc; wc = next) {
+		next = wc->after;
+		if (wc->dead && !wc->open)
+			conn_forget(&w->walk, wc);
+	}
+}
+
+void walk_work_release(struct walk_work *work, struct ledger *ledger)
+{
+	while (work->conns) {
+		ledger->count[LG_OPEN_AT_END] += work->conns->open;
+		conn_forget(work, work->conns);
+	}
+	while (work->spare) {
+		struct walk_slot *next = work->spare->next;
+
+		free(work->spare);
+		work->spare = next;
+	}
+	free(work->drawn);
+	free(work->staging);
+}
+
+/* --- replies ------------------------------------------------------------------------------- */
+
+static struct walk_reply *reply_at(const struct walk_conn *wc, size_t i)
+{
+	return &wc->replies[(wc->first_reply + i) & (wc->replies_capacity - 1)];
+}
+
+static bool replies_grow(struct walk_conn *wc)
+{
+	size_t capacity = wc->replies_capacity ? 2 * wc->replies_capacity : REPLIES_MIN;
+	struct walk_reply *replies = malloc(capacity * sizeof(*replies));
+
+	if (!replies)
+		return false;
+	for (size_t i = 0; i < wc->replies_count; i++)
+		replies[i] = *reply_at(wc, i);
+	free(wc->replies);
+	wc->replies = replies;
+	wc->replies_capacity = capacity;
+	wc->first_reply = 0;
+	return true;
+}
+
+static void die(struct worker *w, struct walk_conn *wc)
+{
+	struct conn *c = &wc->conn;
+
+	if (c->source.fd >= 0) {
+		worker_watch(w, &c->source, c->events, 0);
+		close(c->source.fd);
+	}
+	c->source.fd = -1;
+	c->events = 0;
+	wc->replies_count = 0;
+	wc->dead = w->walk.any_dead = true;
+}
+
+static void reply_add(struct worker *w, struct walk_conn *wc, const struct wire_message *m,
+		      uint64_t bytes, uint8_t status)
+{
+	if (wc->conn.source.fd < 0)
+		return;
+	if (wc->replies_count == wc->replies_capacity && !replies_grow(wc)) {
+		die(w, wc);
+		return;
+	}
+	*reply_at(wc, wc->replies_count++) = (struct walk_reply){
+		.request = m->request,
+		.size = (uint32_t)(bytes > WIRE_MESSAGE_BYTES ? bytes : WIRE_MESSAGE_BYTES),
+		.attempt = m->attempt,
+		.cookie = m->cookie,
+		.at = m->at,
+		.status = status,
+	};
+}
+
+/* As many as there is room for; what is behind the headers has no meaning and is left as it is. */
+static size_t compose(const struct walk_conn *wc, char *out, size_t room)
+{
+	uint64_t from = wc->sent_of_first;
+	size_t at = 0;
+
+	for (size_t i = 0; i < wc->replies_count && at < room; i++) {
+		const struct walk_reply *r = reply_at(wc, i);
+		uint64_t left = r->size - from;
+
+		if (from < WIRE_MESSAGE_BYTES) {
+			struct wire_message m = {
+				.size = r->size,
+				.at = r->at,
+				.status = r->status,
+				.request = r->request,
+				.attempt = r->attempt,
+				.cookie = r->cookie,
+			};
+			uint8_t head[WIRE_MESSAGE_BYTES];
+			size_t part = WIRE_MESSAGE_BYTES - (size_t)from;
+
+			wire_message_encode(&m, head);
+			memcpy(out + at, head + from, part < room - at ? part : room - at);
+		}
+		at += left < room - at ? (size_t)left : room - at;
+		from = 0;
+	}
+	return at;
+}
+
+static void replies_sent(struct walk_conn *wc, uint64_t bytes)
+{
+	while (bytes) {
+		uint64_t left = reply_at(wc, 0)->size - wc->sent_of_first;
+
+		if (bytes < left) {
+			wc->sent_of_first += bytes;
+			return;
+		}
+		bytes -= left;
+		wc->sent_of_first = 0;
+		wc->first_reply++;
+		wc->replies_count--;
+	}
+}
+
+/* Sends what the socket takes. */
+static void flush(struct worker *w, struct walk_conn *wc)
+{
+	struct meter *m = &w->exec.meter;
+
+	while (wc->replies_count && wc->conn.source.fd >= 0) {
+		size_t bytes = compose(wc, w->walk.staging, NODE_RECEIVE_BYTES);
+		ssize_t n;
+
+		meter_mark(m, ACTIVITY_SELF);
+		n = send(wc->conn.source.fd, w->walk.staging, bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+		meter_mark(m, ACTIVITY_NET);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno != EAGAIN)
+			die(w, wc);
+		if (n < 0)
+			return;
+		replies_sent(wc, (uint64_t)n);
+		if ((size_t)n < bytes)
+			return;
+	}
+}
+
+/* Nobody is read from who does not take his replies, or asks for more than is worked on. */
+static void watch(struct worker *w, struct walk_conn *wc)
+{
+	struct conn *c = &wc->conn;
+	bool full = wc->replies_count >= NODE_WALK_REPLIES || wc->open >= NODE_WALK_OPEN;
+	uint32_t events = (full || c->eof ? 0 : EPOLLIN) | (wc->replies_count ? EPOLLOUT : 0);
+
+	if (c->eof && !wc->open && !wc->replies_count)
+		die(w, wc);
+	if (c->source.fd < 0 || events == c->events)
+		return;
+	worker_watch(w, &c->source, c->events, events);
+	c->events = events;
+}
+
+/* With probes each reply leaves at once: its stamps are its own. */
+void walk_answer(struct worker *w, struct active *a, uint64_t bytes)
+{
+	struct walk_conn *wc = of_walk(a->conn);
+	const struct walk_slot *slot = slot_of(a->plan);
+	struct meter *m = &w->exec.meter;
+	uint64_t tx_sequence = m->slot ? m->slot->tx_sequence : 0;
+	int64_t start_ns = meter_mark(m, ACTIVITY_SELF);
+	uint8_t status = !a->row.status		    ? WIRE_STATUS_OK :
+			 a->row.status == ETIMEDOUT ? WIRE_STATUS_TIMEOUT :
+						      WIRE_STATUS_ERROR;
+
+	reply_add(w, wc, &slot->message, bytes, status);
+	if (m->slot)
+		flush(w, wc);
+	serve_note_sent(w, a, tx_sequence, start_ns);
+}
+
+void walk_finish(struct worker *w, struct active *a)
+{
+	struct walk_conn *wc = of_walk(a->conn);
+
+	slot_give(w, slot_of(a->plan));
+	wc->open--;
+	if (wc->dead)
+		w->walk.any_dead = true;
+	else if (!wc->parsing) {
+		flush(w, wc);
+		watch(w, wc);
+	}
+}
+
+/* --- requests ------------------------------------------------------------------------------ */
+
+static struct walk_slot *draw(struct worker *w, const struct walk_conn *wc)
+{
+	const struct walk_program *p = program_of(w);
+	struct walk_slot *slot = slot_take(w);
+	struct chain_request request;
+
+	if (!slot || chain_draw(&p->chain, p->seed, wc->message.request, wc->message.at,
+				w->walk.drawn, p->ops_max, &request)) {
+		free(slot);
+		return NULL;
+	}
+	slot->message = wc->message;
+	slot->request.request = (struct plan_request){
+		.request_id = wc->message.request,
+		.connection_id = wc->conn.connection_id,
+		.request_bytes = wc->message.size,
+		.response_bytes = request.response_bytes,
+		.ops_count = (uint32_t)request.ops,
+	};
+	if (slot->request.request.response_bytes < WIRE_MESSAGE_BYTES)
+		slot->request.request.response_bytes = WIRE_MESSAGE_BYTES;
+	slot->request.ops = slot->request.last_op = NULL;
+	for (size_t i = request.ops; i-- > 0;) {
+		struct queued_op *q = &slot->ops[i];
+
+		q->op = w->walk.drawn[i];
+		q->target = storage_find(w->service->setup.storage, q->op.target_id);
+		q->link.next = (struct link *)slot->request.ops;
+		slot->request.ops = q;
+	}
+	return slot;
+}
+
+/* All of its bytes are there. False: what it asks for is not in the chain. */
+static bool request_came(struct worker *w, struct walk_conn *wc)
+{
+	const struct walk_program *p = program_of(w);
+	struct walk_slot *slot;
+	struct active *a;
+
+	if (p->plain_reply_bytes && !wc->message.at) {
+		w->exec.ledger.count[LG_REQUESTS]++;
+		reply_add(w, wc, &wc->message, p->plain_reply_bytes, WIRE_STATUS_OK);
+		return true;
+	}
+	slot = draw(w, wc);
+	if (!slot)
+		return false;
+	flush(w, wc); /* what is done does not wait for what is not */
+	a = serve_begin(w, &wc->conn, &slot->request);
+	if (!a) {
+		slot_give(w, slot);
+		return false;
+	}
+	conn_arrive_with_latest(&wc->conn);
+	wc->open++;
+	serve_ready(w, a);
+	serve_run(w, a);
+	return true;
+}
+
+/* How many of the n bytes were taken; 0: this is no message. */
+static size_t take(struct worker *w, struct walk_conn *wc, const char *bytes, size_t n)
+{
+	size_t part;
+
+	if (wc->body_left) {
+		part = wc->body_left < n ? (size_t)wc->body_left : n;
+		wc->body_left -= part;
+	} else {
+		part = WIRE_MESSAGE_BYTES - wc->head_bytes;
+		part = part < n ? part : n;
+		memcpy(wc->head + wc->head_bytes, bytes, part);
+		wc->head_bytes += part;
+		if (wc->head_bytes < WIRE_MESSAGE_BYTES)
+			return part;
+		wc->head_bytes = 0;
+		if (!wire_message_decode(wc->head, &wc->message))
+			return 0;
+		wc->body_left = wc->message.size - WIRE_MESSAGE_BYTES;
+	}
+	if (!wc->body_left && !request_came(w, wc))
+		return 0;
+	return part;
+}
+
+static void take_all(struct worker *w, struct walk_conn *wc, const char *bytes, size_t n)
+{
+	wc->parsing = true;
+	while (n && wc->conn.source.fd >= 0) {
+		size_t part = take(w, wc, bytes, n);
+
+		if (!part) {
+			w->exec.ledger.count[LG_MESSAGES_BAD]++;
+			die(w, wc);
+		}
+		bytes += part;
+		n -= part;
+	}
+	wc->parsing = false;
+}
+
+void walk_admitted(struct worker *w, struct conn *c)
+{
+	watch(w, of_walk(c));
+}
+
+void walk_event(struct worker *w, struct conn *c, uint32_t events)
+{
+	struct walk_conn *wc = of_walk(c);
+	ssize_t n = 0;
+
+	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
+		n = conn_receive(w, c);
+		if (n > 0)
+			take_all(w, wc, w->received, (size_t)n);
+		else if (!n)
+			c->eof = true;
+		else if (errno != EAGAIN && errno != EINTR)
+			die(w, wc);
+	}
+	flush(w, wc);
+	watch(w, wc);
+}

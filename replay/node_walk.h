@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GAIT_REPLAY_NODE_WALK_H
+#define GAIT_REPLAY_NODE_WALK_H
+
+#include "replay/chain.h"
+#include "replay/node_conn.h"
+#include "replay/node_serve.h"
+
+/*
+ * Connections of a walk. A message says which request it is; what that asks for is drawn from
+ * the session's op chain, here as at the client. Requests of a connection are served side by
+ * side: one that sleeps or calls others holds up none behind it, and replies go out as they are
+ * done. Replies that are done in one go leave by one call, unless the probes stamp them.
+ */
+struct walk_program {
+	struct chain chain;
+	uint64_t seed;
+	size_t ops_max; /* of a request */
+	bool rows;
+	/* a chain that is a reply of one size and no more, 0: it is not */
+	uint64_t plain_reply_bytes;
+};
+
+/* `text` is a chain's, from the network. -EPROTO or what chain_parse_text() says. */
+int walk_program_init(struct walk_program *p, const struct wire_walk *walk, const char *text,
+		      uint64_t work_per_ms, struct err *err);
+void walk_program_release(struct walk_program *p);
+
+/* Replies that have not left yet; they are made up as they do. */
+struct walk_reply {
+	uint64_t request;
+	uint32_t size, attempt, cookie;
+	uint16_t at;
+	uint8_t status;
+};
+
+struct walk_conn {
+	struct conn conn;		  /* first */
+	struct walk_conn *before, *after; /* all of the worker */
+	struct wire_message message;	  /* that is coming in */
+	uint8_t head[WIRE_MESSAGE_BYTES];
+	size_t head_bytes; /* of it are there */
+	uint64_t body_left;
+	struct walk_reply *replies; /* a ring */
+	size_t first_reply, replies_count, replies_capacity;
+	uint64_t sent_of_first;
+	uint32_t open; /* requests under way */
+	bool parsing;  /* its bytes are being taken apart: replies leave at the end */
+	bool dead;     /* it goes when none is */
+};
+
+/* A worker's own: requests' memory, and its connections. */
+struct walk_slot {
+	struct walk_slot *next;
+	struct wire_message message;
+	struct queued_request request;
+	struct queued_op ops[];
+};
+
+struct walk_work {
+	struct walk_conn *conns;
+	struct walk_slot *spare;
+	struct plan_op *drawn; /* chain.ops_max */
+	char *staging;	       /* NODE_RECEIVE_BYTES: replies on their way out */
+	bool any_dead;
+};
+
+int walk_work_init(struct walk_work *work, const struct walk_program *program);
+
+/* Once its worker has ended; counts what was under way. */
+void walk_work_release(struct walk_work *work, struct ledger *ledger);
+
+/* A connection of this worker, without a socket; NULL: no memory. */
+struct conn *walk_conn_new(struct worker *w, uint64_t connection_id);
+
+/* Its socket is there, or has something to say. */
+void walk_admitted(struct worker *w, struct conn *c);
+void walk_event(struct worker *w, struct conn *c, uint32_t events);
+
+/* serve.c: the response of a->plan leaves. */
+void walk_answer(struct worker *w, struct active *a, uint64_t bytes);
+
+/* serve.c: the request is over. */
+void walk_finish(struct worker *w, struct active *a);
+
+/* The end of a pass: closed connections without requests go. */
+void walk_sweep(struct worker *w);
+
+#endif

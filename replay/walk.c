@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "replay/walk.h"
+
+#include "base/clock.h"
+#include "replay/client_session.h"
+#include "replay/walk_sender.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LEAD_NS (20 * NS_PER_MS) /* from when the senders start to the first request */
+#define POLL_MS 50
+
+struct walk {
+	const struct walk_opts *opts;
+	struct client_session *session;
+	struct walk_rows *rows;
+	struct walk_sender *senders;
+	atomic_bool stopping;
+	int64_t anchor_ns;
+	struct walk_result *result;
+};
+
+static int open_session(struct walk *w, struct err *err)
+{
+	struct buf text;
+	int rc = client_session_open(w->opts->to.host, w->opts->to.port, w->opts->interrupted,
+				     &w->session, err);
+
+	if (rc)
+		return rc;
+	buf_init(&text, CHAIN_TEXT_MAX);
+	rc = chain_format(&w->opts->chain, &text, err);
+	if (!rc)
+		rc = client_session_prepare_walk(w->session, w->opts->seed, buf_text(&text),
+						 text.len, err);
+	buf_release(&text);
+	return rc;
+}
+
+static struct walk_sender_setup sender_setup(const struct walk *w, uint32_t thread)
+{
+	const struct walk_opts *o = w->opts;
+	struct walk_sender_setup setup = {
+		.thread = thread,
+		.threads = o->threads,
+		.requests = o->requests,
+		.sessions = o->sessions,
+		.seed = o->seed,
+		.period = o->by_period ? &o->period : NULL,
+		.rate = &o->rate,
+		.rate_step_ns = (int64_t)o->rate_step_ns,
+		.size = &o->request_bytes,
+		.timeout_ns = o->timeout_ns,
+		.spin_ns = o->no_spin ? 0 : PACE_SPIN_NS,
+		.wait_spin = o->wait_spin,
+		.stagger = o->stagger,
+		.no_delay = o->no_delay,
+		.connect_retries = o->retries,
+		.connect_retry_ns = (int64_t)o->retry_period_ns,
+		.rows = w->rows,
+		.stopping = &w->stopping,
+	};
+
+	client_session_address(w->session, &setup.endpoint.at, &setup.endpoint.size);
+	memcpy(setup.token, client_session_node(w->session)->token, sizeof(setup.token));
+	return setup;
+}
+
+static int start_senders(struct walk *w, struct err *err)
+{
+	int rc = 0;
+
+	w->senders = calloc(w->opts->threads, sizeof(*w->senders));
+	if (!w->senders)
+		return err_errno(err, ENOMEM, "cannot hold %u threads", w->opts->threads);
+	w->anchor_ns = clock_now_ns() + LEAD_NS;
+	for (uint32_t i = 0; !rc && i < w->opts->threads; i++) {
+		struct walk_sender_setup setup = sender_setup(w, i);
+
+		rc = walk_sender_start(&w->senders[i], &setup, w->anchor_ns, err);
+	}
+	return rc;
+}
+
+static struct walk_progress progress_of(const struct walk *w)
+{
+	struct walk_progress p = { .requests = w->opts->requests * w->opts->threads,
+				   .elapsed_ns = clock_now_ns() - w->anchor_ns };
+
+	for (uint32_t i = 0; i < w->opts->threads; i++) {
+		p.sent += w->senders[i].sent;
+		p.answered += w->senders[i].answered;
+		p.failed += w->senders[i].failed;
+	}
+	return p;
+}
+
+static bool all_over(const struct walk *w)
+{
+	for (uint32_t i = 0; i < w->opts->threads; i++)
+		if (!atomic_load(&w->senders[i].over))
+			return false;
+	return true;
+}
+
+/* The senders run by themselves; the node may have something to say. */
+static int watch(struct walk *w, struct err *err)
+{
+	int64_t told_ns = clock_now_ns();
+	short events = POLLIN;
+	int rc = 0;
+
+	while (!rc && !all_over(w)) {
+		struct pollfd pfd = { client_session_fd(w->session), events, 0 };
+
+		if (poll(&pfd, 1, POLL_MS) > 0)
+			rc = client_session_pump(w->session, &events, err);
+		if (*w->opts->interrupted || rc)
+			atomic_store(&w->stopping, true);
+		if (w->opts->progress && clock_now_ns() - told_ns >= NS_PER_SEC) {
+			struct walk_progress progress = progress_of(w);
+
+			told_ns += NS_PER_SEC;
+			w->opts->progress(w->opts->progress_arg, &progress);
+		}
+	}
+	return rc;
+}
+
+static int ignore_row(void *arg, const struct wire_row *row, struct err *err)
+{
+	return 0;
+}
+
+static int ignore_oprow(void *arg, const struct wire_oprow *row, struct err *err)
+{
+	return 0;
+}
+
+static int fetch(struct walk *w, struct err *err)
+{
+	struct wire_usage usage;
+	const struct client_session_sink sink = {
+		.row = ignore_row,
+		.oprow = ignore_oprow,
+		.ledger = &w->result->ledger,
+		.usage = &usage,
+	};
+
+	return client_session_fetch(w->session, &sink, err);
+}
+
+static void add_tally(struct walk_result *r, const struct walk_sender *s)
+{
+	const struct walk_tally *t = &s->tally;
+
+	r->sent += t->sent;
+	r->bytes_out += t->bytes_out;
+	r->bytes_in += t->bytes_in;
+	r->raised += t->raised;
+	r->rows_waited += t->rows_waited;
+	for (size_t i = 0; i < WALK_OUTCOMES; i++)
+		r->outcomes[i] += t->outcomes[i];
+	hist_merge(&r->latency, &t->latency);
+	hist_merge(&r->service, &t->service);
+	hist_merge(&r->late, &t->late);
+	hist_merge(&r->connect, &t->connect);
+	if (s->err.text[0] && !r->failure[0])
+		memcpy(r->failure, s->err.text, sizeof(r->failure) - 1);
+}
+
+static void sum_up(struct walk *w)
+{
+	struct walk_result *r = w->result;
+
+	r->duration_ns = clock_now_ns() - w->anchor_ns;
+	for (uint32_t i = 0; i < w->opts->threads; i++)
+		add_tally(r, &w->senders[i]);
+	r->invalid = hist_value_at_percentile(&r->late, 99) >
+			     hist_value_at_percentile(&r->latency, 99) / 10 &&
+		     hist_count(&r->latency);
+}
+
+static void join_senders(struct walk *w)
+{
+	for (uint32_t i = 0; w->senders && i < w->opts->threads; i++)
+		walk_sender_join(&w->senders[i]);
+}
+
+static int walk(struct walk *w, struct err *err)
+{
+	int rc = open_session(w, err), lost;
+
+	if (!rc && w->opts->has_output)
+		rc = walk_rows_new(&w->opts->output, &w->rows, err);
+	if (!rc)
+		rc = client_session_start(w->session, &(struct wire_start){ 1, 0, 0 }, err);
+	if (!rc)
+		rc = start_senders(w, err);
+	if (rc)
+		return rc;
+	lost = watch(w, err);
+	join_senders(w);
+	sum_up(w);
+	if (!lost)
+		lost = fetch(w, err);
+	if (lost && !w->result->failure[0])
+		memcpy(w->result->failure, err->text, sizeof(w->result->failure) - 1);
+	return w->rows ? walk_rows_finish(w->rows, err) : 0;
+}
+
+int walk_run(const struct walk_opts *opts, struct walk_result *ret_result, struct err *err)
+{
+	struct walk w = { .opts = opts, .result = ret_result };
+	int rc;
+
+	memset(ret_result, 0, sizeof(*ret_result));
+	hist_init(&ret_result->latency);
+	hist_init(&ret_result->service);
+	hist_init(&ret_result->late);
+	hist_init(&ret_result->connect);
+	rc = walk(&w, err);
+	atomic_store(&w.stopping, true);
+	join_senders(&w);
+	for (uint32_t i = 0; w.senders && i < opts->threads; i++)
+		walk_sender_release(&w.senders[i]);
+	free(w.senders);
+	walk_rows_free(w.rows);
+	client_session_free(w.session);
+	if (rc)
+		walk_result_release(ret_result);
+	return rc;
+}
+
+void walk_result_release(struct walk_result *result)
+{
+	hist_release(&result->latency);
+	hist_release(&result->service);
+	hist_release(&result->late);
+	hist_release(&result->connect);
+}

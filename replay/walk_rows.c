@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "replay/walk_rows.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BATCH_ROWS 1024
+#define BATCHES_MAX 512 /* 32 MiB */
+#define LINE_BYTES 256	/* the longest line is shorter */
+#define OUT_BYTES (LINE_BYTES * BATCH_ROWS)
+
+struct walk_batch {
+	struct walk_batch *next;
+	size_t count;
+	struct walk_row rows[BATCH_ROWS];
+};
+
+struct walk_rows {
+	struct walk_output opts;
+	int fd;
+	pthread_t thread;
+	bool running, ending;
+	pthread_mutex_t lock;
+	pthread_cond_t full_comes, spare_comes;
+	struct walk_batch *full, **last_full, *spare;
+	size_t batches;
+	int failed; /* errno */
+	char *out;
+};
+
+/* --- lines --------------------------------------------------------------------------------- */
+
+static char *put_number(char *at, uint64_t value)
+{
+	char digits[20];
+	size_t n = 0;
+
+	do
+		digits[n++] = (char)('0' + value % 10);
+	while (value /= 10);
+	while (n)
+		*at++ = digits[--n];
+	return at;
+}
+
+static char *put_time(char *at, const struct walk_rows *rows, int64_t ns)
+{
+	return put_number(at, (uint64_t)(ns < 0 ? 0 : rows->opts.nano ? ns : ns / NS_PER_US));
+}
+
+static char *put_text(char *at, const char *text)
+{
+	size_t n = strlen(text);
+
+	memcpy(at, text, n);
+	return at + n;
+}
+
+/* DistWalk's table: when it was sent, how long it took (0: no answer), and who it is. */
+static int64_t elapsed_ns(const struct walk_row *row)
+{
+	return row->outcome == WALK_OK ? row->received_ns - row->sent_ns : 0;
+}
+
+static char *put_csv(char *at, const struct walk_rows *rows, const struct walk_row *row)
+{
+	char separator = rows->opts.sep;
+
+	at = put_time(at, rows, row->sent_ns);
+	*at++ = separator;
+	at = put_time(at, rows, elapsed_ns(row));
+	*at++ = separator;
+	at = put_number(at, row->request);
+	*at++ = separator;
+	at = put_number(at, row->thread);
+	*at++ = separator;
+	at = put_number(at, row->session);
+	*at++ = '\n';
+	return at;
+}
+
+static char *put_txt(char *at, const struct walk_rows *rows, const struct walk_row *row)
+{
+	const char *unit = rows->opts.nano ? " ns" : " us";
+
+	at = put_text(at, "t: ");
+	at = put_time(at, rows, row->sent_ns);
+	at = put_text(at, unit);
+	at = put_text(at, ", elapsed: ");
+	at = put_time(at, rows, elapsed_ns(row));
+	at = put_text(at, unit);
+	at = put_text(at, ", req_id: ");
+	at = put_number(at, row->request);
+	at = put_text(at, ", thr_id: ");
+	at = put_number(at, row->thread);
+	at = put_text(at, ", sess_id: ");
+	at = put_number(at, row->session);
+	*at++ = '\n';
+	return at;
+}
+
+static char *(*const put_row[])(char *at, const struct walk_rows *rows,
+				const struct walk_row *row) = {
+	[WALK_LINES] = put_txt,
+	[WALK_CSV] = put_csv,
+	[WALK_TXT] = put_txt,
+};
+
+static char *put_header(char *at, const struct walk_rows *rows)
+{
+	static const char *const columns[] = { "t", "elapsed", "req_id", "thr_id", "sess_id" };
+
+	for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
+		if (i)
+			*at++ = rows->opts.sep;
+		at = put_text(at, columns[i]);
+	}
+	*at++ = '\n';
+	return at;
+}
+
+/* --- the file ------------------------------------------------------------------------------ */
+
+static void write_out(struct walk_rows *rows, const char *data, size_t bytes)
+{
+	while (bytes && !rows->failed) {
+		ssize_t n = write(rows->fd, data, bytes);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			rows->failed = n ? errno : EIO;
+			return;
+		}
+		data += n;
+		bytes -= (size_t)n;
+	}
+}
+
+static void write_batch(struct walk_rows *rows, const struct walk_batch *batch)
+{
+	char *at = rows->out;
+
+	for (size_t i = 0; i < batch->count; i++)
+		at = put_row[rows->opts.format](at, rows, &batch->rows[i]);
+	write_out(rows, rows->out, (size_t)(at - rows->out));
+}
+
+/* Waits for full batches; NULL at the end. Whole chains go, so that the lock is taken rarely. */
+static struct walk_batch *take_full(struct walk_rows *rows)
+{
+	struct walk_batch *full;
+
+	pthread_mutex_lock(&rows->lock);
+	while (!rows->full && !rows->ending)
+		pthread_cond_wait(&rows->full_comes, &rows->lock);
+	full = rows->full;
+	rows->full = NULL;
+	rows->last_full = &rows->full;
+	pthread_mutex_unlock(&rows->lock);
+	return full;
+}
+
+static void give_spare(struct walk_rows *rows, struct walk_batch *batch)
+{
+	pthread_mutex_lock(&rows->lock);
+	batch->next = rows->spare;
+	rows->spare = batch;
+	pthread_cond_signal(&rows->spare_comes);
+	pthread_mutex_unlock(&rows->lock);
+}
+
+static void *write_all(void *arg)
+{
+	struct walk_rows *rows = arg;
+	struct walk_batch *full;
+
+	while ((full = take_full(rows)))
+		while (full) {
+			struct walk_batch *next = full->next;
+
+			write_batch(rows, full);
+			give_spare(rows, full);
+			full = next;
+		}
+	return NULL;
+}
+
+static int open_file(struct walk_rows *rows, struct err *err)
+{
+	const char *path = rows->opts.path;
+
+	rows->fd = path ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666) :
+			  STDOUT_FILENO;
+	if (rows->fd < 0)
+		return err_errno(err, errno, "cannot write '%s'", path);
+	if (rows->opts.header && rows->opts.format == WALK_CSV)
+		write_out(rows, rows->out, (size_t)(put_header(rows->out, rows) - rows->out));
+	return 0;
+}
+
+int walk_rows_new(const struct walk_output *output, struct walk_rows **ret_rows, struct err *err)
+{
+	struct walk_rows *rows = calloc(1, sizeof(*rows));
+	int rc;
+
+	if (!rows)
+		return err_errno(err, ENOMEM, "cannot keep rows");
+	rows->opts = *output;
+	rows->fd = -1;
+	rows->last_full = &rows->full;
+	pthread_mutex_init(&rows->lock, NULL);
+	pthread_cond_init(&rows->full_comes, NULL);
+	pthread_cond_init(&rows->spare_comes, NULL);
+	rows->out = malloc(OUT_BYTES);
+	rc = rows->out ? open_file(rows, err) : err_errno(err, ENOMEM, "cannot keep rows");
+	if (!rc) {
+		rc = pthread_create(&rows->thread, NULL, write_all, rows);
+		rows->running = !rc;
+		if (rc)
+			rc = err_errno(err, rc, "cannot start the thread that writes rows");
+	}
+	if (rc)
+		walk_rows_free(rows);
+	else
+		*ret_rows = rows;
+	return rc;
+}
+
+/* --- the senders' end ---------------------------------------------------------------------- */
+
+static struct walk_batch *take_spare(struct walk_writer *w)
+{
+	struct walk_rows *rows = w->rows;
+	struct walk_batch *batch;
+
+	pthread_mutex_lock(&rows->lock);
+	if (!rows->spare && rows->batches < BATCHES_MAX) {
+		batch = malloc(sizeof(*batch));
+		rows->batches += batch != NULL;
+		if (batch)
+			goto out;
+	}
+	w->waited += !rows->spare;
+	while (!rows->spare)
+		pthread_cond_wait(&rows->spare_comes, &rows->lock);
+	batch = rows->spare;
+	rows->spare = batch->next;
+out:
+	pthread_mutex_unlock(&rows->lock);
+	batch->next = NULL;
+	batch->count = 0;
+	return batch;
+}
+
+static void give_full(struct walk_rows *rows, struct walk_batch *batch)
+{
+	pthread_mutex_lock(&rows->lock);
+	*rows->last_full = batch;
+	rows->last_full = &batch->next;
+	pthread_cond_signal(&rows->full_comes);
+	pthread_mutex_unlock(&rows->lock);
+}
+
+void walk_writer_add(struct walk_writer *w, const struct walk_row *row)
+{
+	if (!w->rows)
+		return;
+	if (!w->batch)
+		w->batch = take_spare(w);
+	w->batch->rows[w->batch->count++] = *row;
+	if (w->batch->count == BATCH_ROWS)
+		walk_writer_end(w);
+}
+
+void walk_writer_end(struct walk_writer *w)
+{
+	if (w->batch)
+		give_full(w->rows, w->batch);
+	w->batch = NULL;
+}
+
+static void end_thread(struct walk_rows *rows)
+{
+	if (!rows->running)
+		return;
+	pthread_mutex_lock(&rows->lock);
+	rows->ending = true;
+	pthread_cond_signal(&rows->full_comes);
+	pthread_mutex_unlock(&rows->lock);
+	pthread_join(rows->thread, NULL);
+	rows->running = false;
+}
+
+int walk_rows_finish(struct walk_rows *rows, struct err *err)
+{
+	end_thread(rows);
+	if (rows->fd >= 0 && rows->opts.path && close(rows->fd) && !rows->failed)
+		rows->failed = errno;
+	rows->fd = -1;
+	if (rows->failed)
+		return err_errno(err, rows->failed, "cannot write the rows to '%s'",
+				 rows->opts.path ? rows->opts.path : "stdout");
+	return 0;
+}
+
+void walk_rows_free(struct walk_rows *rows)
+{
+	if (!rows)
+		return;
+	end_thread(rows);
+	if (rows->fd >= 0 && rows->opts.path)
+		close(rows->fd);
+	while (rows->spare) {
+		struct walk_batch *next = rows->spare->next;
+
+		free(rows->spare);
+		rows->spare = next;
+	}
+	pthread_cond_destroy(&rows->full_comes);
+	pthread_cond_destroy(&rows->spare_comes);
+	pthread_mutex_destroy(&rows->lock);
+	free(rows->out);
+	free(rows);
+}
