@@ -2,6 +2,7 @@
 #include "replay/client_session.h"
 
 #include "base/clock.h"
+#include "replay/control.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +27,7 @@
 #define FETCH_TIMEOUT_S 60
 
 struct client_session {
-	int fd;
+	struct control *control;
 	struct sockaddr_storage address;
 	socklen_t address_bytes;
 	const volatile sig_atomic_t *interrupted;
@@ -154,37 +155,50 @@ static int handle_frames(struct client_session *s, struct err *err)
 	return ret;
 }
 
-/* Takes what has come. 0, or a failure. */
-static int receive(struct client_session *s, struct err *err)
+/* Bytes that came, 0 when none did, or a failure. */
+static int receive_some(struct client_session *s, struct err *err)
 {
 	ssize_t n;
 	int ret = buf_reserve(&s->in, RECEIVE_BYTES);
 
 	if (ret)
 		return err_errno(err, -ret, "cannot take the node's messages");
-	n = recv(s->fd, s->in.data + s->in.len, RECEIVE_BYTES, MSG_DONTWAIT);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	n = control_recv(s->control, s->in.data + s->in.len, RECEIVE_BYTES, err);
+	if (n == -EAGAIN)
 		return 0;
-	if (n < 0)
-		return err_errno(err, errno, "lost the node");
 	if (!n)
 		return err_set(err, ECONNRESET, "the node closed its control connection");
+	if (n < 0)
+		return (int)n;
 	s->in.len += (size_t)n;
 	s->heard_ns = clock_now_ns();
-	return handle_frames(s, err);
+	ret = handle_frames(s, err);
+	return ret ? ret : (int)n;
+}
+
+/* Takes what has come. 0, or a failure. */
+static int receive(struct client_session *s, struct err *err)
+{
+	int ret;
+
+	do {
+		ret = receive_some(s, err);
+	} while (ret > 0 && control_pending(s->control));
+	return ret < 0 ? ret : 0;
 }
 
 /* What the node said before it went is worth more than that it went. */
-static int lost(struct client_session *s, int error, struct err *err)
+static int lost(struct client_session *s, int failure, const struct err *sending, struct err *err)
 {
 	int ret = receive(s, err);
 
-	return ret < 0 ? ret : err_errno(err, error, "lost the node");
+	return ret < 0 ? ret : err_set(err, -failure, "%s", sending->text);
 }
 
 /* Sends what the socket takes. */
 static int transmit(struct client_session *s, struct err *err)
 {
+	struct err sending;
 	ssize_t n;
 
 	if (buf_failed(&s->out))
@@ -192,22 +206,23 @@ static int transmit(struct client_session *s, struct err *err)
 				 "cannot hold what the node has to know");
 	if (!s->out.len)
 		return 0;
-	n = send(s->fd, s->out.data, s->out.len, MSG_DONTWAIT | MSG_NOSIGNAL);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	n = control_send(s->control, s->out.data, s->out.len, &sending);
+	if (n == -EAGAIN)
 		return 0;
 	if (n < 0)
-		return lost(s, errno, err);
+		return lost(s, (int)n, &sending, err);
 	buf_consume(&s->out, (size_t)n);
 	return 0;
 }
 
 static int step(struct client_session *s, struct err *err)
 {
-	struct pollfd ready = { .fd = s->fd, .events = POLLIN | (s->out.len ? POLLOUT : 0) };
+	struct pollfd ready = { .fd = control_fd(s->control) };
 	int ret = transmit(s, err);
 
 	if (ret || *s->interrupted > s->tolerated)
 		return ret ? ret : err_set(err, EINTR, "interrupted");
+	ready.events = control_events(s->control, s->out.len);
 	if (poll(&ready, 1, POLL_MS) <= 0)
 		return 0;
 	return receive(s, err);
@@ -253,31 +268,39 @@ static int connect_to(const struct addrinfo *ai)
 	return fd;
 }
 
+/* A connected socket, or a failure. */
 static int connect_node(struct client_session *s, const char *host, uint16_t port, struct err *err)
 {
 	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
 	struct addrinfo *list = NULL;
 	char service[8];
-	int ret;
+	int ret, fd = -1;
 
 	snprintf(service, sizeof(service), "%u", port);
 	ret = getaddrinfo(host, service, &hints, &list);
 	if (ret)
 		return err_set(err, EHOSTUNREACH, "cannot find the node's host '%s': %s", host,
 			       gai_strerror(ret));
-	for (const struct addrinfo *ai = list; ai && s->fd < 0; ai = ai->ai_next) {
-		s->fd = connect_to(ai);
-		if (s->fd >= 0) {
+	for (const struct addrinfo *ai = list; ai && fd < 0; ai = ai->ai_next) {
+		fd = connect_to(ai);
+		if (fd >= 0) {
 			memcpy(&s->address, ai->ai_addr, ai->ai_addrlen);
 			s->address_bytes = ai->ai_addrlen;
 		}
 	}
 	freeaddrinfo(list);
-	if (s->fd >= 0)
-		return 0;
-	return err_errno(err, -s->fd,
-			 "cannot reach the node at %s:%u (is `gait node` running there?)", host,
-			 port);
+	if (fd >= 0)
+		return fd;
+	return err_errno(err, -fd, "cannot reach the node at %s:%u (is `gait node` running there?)",
+			 host, port);
+}
+
+static int open_control(struct client_session *s, const char *host, uint16_t port,
+			struct secure *secure, struct err *err)
+{
+	int fd = connect_node(s, host, port, err);
+
+	return fd < 0 ? fd : control_new(fd, secure, host, &s->control, err);
 }
 
 static int greet(struct client_session *s, struct err *err)
@@ -289,7 +312,8 @@ static int greet(struct client_session *s, struct err *err)
 	return wait_for(s, &s->hello, HELLO_TIMEOUT_S, "it was greeted", err);
 }
 
-int client_session_open(const char *host, uint16_t port, const volatile sig_atomic_t *interrupted,
+int client_session_open(const char *host, uint16_t port, struct secure *secure,
+			const volatile sig_atomic_t *interrupted,
 			struct client_session **ret_session, struct err *err)
 {
 	struct client_session *s = calloc(1, sizeof(*s));
@@ -297,11 +321,10 @@ int client_session_open(const char *host, uint16_t port, const volatile sig_atom
 
 	if (!s)
 		return err_errno(err, ENOMEM, "cannot talk to the node");
-	s->fd = -1;
 	s->interrupted = interrupted;
 	buf_init(&s->in, BUFFER_MAX);
 	buf_init(&s->out, SETUP_MAX);
-	ret = connect_node(s, host, port, err);
+	ret = open_control(s, host, port, secure, err);
 	if (!ret)
 		ret = greet(s, err);
 	if (ret)
@@ -315,8 +338,7 @@ void client_session_free(struct client_session *s)
 {
 	if (!s)
 		return;
-	if (s->fd >= 0)
-		close(s->fd);
+	control_free(s->control);
 	buf_release(&s->in);
 	buf_release(&s->out);
 	free(s);
@@ -453,13 +475,13 @@ int client_session_pump(struct client_session *s, short *ret_events, struct err 
 	if (s->plan)
 		put_plans(s);
 	ret = transmit(s, err);
-	*ret_events = s->out.len ? POLLIN | POLLOUT : POLLIN;
+	*ret_events = control_events(s->control, s->out.len);
 	return ret;
 }
 
 int client_session_fd(const struct client_session *s)
 {
-	return s->fd;
+	return control_fd(s->control);
 }
 
 int client_session_fetch(struct client_session *s, const struct client_session_sink *sink,

@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "replay/plan.h"
+#include "replay/secure.h"
 #include "replay/wire.h"
 
 #include <signal.h>
@@ -22,7 +23,9 @@
  */
 struct client_session;
 
-int client_session_open(const char *host, uint16_t port, const volatile sig_atomic_t *interrupted,
+/* secure, lent: how both ends prove themselves; NULL: not at all. */
+int client_session_open(const char *host, uint16_t port, struct secure *secure,
+			const volatile sig_atomic_t *interrupted,
 			struct client_session **ret_session, struct err *err);
 void client_session_free(struct client_session *s);
 

@@ -28,6 +28,10 @@
 #define NODE_NEWCOMERS_MAX 64
 #define NODE_NEWCOMER_MS 5000
 
+/* Sentences about clients that were turned away: so many at once, then one in so long. */
+#define NODE_TELLS_MAX 20
+#define NODE_TELL_MS 1000
+
 /* A client that takes nothing for so long has gone. */
 #define NODE_SEND_TIMEOUT_S 30
 

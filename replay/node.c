@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -16,9 +17,18 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* A connection that has not said yet what it is, or has not proved yet who it is. */
 struct newcomer {
 	int fd;
-	int64_t deadline_ns;
+	int64_t deadline_ns;	 /* for both */
+	struct control *control; /* shakes hands, and owns fd; NULL: has said nothing */
+};
+
+/* Strangers must not fill a log: what may be told now, and what was not. */
+struct tells {
+	int64_t refilled_ns;
+	unsigned left;
+	unsigned long long left_out;
 };
 
 struct node {
@@ -26,6 +36,8 @@ struct node {
 	struct probe_guard *guard; /* NULL: no attribution */
 	struct err unattributed;
 	struct listener listener;
+	struct secure *secure; /* NULL: clients need not prove themselves */
+	struct tells tells;
 	struct storage storage;
 	uint64_t work_per_ms;
 	int stop_event;
@@ -71,6 +83,30 @@ static void follow_own_port(struct node *n)
 	n->guard = NULL;
 }
 
+/* A node does what it is asked to: off loopback it has to know by whom. */
+static int refuse_exposure(const struct node *n, struct err *err)
+{
+	if (n->listener.loopback || n->secure || n->opts.insecure)
+		return 0;
+	return err_set(err, EPERM,
+		       "others than this machine can reach %s: give the node a key (gait keys new "
+		       "FILE makes one; then --key FILE here and at gait replay), certificates, or "
+		       "--insecure if everybody may use it",
+		       n->opts.host);
+}
+
+static int open_listener(struct node *n, struct err *err)
+{
+	const struct node_opts *opts = &n->opts;
+	int rc = 0;
+
+	if (secure_wanted(&opts->secure))
+		rc = secure_new(&opts->secure, SECURE_NODE, &n->secure, err);
+	if (!rc)
+		rc = listener_open(&n->listener, opts->host, opts->port, err);
+	return rc ? rc : refuse_exposure(n, err);
+}
+
 int node_new(const struct node_opts *opts, struct node **ret_node, struct err *err)
 {
 	struct node *n = calloc(1, sizeof(*n));
@@ -81,6 +117,7 @@ int node_new(const struct node_opts *opts, struct node **ret_node, struct err *e
 	n->opts = *opts;
 	n->listener = (struct listener){ .fd = -1, .reserve_fd = -1 };
 	n->storage.dir_fd = -1;
+	n->tells = (struct tells){ clock_now_ns(), NODE_TELLS_MAX, 0 };
 	start_probe(n);
 	raise_descriptor_limit();
 	n->work_per_ms = work_calibrate();
@@ -88,7 +125,7 @@ int node_new(const struct node_opts *opts, struct node **ret_node, struct err *e
 	rc = n->stop_event < 0 ? err_errno(err, errno, "cannot set up a node") :
 				 storage_init(&n->storage, opts->dir, opts->storage_bytes, err);
 	if (!rc)
-		rc = listener_open(&n->listener, opts->host, opts->port, err);
+		rc = open_listener(n, err);
 	if (rc) {
 		node_free(n);
 		return rc;
@@ -98,21 +135,72 @@ int node_new(const struct node_opts *opts, struct node **ret_node, struct err *e
 	return 0;
 }
 
-static void drop_newcomer(struct node *n, size_t i)
+static void refill_tells(struct tells *t)
+{
+	int64_t since = (clock_now_ns() - t->refilled_ns) / (NODE_TELL_MS * NS_PER_MS);
+
+	t->refilled_ns += since * NODE_TELL_MS * NS_PER_MS;
+	t->left = since < NODE_TELLS_MAX - t->left ? t->left + (unsigned)since : NODE_TELLS_MAX;
+}
+
+static void tell(struct node *n, const struct control *control, const char *why)
+{
+	struct tells *t = &n->tells;
+	char others[64] = "";
+	struct err sentence;
+
+	if (!n->opts.tell)
+		return;
+	refill_tells(t);
+	if (!t->left) {
+		t->left_out++;
+		return;
+	}
+	t->left--;
+	if (t->left_out)
+		snprintf(others, sizeof(others), " (%llu more were turned away)", t->left_out);
+	t->left_out = 0;
+	err_set(&sentence, EACCES, "turned %s away: %s%s", control_peer(control), why, others);
+	n->opts.tell(n->opts.tell_arg, sentence.text);
+}
+
+/* From the list; its connection is another's now, or closed. */
+static void forget_newcomer(struct node *n, size_t i)
 {
 	n->newcomers_count--;
 	memmove(&n->newcomers[i], &n->newcomers[i + 1],
 		(n->newcomers_count - i) * sizeof(n->newcomers[0]));
 }
 
+static void close_newcomer(struct node *n, size_t i)
+{
+	struct newcomer *newcomer = &n->newcomers[i];
+
+	if (newcomer->control)
+		control_free(newcomer->control);
+	else
+		close(newcomer->fd);
+	forget_newcomer(n, i);
+}
+
 static void add_newcomer(struct node *n, int fd)
 {
-	if (n->newcomers_count == NODE_NEWCOMERS_MAX) {
-		close(n->newcomers[0].fd);
-		drop_newcomer(n, 0);
-	}
+	if (n->newcomers_count == NODE_NEWCOMERS_MAX)
+		close_newcomer(n, 0);
 	n->newcomers[n->newcomers_count++] =
-		(struct newcomer){ fd, clock_now_ns() + NODE_NEWCOMER_MS * NS_PER_MS };
+		(struct newcomer){ fd, clock_now_ns() + NODE_NEWCOMER_MS * NS_PER_MS, NULL };
+}
+
+/* Back to its place: the oldest are at the front. */
+static void keep_newcomer(struct node *n, size_t i, const struct newcomer *newcomer)
+{
+	if (n->newcomers_count == NODE_NEWCOMERS_MAX)
+		close_newcomer(n, 0);
+	i = i < n->newcomers_count ? i : n->newcomers_count;
+	memmove(&n->newcomers[i + 1], &n->newcomers[i],
+		(n->newcomers_count - i) * sizeof(n->newcomers[0]));
+	n->newcomers[i] = *newcomer;
+	n->newcomers_count++;
 }
 
 /* Whether it is a data connection of some session, which has it then. */
@@ -167,19 +255,25 @@ void node_free(struct node *n)
 	if (!n)
 		return;
 	end_sessions(n);
-	for (size_t i = 0; i < n->newcomers_count; i++)
-		close(n->newcomers[i].fd);
+	while (n->newcomers_count)
+		close_newcomer(n, n->newcomers_count - 1);
 	listener_close(&n->listener);
 	storage_release(&n->storage);
 	if (n->stop_event >= 0)
 		close(n->stop_event);
 	probe_guard_free(n->guard);
+	secure_free(n->secure);
 	free(n);
 }
 
 uint16_t node_port(const struct node *n)
 {
 	return n->listener.port;
+}
+
+bool node_is_insecure(const struct node *n)
+{
+	return !n->listener.loopback && !n->secure;
 }
 
 const char *node_why_unattributed(const struct node *n)
@@ -196,7 +290,7 @@ void node_stop(struct node *n)
 		return; /* it has been told already */
 }
 
-static void begin_session(struct node *n, int fd)
+static void begin_session(struct node *n, struct control *control)
 {
 	struct session_setup setup = {
 		.listener = &n->listener,
@@ -210,7 +304,7 @@ static void begin_session(struct node *n, int fd)
 	};
 	size_t i = n->sessions_count;
 
-	if (session_new(&setup, fd, &n->sessions[i], NULL))
+	if (session_new(&setup, control, &n->sessions[i], NULL))
 		return;
 	n->sessions_count++;
 	if (!session_read(n->sessions[i]))
@@ -223,23 +317,88 @@ static void read_session(struct node *n, size_t i)
 		end_session(n, i);
 }
 
-/* The first bytes of a connection are there, or it has ended. */
-static void meet(struct node *n, int fd)
+static void turn_away(struct node *n, struct control *control, const char *why)
 {
-	uint8_t first;
+	tell(n, control, why);
+	session_refuse(control, why);
+}
 
+/* Somebody who is what the node demands, now that there may be no session any more. */
+static void welcome(struct node *n, struct control *control)
+{
 	for (size_t i = n->sessions_count; i-- > 0;)
 		read_session(n, i); /* it may have ended just now */
-	if (recv(fd, &first, sizeof(first), MSG_PEEK | MSG_DONTWAIT) != sizeof(first))
-		close(fd);
-	else if (first && !offer(n, fd)) /* a preface of no session, or rubbish */
-		close(fd);
-	else if (first)
-		return;
-	else if (n->sessions_count == NODE_SESSIONS_MAX)
-		session_refuse(fd, "the node is busy with other clients");
+	if (n->sessions_count == NODE_SESSIONS_MAX)
+		session_refuse(control, "the node is busy with other clients");
 	else
-		begin_session(n, fd);
+		begin_session(n, control);
+}
+
+/* False: nothing yet. True: the connection is another's now, or closed. */
+static bool shake(struct node *n, struct newcomer *newcomer)
+{
+	struct control *control = newcomer->control;
+	struct err err;
+	int rc = control_shake(control, &err);
+
+	if (!rc)
+		return false;
+	if (rc > 0) {
+		welcome(n, control);
+		return true;
+	}
+	tell(n, control, err.text);
+	control_free(control);
+	return true;
+}
+
+/* A frame: plain, so from somebody who does not know that this node wants more. */
+static bool meet_plain(struct node *n, int fd)
+{
+	struct control *control;
+	struct err err;
+
+	if (control_new(fd, NULL, NULL, &control, NULL))
+		return true;
+	if (!n->secure) {
+		welcome(n, control);
+		return true;
+	}
+	err_set(&err, EACCES, "the node serves only who proves itself: give gait replay %s",
+		secure_demand(n->secure));
+	turn_away(n, control, err.text);
+	return true;
+}
+
+/* What the client hears is plain, but that is what it finds out by it. */
+static bool meet_tls(struct node *n, struct newcomer *newcomer)
+{
+	struct control *control;
+
+	if (control_new(newcomer->fd, n->secure, NULL, &control, NULL))
+		return true;
+	if (!n->secure) {
+		turn_away(n, control, "the node has no key and speaks no TLS");
+		return true;
+	}
+	listener_admit(newcomer->fd);
+	newcomer->control = control;
+	return shake(n, newcomer);
+}
+
+/* The first bytes of a connection are there, or it has ended. Results as of shake(). */
+static bool meet(struct node *n, struct newcomer *newcomer)
+{
+	uint8_t first;
+	ssize_t got = recv(newcomer->fd, &first, sizeof(first), MSG_PEEK | MSG_DONTWAIT);
+
+	if (got == sizeof(first) && !first)
+		return meet_plain(n, newcomer->fd);
+	if (got == sizeof(first) && first == CONTROL_TLS_BYTE)
+		return meet_tls(n, newcomer);
+	if (got != sizeof(first) || !offer(n, newcomer->fd))
+		close(newcomer->fd); /* a preface, but of no connection that is due; or rubbish */
+	return true;
 }
 
 static void accept_newcomer(struct node *n)
@@ -253,8 +412,9 @@ static void accept_newcomer(struct node *n)
 static void drop_silent_newcomers(struct node *n)
 {
 	while (n->newcomers_count && n->newcomers[0].deadline_ns < clock_now_ns()) {
-		close(n->newcomers[0].fd);
-		drop_newcomer(n, 0);
+		if (n->newcomers[0].control)
+			tell(n, n->newcomers[0].control, "it did not prove itself in time");
+		close_newcomer(n, 0);
 	}
 }
 
@@ -271,6 +431,11 @@ enum { POLL_SESSION, POLL_STRANGERS, POLL_PER_SESSION };
 
 #define POLLS_MAX (POLL_FIXED + NODE_SESSIONS_MAX * POLL_PER_SESSION + NODE_NEWCOMERS_MAX)
 
+static short newcomer_events(const struct newcomer *newcomer)
+{
+	return newcomer->control ? control_events(newcomer->control, false) : POLLIN;
+}
+
 /* Unused rows have fd -1, which poll() skips. Sessions come behind the fixed ones, then newcomers. */
 static nfds_t fill_polls(const struct node *n, struct pollfd *polls)
 {
@@ -285,7 +450,7 @@ static nfds_t fill_polls(const struct node *n, struct pollfd *polls)
 			(struct pollfd){ session_strangers_fd(n->sessions[i]), POLLIN, 0 };
 	}
 	for (size_t i = 0; i < n->newcomers_count; i++)
-		*next++ = (struct pollfd){ n->newcomers[i].fd, POLLIN, 0 };
+		*next++ = (struct pollfd){ n->newcomers[i].fd, newcomer_events(&n->newcomers[i]), 0 };
 	return (nfds_t)(next - polls);
 }
 
@@ -316,16 +481,24 @@ static void tick_sessions(struct node *n)
 			end_session(n, i);
 }
 
-/* From the last on, as each leaves the list; one that has moved waits for the next poll. */
+/*
+ * From the last on, as most leave the list; one that has moved waits for the next poll. Each is
+ * off the list while it is met, as that may end the session, whose strangers come onto it.
+ */
 static void meet_newcomers(struct node *n, const struct pollfd *polls, size_t count)
 {
 	for (size_t i = count; i-- > 0;) {
-		int fd = polls[i].fd;
+		struct newcomer newcomer;
+		bool gone;
 
-		if (!polls[i].revents || i >= n->newcomers_count || n->newcomers[i].fd != fd)
+		if (!polls[i].revents || i >= n->newcomers_count ||
+		    n->newcomers[i].fd != polls[i].fd)
 			continue;
-		drop_newcomer(n, i);
-		meet(n, fd);
+		newcomer = n->newcomers[i];
+		forget_newcomer(n, i);
+		gone = newcomer.control ? shake(n, &newcomer) : meet(n, &newcomer);
+		if (!gone)
+			keep_newcomer(n, i, &newcomer);
 	}
 }
 

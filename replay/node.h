@@ -3,6 +3,7 @@
 #define GAIT_REPLAY_NODE_H
 
 #include "base/err.h"
+#include "replay/secure.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,20 +19,29 @@ struct node_opts {
 	uint32_t threads;	/* 0: as recorded */
 	uint64_t storage_bytes; /* of all files */
 	uint64_t requests_ahead;
-	bool attribution; /* try to */
-	bool once;	  /* ends after one session */
+	bool attribution;	   /* try to */
+	bool once;		   /* ends after one session */
+	struct secure_opts secure; /* how clients prove themselves */
+	bool insecure;		   /* off loopback too they need not: else that is refused */
+	/* a client that was turned away and why, in the thread of node_run(); may be NULL */
+	void (*tell)(void *arg, const char *sentence);
+	void *tell_arg;
 };
 
 struct node;
 
 /*
  * Probes (in a process that is forked first), calibrates, listens. Fails without
- * an address or a directory; without probes it goes on (node_why_unattributed()).
+ * an address or a directory, and with -EPERM off loopback when clients need not
+ * prove themselves; without probes it goes on (node_why_unattributed()).
  */
 int node_new(const struct node_opts *opts, struct node **ret_node, struct err *err);
 void node_free(struct node *n);
 
 uint16_t node_port(const struct node *n);
+
+/* Whether it listens off loopback and lets everybody in. */
+bool node_is_insecure(const struct node *n);
 
 /* Why there is no attribution; NULL: there is, or none was asked for. */
 const char *node_why_unattributed(const struct node *n);

@@ -49,6 +49,22 @@ static uint16_t port_of(int fd)
 						((struct sockaddr_in *)&at)->sin_port);
 }
 
+/* Of the address that was bound, whatever name it was given by. */
+static bool is_loopback(int fd)
+{
+	struct sockaddr_storage at = { 0 };
+	socklen_t size = sizeof(at);
+	const struct in6_addr *v6 = &((struct sockaddr_in6 *)&at)->sin6_addr;
+	const struct in_addr *v4 = &((struct sockaddr_in *)&at)->sin_addr;
+
+	if (getsockname(fd, (struct sockaddr *)&at, &size))
+		return false;
+	if (at.ss_family == AF_INET6)
+		return IN6_IS_ADDR_LOOPBACK(v6) ||
+		       (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == IN_LOOPBACKNET);
+	return at.ss_family == AF_INET && ntohl(v4->s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
 int listener_open(struct listener *l, const char *host, uint16_t port, struct err *err)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE }, *found;
@@ -65,6 +81,7 @@ int listener_open(struct listener *l, const char *host, uint16_t port, struct er
 	if (l->fd < 0)
 		return err_errno(err, -l->fd, "cannot listen on %s:%u", host, port);
 	l->port = port_of(l->fd);
+	l->loopback = is_loopback(l->fd);
 	l->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	pthread_mutex_init(&l->lock, NULL);
 	return 0;

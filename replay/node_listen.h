@@ -5,6 +5,7 @@
 #include "base/err.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -15,6 +16,7 @@
 struct listener {
 	int fd;
 	uint16_t port;
+	bool loopback; /* only this machine can reach it */
 	pthread_mutex_t lock;
 	int reserve_fd; /* given up to turn a client away when there are no descriptors left */
 };

@@ -30,7 +30,7 @@ enum session_state {
 
 struct session {
 	struct session_setup setup;
-	int fd;
+	struct control *control;
 	enum session_state state;
 	int64_t since_ns;
 	int64_t cpu_ns; /* of the control thread at the beginning */
@@ -62,18 +62,19 @@ static const struct {
 	{ IPPROTO_TCP, TCP_KEEPCNT, 4 },
 };
 
-int session_new(const struct session_setup *setup, int fd, struct session **ret_session,
-		struct err *err)
+int session_new(const struct session_setup *setup, struct control *control,
+		struct session **ret_session, struct err *err)
 {
 	struct session *s = calloc(1, sizeof(*s));
+	int fd = control_fd(control);
 
 	if (!s || getrandom(s->token, sizeof(s->token), 0) != sizeof(s->token)) {
 		free(s);
-		close(fd);
+		control_free(control);
 		return err_errno(err, ENOMEM, "cannot set up a session");
 	}
 	s->setup = *setup;
-	s->fd = fd;
+	s->control = control;
 	s->state = SESSION_NEW;
 	s->since_ns = clock_now_ns();
 	s->cpu_ns = thread_cpu_ns();
@@ -97,7 +98,7 @@ void session_free(struct session *s)
 	service_free(s->service);
 	if (!*s->setup.replaying) /* else they are another's */
 		storage_reset(s->setup.storage);
-	close(s->fd);
+	control_free(s->control);
 	buf_release(&s->in);
 	buf_release(&s->out);
 	buf_release(&s->text);
@@ -106,7 +107,7 @@ void session_free(struct session *s)
 
 int session_fd(const struct session *s)
 {
-	return s->fd;
+	return control_fd(s->control);
 }
 
 bool session_has_met(const struct session *s)
@@ -148,7 +149,7 @@ void session_end(struct session *s)
 /* Waits until the socket takes more; false when the client or the node has gone. */
 static bool wait_writable(const struct session *s)
 {
-	struct pollfd pfd = { .fd = s->fd, .events = POLLOUT };
+	struct pollfd pfd = { .fd = control_fd(s->control), .events = POLLOUT };
 
 	for (int left = NODE_SEND_TIMEOUT_S; left > 0; left--) {
 		if (atomic_load(s->setup.stopping))
@@ -166,13 +167,14 @@ static int flush(struct session *s, struct err *err)
 	if (buf_failed(&s->out))
 		return err_errno(err, ENOMEM, "cannot write a message");
 	while (sent < s->out.len) {
-		ssize_t n = send(s->fd, s->out.data + sent, s->out.len - sent,
-				 MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n = control_send(s->control, s->out.data + sent, s->out.len - sent, err);
 
 		if (n > 0)
 			sent += (size_t)n;
-		else if (errno == EAGAIN ? !wait_writable(s) : errno != EINTR)
-			return err_errno(err, errno, "cannot send to the client");
+		else if (n != -EAGAIN)
+			return (int)n;
+		else if (!wait_writable(s))
+			return err_set(err, ETIMEDOUT, "the client takes nothing");
 	}
 	buf_reset(&s->out);
 	return 0;
@@ -484,17 +486,17 @@ static void put_error(struct buf *out, const char *text)
 }
 
 /* Unread bytes would make the kernel throw away what we have sent: takes them, until the end. */
-static void linger(int fd)
+static void linger(struct control *control)
 {
-	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	struct pollfd pfd = { .fd = control_fd(control), .events = POLLIN };
 	int64_t until_ns = clock_now_ns() + NODE_LINGER_MS * NS_PER_MS, left_ns;
 	char unread[16384];
 
-	shutdown(fd, SHUT_WR);
+	control_finish(control);
 	while ((left_ns = until_ns - clock_now_ns()) > 0) {
 		if (poll(&pfd, 1, (int)(left_ns / NS_PER_MS) + 1) <= 0)
 			return;
-		if (recv(fd, unread, sizeof(unread), MSG_DONTWAIT) <= 0)
+		if (recv(pfd.fd, unread, sizeof(unread), MSG_DONTWAIT) <= 0)
 			return;
 	}
 }
@@ -505,9 +507,22 @@ static bool fail(struct session *s, const struct err *err)
 	buf_reset(&s->out);
 	put_error(&s->out, err->text);
 	if (!flush(s, NULL))
-		linger(s->fd);
+		linger(s->control);
 	s->state = SESSION_OVER;
 	return false;
+}
+
+/* Bytes that came, -EAGAIN, or the end of the session. */
+static ssize_t read_some(struct session *s)
+{
+	ssize_t n;
+
+	if (buf_reserve(&s->in, READ_BYTES))
+		return -ENOMEM;
+	n = control_recv(s->control, s->in.data + s->in.len, READ_BYTES, NULL);
+	if (n > 0)
+		s->in.len += (size_t)n;
+	return n ? n : -ECONNRESET;
 }
 
 bool session_read(struct session *s)
@@ -515,17 +530,18 @@ bool session_read(struct session *s)
 	struct err err;
 	ssize_t n;
 
-	if (buf_reserve(&s->in, READ_BYTES))
-		return false;
-	n = recv(s->fd, s->in.data + s->in.len, READ_BYTES, MSG_DONTWAIT);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return true;
-	if (n <= 0)
-		return false;
-	s->in.len += (size_t)n;
-	if (handle_frames(s, &err))
-		return fail(s, &err);
-	return s->state != SESSION_OVER;
+	do {
+		n = read_some(s);
+		if (n == -EAGAIN)
+			return true;
+		if (n < 0)
+			return false;
+		if (handle_frames(s, &err))
+			return fail(s, &err);
+		if (s->state == SESSION_OVER)
+			return false;
+	} while (control_pending(s->control));
+	return true;
 }
 
 static int send_credit(struct session *s, struct err *err)
@@ -552,18 +568,18 @@ bool session_tick(struct session *s)
 	return send_credit(s, &err) ? fail(s, &err) : true;
 }
 
-void session_refuse(int fd, const char *why)
+void session_refuse(struct control *control, const char *why)
 {
 	char unread[4096];
 	struct buf out;
 
 	buf_init(&out, WIRE_PAYLOAD_MAX);
 	put_error(&out, why);
+	if (!buf_failed(&out) && control_send(control, out.data, out.len, NULL) > 0)
+		control_finish(control);
 	/* unread bytes would make the kernel throw ours away */
-	while (recv(fd, unread, sizeof(unread), MSG_DONTWAIT) > 0)
+	while (recv(control_fd(control), unread, sizeof(unread), MSG_DONTWAIT) > 0)
 		;
-	if (!buf_failed(&out) && send(fd, out.data, out.len, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
-		shutdown(fd, SHUT_WR);
 	buf_release(&out);
-	close(fd);
+	control_free(control);
 }

@@ -3,6 +3,7 @@
 #define GAIT_REPLAY_NODE_SESSION_H
 
 #include "probe/probe.h"
+#include "replay/control.h"
 #include "replay/node_service.h"
 
 /* What a session finds on its node. */
@@ -23,9 +24,9 @@ struct session_setup {
  */
 struct session;
 
-/* Takes the descriptor over, also on failure. */
-int session_new(const struct session_setup *setup, int fd, struct session **ret_session,
-		struct err *err);
+/* Takes the connection over, also on failure. Whoever it is has proved itself already. */
+int session_new(const struct session_setup *setup, struct control *control,
+		struct session **ret_session, struct err *err);
 void session_free(struct session *s);
 
 /* The client has sent something, or time has passed. False: it is over (session_free()). */
@@ -54,7 +55,7 @@ void session_not_refused(struct session *s);
 /* Ends the service; then a last look at the strangers, and session_free(). */
 void session_end(struct session *s);
 
-/* Tells a client on a connection that is no session why not, and closes it. */
-void session_refuse(int fd, const char *why);
+/* Tells a client on a connection that is no session why not, and frees it. */
+void session_refuse(struct control *control, const char *why);
 
 #endif

@@ -2,6 +2,7 @@
 #include "replay/node_worker.h"
 
 #include "base/clock.h"
+#include "replay/control.h"
 #include "replay/limits.h"
 #include "replay/node_service.h"
 
@@ -152,7 +153,7 @@ static void on_newcomer(struct worker *w, struct source *source, uint32_t events
 		adopt(w, c, fd);
 		return;
 	}
-	if (n > 0 && bytes[0]) /* no control connection either */
+	if (n > 0 && bytes[0] && bytes[0] != CONTROL_TLS_BYTE) /* no control connection either */
 		atomic_fetch_add(&w->service->refused, 1);
 	if (ours)
 		close(fd);

@@ -30,6 +30,7 @@ struct replay {
 	struct local_node *local;
 	struct probe_guard *guard;
 	struct run *run;
+	struct secure *secure; /* NULL: the control connection is plain */
 	struct client_session *session;
 	struct client *client;
 	int64_t anchor_ns;
@@ -99,6 +100,14 @@ static int start_local(struct replay *r, struct err *err)
 	return r->opts->host ? 0 : local_node_start(&opts, &r->local, err);
 }
 
+/* Early too: a key that cannot be read need not wait for a trace to be. */
+static int load_secrets(struct replay *r, struct err *err)
+{
+	return secure_wanted(&r->opts->secure) ?
+		       secure_new(&r->opts->secure, SECURE_CLIENT, &r->secure, err) :
+		       0;
+}
+
 /* Early, so that nobody waits for a replay that cannot be written. */
 static int refuse_existing(struct replay *r, struct err *err)
 {
@@ -130,7 +139,8 @@ static int open_session(struct replay *r, struct err *err)
 	const char *host = r->local ? LOCAL_HOST : r->opts->host;
 	uint16_t port = r->local ? local_node_port(r->local) : r->opts->port;
 	struct manifest_host here;
-	int ret = client_session_open(host, port, r->opts->interrupted, &r->session, err);
+	int ret =
+		client_session_open(host, port, r->secure, r->opts->interrupted, &r->session, err);
 
 	if (ret)
 		return ret;
@@ -381,6 +391,7 @@ static void replay_release(struct replay *r)
 {
 	client_free(r->client);
 	client_session_free(r->session);
+	secure_free(r->secure);
 	run_free(r->run);
 	probe_guard_free(r->guard);
 	local_node_free(r->local);
@@ -393,8 +404,8 @@ typedef int (*replay_step)(struct replay *r, struct err *err);
 int replay_run(const struct replay_opts *opts, struct replay_result *ret_result, struct err *err)
 {
 	static const replay_step preparations[] = {
-		refuse_existing, open_trace,  make_plan,  start_probe, start_local,
-		open_session,	 open_client, create_run, start,
+		refuse_existing, load_secrets, open_trace,  make_plan,	start_probe,
+		start_local,	 open_session, open_client, create_run, start,
 	};
 	struct replay r = { .opts = opts,
 			    .result = ret_result,

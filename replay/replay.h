@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "replay/breakdown.h"
 #include "replay/plan.h"
+#include "replay/secure.h"
 #include "trace/manifest.h"
 
 #include <signal.h>
@@ -22,8 +23,9 @@ struct replay_opts {
 	const char *trace, *run; /* paths */
 	const char *host;	 /* of the node; NULL: one is started here */
 	uint16_t port;
-	const char *service;   /* that the node is for; NULL: whichever the trace has */
-	const char *directory; /* of the local node's files; NULL: its default */
+	struct secure_opts secure; /* how the node at host proves itself, and we to it */
+	const char *service;	   /* that the node is for; NULL: whichever the trace has */
+	const char *directory;	   /* of the local node's files; NULL: its default */
 	struct plan_opts plan;
 	int64_t timeout_ns;
 	bool spin, attribution;

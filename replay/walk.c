@@ -15,6 +15,7 @@
 
 struct walk {
 	const struct walk_opts *opts;
+	struct secure *secure; /* NULL: control connections are plain */
 	struct client_session *session;
 	struct walk_rows *rows;
 	struct walk_sender *senders;
@@ -26,9 +27,13 @@ struct walk {
 static int open_session(struct walk *w, struct err *err)
 {
 	struct buf text;
-	int rc = client_session_open(w->opts->to.host, w->opts->to.port, w->opts->interrupted,
-				     &w->session, err);
+	int rc = 0;
 
+	if (secure_wanted(&w->opts->secure))
+		rc = secure_new(&w->opts->secure, SECURE_CLIENT, &w->secure, err);
+	if (!rc)
+		rc = client_session_open(w->opts->to.host, w->opts->to.port, w->secure,
+					 w->opts->interrupted, &w->session, err);
 	if (rc)
 		return rc;
 	buf_init(&text, CHAIN_TEXT_MAX);
@@ -230,6 +235,7 @@ int walk_run(const struct walk_opts *opts, struct walk_result *ret_result, struc
 	free(w.senders);
 	walk_rows_free(w.rows);
 	client_session_free(w.session);
+	secure_free(w.secure);
 	if (rc)
 		walk_result_release(ret_result);
 	return rc;

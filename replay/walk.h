@@ -6,6 +6,7 @@
 #include "base/spec.h"
 #include "replay/address.h"
 #include "replay/chain.h"
+#include "replay/secure.h"
 #include "replay/walk_rows.h"
 #include "trace/ledger.h"
 
@@ -72,6 +73,7 @@ struct walk_opts {
 	const char *run; /* X.gait to write; NULL: none */
 	struct walk_tls tls;
 
+	struct secure_opts secure; /* how nodes prove themselves, and we to them */
 	const volatile sig_atomic_t
 		*interrupted; /* how many signals came; the first ends the sending */
 	void (*progress)(void *arg,

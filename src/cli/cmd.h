@@ -30,6 +30,7 @@ enum exit_code {
 int cmd_capture(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_edit(int argc, char **argv);
+int cmd_keys(int argc, char **argv);
 int cmd_node(int argc, char **argv);
 int cmd_proxy(int argc, char **argv);
 int cmd_dw_proxy(int argc, char **argv);

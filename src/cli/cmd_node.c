@@ -19,12 +19,24 @@ struct node_cmd_opts {
 	uint64_t requests_ahead;
 	bool no_attribution;
 	bool once;
+	struct secure_opts secure;
+	bool insecure;
 };
 
 static const struct option_spec specs[] = {
 	{ "listen", 'l', OPTION_TEXT, OPTION_AT(node_cmd_opts, listen), .metavar = "HOST:PORT",
-	  .help = "where clients come in (127.0.0.1:0: any free port); whoever can reach it can "
-		  "make this machine work" },
+	  .help = "where clients come in (127.0.0.1:0: any free port); off loopback with --key or "
+		  "certificates" },
+	{ "key", 'k', OPTION_TEXT, OPTION_AT(node_cmd_opts, secure.key), .metavar = "FILE",
+	  .help = "serve only clients with this key (gait keys new makes one)" },
+	{ "tls-cert", '\0', OPTION_TEXT, OPTION_AT(node_cmd_opts, secure.cert), .metavar = "FILE",
+	  .help = "the node's certificate and its chain (PEM)" },
+	{ "tls-key", '\0', OPTION_TEXT, OPTION_AT(node_cmd_opts, secure.cert_key),
+	  .metavar = "FILE", .help = "its private key (PEM)" },
+	{ "tls-ca", '\0', OPTION_TEXT, OPTION_AT(node_cmd_opts, secure.ca), .metavar = "FILE",
+	  .help = "serve only clients with a certificate that this CA signed (PEM)" },
+	{ "insecure", '\0', OPTION_FLAG, OPTION_AT(node_cmd_opts, insecure),
+	  .help = "serve whoever comes, off loopback too" },
 	{ "dir", 'd', OPTION_TEXT, OPTION_AT(node_cmd_opts, dir), .metavar = "DIR",
 	  .help = "where the service's files are laid out, in a directory of their own that is "
 		  "removed at the end ($TMPDIR)" },
@@ -46,7 +58,7 @@ static const struct options options = {
 	.synopsis = "",
 	.about = "Plays services for gait replay: prints \"listening on HOST:PORT\" when it is ready, "
 		 "then serves one client after another until it is interrupted.",
-	.examples = "gait node --listen 10.0.0.7:7400 --dir /mnt/candidate\n",
+	.examples = "gait node --listen 10.0.0.7:7400 --key gait.key --dir /mnt/candidate\n",
 	.specs = specs,
 	.specs_count = sizeof(specs) / sizeof(specs[0]),
 };
@@ -68,11 +80,6 @@ static void stop_on_signals(struct node *node)
 	sigaction(SIGHUP, &action, NULL);
 }
 
-static bool is_loopback(const char *host)
-{
-	return !strncmp(host, "127.", 4) || !strcmp(host, "::1") || !strcmp(host, "localhost");
-}
-
 /* What a script waits for, and what its user should know. */
 static void announce(const struct node *node, const char *host)
 {
@@ -83,10 +90,16 @@ static void announce(const struct node *node, const char *host)
 		 node_port(node));
 	if (node_why_unattributed(node))
 		cmd_complain("no attribution: %s", node_why_unattributed(node));
-	if (!is_loopback(host))
-		cmd_complain("whoever can reach %s can use this machine's CPU and disk", at);
+	if (node_is_insecure(node))
+		cmd_complain("--insecure: whoever can reach %s can use this machine's CPU and disk",
+			     at);
 	printf("listening on %s\n", at);
 	fflush(stdout);
+}
+
+static void tell(void *arg, const char *sentence)
+{
+	cmd_complain("%s", sentence);
 }
 
 static int run(const struct node_opts *opts)
@@ -121,6 +134,11 @@ int cmd_node(int argc, char **argv)
 		err_set(&err, EINVAL, "--listen '%s' has no host", given.listen);
 		return cmd_misused(&options, &err);
 	}
+	if (secure_check(&given.secure, &err))
+		return cmd_misused(&options, &err);
+	opts.secure = given.secure;
+	opts.insecure = given.insecure;
+	opts.tell = tell;
 	opts.dir = given.dir;
 	opts.threads = (uint32_t)given.threads;
 	opts.storage_bytes = given.storage_bytes;

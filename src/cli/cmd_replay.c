@@ -16,6 +16,7 @@ struct replay_cmd_opts {
 	const char *node, *output, *directory;
 	uint32_t batching, arrivals;
 	uint64_t timeout_ns;
+	struct secure_opts secure;
 	bool local, no_spin, no_attribution, force, accept_edited, progress, json;
 };
 
@@ -26,6 +27,14 @@ static const char *const arrivals[] = { "auto", "clock", "dependent", NULL };
 static const struct option_spec specs[] = {
 	{ "node", 'n', OPTION_TEXT, OPTION_AT(replay_cmd_opts, node),
 	  .metavar = "[SERVICE=]HOST:PORT", .help = "a running gait node that plays the service" },
+	{ "key", 'k', OPTION_TEXT, OPTION_AT(replay_cmd_opts, secure.key), .metavar = "FILE",
+	  .help = "the key that the node has too (gait keys new makes one)" },
+	{ "tls-cert", 0, OPTION_TEXT, OPTION_AT(replay_cmd_opts, secure.cert), .metavar = "FILE",
+	  .help = "this client's certificate and its chain (PEM)" },
+	{ "tls-key", 0, OPTION_TEXT, OPTION_AT(replay_cmd_opts, secure.cert_key), .metavar = "FILE",
+	  .help = "its private key (PEM)" },
+	{ "tls-ca", 0, OPTION_TEXT, OPTION_AT(replay_cmd_opts, secure.ca), .metavar = "FILE",
+	  .help = "who signed the node's certificate, which has to be for its HOST (PEM)" },
 	{ "local", 'l', OPTION_FLAG, OPTION_AT(replay_cmd_opts, local),
 	  .help = "start a node on this machine for the time of the replay" },
 	{ "output", 'o', OPTION_TEXT, OPTION_AT(replay_cmd_opts, output), .metavar = "RUN.gait",
@@ -64,7 +73,7 @@ static const struct options options = {
 		 "the captured service did, and writes what came of it into a run. Exits with 3 "
 		 "when the run is not to be trusted: INVALID, losses, a trace cut short.",
 	.examples = "gait replay redis.gait --local -o run.gait\n"
-		    "gait replay redis.gait --node 10.0.0.7:7400 -o candidate.gait\n"
+		    "gait replay redis.gait --node 10.0.0.7:7400 --key gait.key -o candidate.gait\n"
 		    "gait replay redis.gait --local --batching recorded -o same.gait\n",
 	.specs = specs,
 	.specs_count = sizeof(specs) / sizeof(specs[0]),
@@ -116,7 +125,11 @@ static int check_use(const struct replay_cmd_opts *opts, struct err *err)
 	if (opts->directory && !opts->local)
 		return err_set(err, EINVAL,
 			       "--dir is for --local; a node elsewhere has its own option");
-	return 0;
+	if (opts->local && secure_wanted(&opts->secure))
+		return err_set(err, EINVAL,
+			       "keys and certificates are for a --node; a --local one is a child "
+			       "of this process, on loopback");
+	return secure_check(&opts->secure, err);
 }
 
 static void print_progress(void *arg, const struct replay_progress *p)
@@ -303,6 +316,7 @@ int cmd_replay(int argc, char **argv)
 	replay.trace = args.values[0];
 	replay.run = opts.output;
 	replay.directory = opts.directory;
+	replay.secure = opts.secure;
 	replay.plan.batching = (enum plan_batching)opts.batching;
 	replay.plan.arrivals = (enum plan_arrivals)opts.arrivals;
 	replay.timeout_ns = (int64_t)opts.timeout_ns;

@@ -16,6 +16,7 @@ struct command {
 static const struct command cmds[] = {
 	{ "doctor", cmd_doctor, "what works on this machine: probes are tried by loading them" },
 	{ "capture", cmd_capture, "records a running service into a trace" },
+	{ "keys", cmd_keys, "makes the key that a node and its clients share" },
 	{ "node", cmd_node, "plays services for gait replay" },
 	{ "replay", cmd_replay, "plays a trace on a node and writes what came of it into a run" },
 	{ "proxy", cmd_proxy, "delays and fragments what goes between two ends" },
