@@ -3,12 +3,14 @@
 
 #include "base/clock.h"
 #include "replay/client_session.h"
+#include "replay/pace.h"
 #include "replay/walk_sender.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define LEAD_NS (20 * NS_PER_MS) /* from when the senders start to the first request */
 #define POLL_MS 50
@@ -18,7 +20,9 @@ struct walk {
 	struct secure *secure; /* NULL: control connections are plain */
 	struct client_session *session;
 	struct walk_rows *rows;
+	struct walk_plan plan;
 	struct walk_sender *senders;
+	uint32_t senders_count, cpus;
 	atomic_bool stopping;
 	int64_t anchor_ns;
 	struct walk_result *result;
@@ -45,11 +49,11 @@ static int open_session(struct walk *w, struct err *err)
 	return rc;
 }
 
-static struct walk_sender_setup sender_setup(const struct walk *w, uint32_t thread)
+static void make_plan(struct walk *w)
 {
 	const struct walk_opts *o = w->opts;
-	struct walk_sender_setup setup = {
-		.thread = thread,
+
+	w->plan = (struct walk_plan){
 		.threads = o->threads,
 		.requests = o->requests,
 		.sessions = o->sessions,
@@ -59,33 +63,44 @@ static struct walk_sender_setup sender_setup(const struct walk *w, uint32_t thre
 		.rate_step_ns = (int64_t)o->rate_step_ns,
 		.size = &o->request_bytes,
 		.timeout_ns = o->timeout_ns,
-		.spin_ns = o->no_spin ? 0 : PACE_SPIN_NS,
+		.spin_ns = o->no_spin || w->cpus == 1 ? 0 : PACE_SPIN_NS,
 		.wait_spin = o->wait_spin,
 		.stagger = o->stagger,
 		.no_delay = o->no_delay,
 		.connect_retries = o->retries,
 		.connect_retry_ns = (int64_t)o->retry_period_ns,
-		.rows = w->rows,
-		.stopping = &w->stopping,
 	};
+	client_session_address(w->session, &w->plan.endpoint.at, &w->plan.endpoint.size);
+	memcpy(w->plan.token, client_session_node(w->session)->token, sizeof(w->plan.token));
+}
 
-	client_session_address(w->session, &setup.endpoint.at, &setup.endpoint.size);
-	memcpy(setup.token, client_session_node(w->session)->token, sizeof(setup.token));
-	return setup;
+/* One CPU is left for who answers; more threads than that would be late for one another. */
+static uint32_t senders_count(const struct walk *w)
+{
+	uint32_t most = w->cpus > 1 ? w->cpus - 1 : 1;
+
+	return w->opts->threads < most ? w->opts->threads : most;
 }
 
 static int start_senders(struct walk *w, struct err *err)
 {
 	int rc = 0;
 
-	w->senders = calloc(w->opts->threads, sizeof(*w->senders));
+	w->senders_count = senders_count(w);
+	w->senders = calloc(w->senders_count, sizeof(*w->senders));
 	if (!w->senders)
-		return err_errno(err, ENOMEM, "cannot hold %u threads", w->opts->threads);
+		return err_errno(err, ENOMEM, "cannot hold %u threads", w->senders_count);
 	w->anchor_ns = clock_now_ns() + LEAD_NS;
-	for (uint32_t i = 0; !rc && i < w->opts->threads; i++) {
-		struct walk_sender_setup setup = sender_setup(w, i);
+	for (uint32_t i = 0; !rc && i < w->senders_count; i++) {
+		struct walk_sender *s = &w->senders[i];
 
-		rc = walk_sender_start(&w->senders[i], &setup, w->anchor_ns, err);
+		s->plan = &w->plan;
+		s->rows = w->rows;
+		s->stopping = &w->stopping;
+		s->first = i;
+		s->step = w->senders_count;
+		s->anchor_ns = w->anchor_ns;
+		rc = walk_sender_start(s, err);
 	}
 	return rc;
 }
@@ -95,7 +110,7 @@ static struct walk_progress progress_of(const struct walk *w)
 	struct walk_progress p = { .requests = w->opts->requests * w->opts->threads,
 				   .elapsed_ns = clock_now_ns() - w->anchor_ns };
 
-	for (uint32_t i = 0; i < w->opts->threads; i++) {
+	for (uint32_t i = 0; i < w->senders_count; i++) {
 		p.sent += w->senders[i].sent;
 		p.answered += w->senders[i].answered;
 		p.failed += w->senders[i].failed;
@@ -105,7 +120,7 @@ static struct walk_progress progress_of(const struct walk *w)
 
 static bool all_over(const struct walk *w)
 {
-	for (uint32_t i = 0; i < w->opts->threads; i++)
+	for (uint32_t i = 0; i < w->senders_count; i++)
 		if (!atomic_load(&w->senders[i].over))
 			return false;
 	return true;
@@ -182,7 +197,7 @@ static void sum_up(struct walk *w)
 	struct walk_result *r = w->result;
 
 	r->duration_ns = clock_now_ns() - w->anchor_ns;
-	for (uint32_t i = 0; i < w->opts->threads; i++)
+	for (uint32_t i = 0; i < w->senders_count; i++)
 		add_tally(r, &w->senders[i]);
 	r->invalid = hist_value_at_percentile(&r->late, 99) >
 			     hist_value_at_percentile(&r->latency, 99) / 10 &&
@@ -191,7 +206,7 @@ static void sum_up(struct walk *w)
 
 static void join_senders(struct walk *w)
 {
-	for (uint32_t i = 0; w->senders && i < w->opts->threads; i++)
+	for (uint32_t i = 0; w->senders && i < w->senders_count; i++)
 		walk_sender_join(&w->senders[i]);
 }
 
@@ -203,8 +218,10 @@ static int walk(struct walk *w, struct err *err)
 		rc = walk_rows_new(&w->opts->output, &w->rows, err);
 	if (!rc)
 		rc = client_session_start(w->session, &(struct wire_start){ 1, 0, 0 }, err);
-	if (!rc)
-		rc = start_senders(w, err);
+	if (rc)
+		return rc;
+	make_plan(w);
+	rc = start_senders(w, err);
 	if (rc)
 		return rc;
 	lost = watch(w, err);
@@ -219,7 +236,9 @@ static int walk(struct walk *w, struct err *err)
 
 int walk_run(const struct walk_opts *opts, struct walk_result *ret_result, struct err *err)
 {
-	struct walk w = { .opts = opts, .result = ret_result };
+	struct walk w = { .opts = opts,
+			  .result = ret_result,
+			  .cpus = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN) };
 	int rc;
 
 	memset(ret_result, 0, sizeof(*ret_result));
@@ -230,7 +249,7 @@ int walk_run(const struct walk_opts *opts, struct walk_result *ret_result, struc
 	rc = walk(&w, err);
 	atomic_store(&w.stopping, true);
 	join_senders(&w);
-	for (uint32_t i = 0; w.senders && i < opts->threads; i++)
+	for (uint32_t i = 0; w.senders && i < w.senders_count; i++)
 		walk_sender_release(&w.senders[i]);
 	free(w.senders);
 	walk_rows_free(w.rows);

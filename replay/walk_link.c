@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "replay/walk_link.h"
+
+#include "base/clock.h"
+#include "replay/walk.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define RING_MIN 16
+#define RING_MAX (1u << 22) /* then it waits for replies: late, and counted as that */
+
+static int64_t now_of(const struct walk_link *l)
+{
+	return clock_now_ns() - l->anchor_ns;
+}
+
+/* --- when, and how much -------------------------------------------------------------------- */
+
+/* Each thread draws its own; what is a function of the request's number is the same for all. */
+static struct spec_key key_of(const struct walk_link *l, uint64_t request, enum walk_slot slot)
+{
+	return (struct spec_key){ .seed = l->plan->seed + l->thread,
+				  .request = request,
+				  .op = WALK_OP_CLIENT,
+				  .slot = slot };
+}
+
+static double period_ns(const struct walk_link *l, uint64_t request, int64_t at_ns)
+{
+	const struct walk_plan *plan = l->plan;
+	struct spec_key key = key_of(l, request, WALK_SLOT_PERIOD);
+	double rate;
+
+	if (plan->period)
+		return (double)spec_draw(plan->period, &key);
+	key = key_of(l, plan->rate_step_ns ? (uint64_t)(at_ns / plan->rate_step_ns) : request,
+		     WALK_SLOT_RATE);
+	rate = spec_draw_real(plan->rate, &key);
+	return rate > 0 ? NS_PER_SEC / rate : NS_PER_SEC;
+}
+
+/* Fractions of a ns add up to the next. */
+static void next_is_due(struct walk_link *l)
+{
+	double period = period_ns(l, l->next, l->due_ns) + l->due_fraction;
+	int64_t whole = (int64_t)period;
+
+	l->due_ns += whole;
+	l->due_fraction = period - (double)whole;
+}
+
+static uint32_t request_bytes(const struct walk_link *l, uint64_t request)
+{
+	struct spec_key key = key_of(l, request, WALK_SLOT_BYTES);
+	uint64_t bytes = spec_draw(l->plan->size, &key);
+
+	if (bytes < WIRE_MESSAGE_BYTES)
+		l->tally->raised++;
+	bytes = bytes < WIRE_MESSAGE_BYTES ? WIRE_MESSAGE_BYTES : bytes;
+	return (uint32_t)(bytes < WIRE_MESSAGE_MAX ? bytes : WIRE_MESSAGE_MAX);
+}
+
+/* Over all threads: what the node draws by. */
+static uint64_t number_of(const struct walk_link *l, uint64_t request)
+{
+	return request * l->plan->threads + l->thread;
+}
+
+/* Requests of all sessions in equal parts; the first ones take what is left over. */
+static uint64_t first_of_session(const struct walk_plan *plan, uint64_t session)
+{
+	uint64_t each = plan->requests / plan->sessions, over = plan->requests % plan->sessions;
+
+	return session * each + (session < over ? session : over);
+}
+
+/* --- requests under way -------------------------------------------------------------------- */
+
+static struct walk_request *request_at(const struct walk_link *l, uint64_t request)
+{
+	return &l->ring[request & (l->ring_size - 1)];
+}
+
+static bool ring_grow(struct walk_link *l)
+{
+	size_t size = l->ring_size ? 2 * l->ring_size : RING_MIN;
+	struct walk_request *ring = size > RING_MAX ? NULL : calloc(size, sizeof(*ring));
+
+	if (!ring)
+		return false;
+	for (uint64_t i = l->oldest; i < l->next; i++)
+		ring[i & (size - 1)] = *request_at(l, i);
+	free(l->ring);
+	l->ring = ring;
+	l->ring_size = size;
+	return true;
+}
+
+static bool has_room(struct walk_link *l)
+{
+	return l->next - l->oldest < l->ring_size || ring_grow(l);
+}
+
+static void count(struct walk_tally *tally, const struct walk_request *r)
+{
+	tally->outcomes[r->outcome]++;
+	tally->bytes_out += r->bytes;
+	hist_record(&tally->late, (uint64_t)(r->sent_ns > r->due_ns ? r->sent_ns - r->due_ns : 0));
+	if (r->outcome != WALK_OK)
+		return;
+	tally->bytes_in += r->reply_bytes;
+	hist_record(&tally->latency, (uint64_t)(r->received_ns - r->due_ns));
+	hist_record(&tally->service, (uint64_t)(r->received_ns - r->sent_ns));
+}
+
+static void add_row(struct walk_link *l, const struct walk_request *r)
+{
+	struct walk_row row = {
+		.request = l->oldest,
+		.thread = l->thread,
+		.session = (uint32_t)l->session,
+		.due_ns = r->due_ns,
+		.sent_ns = r->sent_ns,
+		.received_ns = r->received_ns,
+		.request_bytes = r->bytes,
+		.response_bytes = r->reply_bytes,
+		.outcome = r->outcome,
+	};
+
+	walk_writer_add(l->writer, &row);
+}
+
+void walk_link_retire(struct walk_link *l, uint64_t *ret_answered, uint64_t *ret_failed)
+{
+	uint64_t answered = 0, before = l->oldest;
+
+	for (; l->oldest < l->next && request_at(l, l->oldest)->settled; l->oldest++) {
+		const struct walk_request *r = request_at(l, l->oldest);
+
+		count(l->tally, r);
+		add_row(l, r);
+		answered += r->outcome == WALK_OK;
+	}
+	*ret_answered = answered;
+	*ret_failed = l->oldest - before - answered;
+}
+
+static void settle(struct walk_request *r, enum walk_outcome outcome)
+{
+	r->outcome = (uint8_t)outcome;
+	r->settled = true;
+}
+
+void walk_link_expire(struct walk_link *l, int64_t now_ns)
+{
+	for (uint64_t i = l->oldest; i < l->next; i++) {
+		struct walk_request *r = request_at(l, i);
+
+		if (r->due_ns + l->plan->timeout_ns > now_ns)
+			return; /* so are all behind it */
+		if (!r->settled)
+			settle(r, WALK_TIMEOUT);
+	}
+}
+
+void walk_link_fail(struct walk_link *l, enum walk_outcome outcome)
+{
+	for (uint64_t i = l->oldest; i < l->next; i++)
+		if (!request_at(l, i)->settled)
+			settle(request_at(l, i), outcome);
+	l->tally->outcomes[WALK_UNSENT] += l->end - l->next;
+	l->end = l->next;
+}
+
+/* --- sending ------------------------------------------------------------------------------- */
+
+/* One that is due, into the buffer; false: there is no room for it now. */
+static bool put_request(struct walk_link *l, char *out, size_t *at, int64_t now_ns)
+{
+	size_t room = WALK_BUFFER_BYTES - *at, part;
+	struct wire_message message;
+	uint32_t bytes;
+
+	if (room < WIRE_MESSAGE_BYTES || l->body_left || !has_room(l))
+		return false;
+	bytes = request_bytes(l, l->next);
+	message = (struct wire_message){ .size = bytes, .request = number_of(l, l->next) };
+	wire_message_encode(&message, (uint8_t *)out + *at);
+	part = bytes < room ? bytes : room;
+	*at += part;
+	l->body_left = bytes - part;
+	*request_at(l, l->next) = (struct walk_request){
+		.due_ns = l->due_ns, .sent_ns = now_ns, .received_ns = -1, .bytes = bytes
+	};
+	l->next++;
+	next_is_due(l);
+	return true;
+}
+
+/* -errno when the connection is broken. */
+static ssize_t send_part(const struct walk_link *l, const char *data, size_t bytes)
+{
+	ssize_t n = send(l->fd, data, bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	return n;
+}
+
+/* What the socket did not take has to wait for it. */
+static int keep(struct walk_link *l, const char *data, size_t bytes)
+{
+	if (!bytes)
+		return 0;
+	if (!l->unsent)
+		l->unsent = malloc(WALK_BUFFER_BYTES);
+	if (!l->unsent)
+		return -ENOMEM;
+	memmove(l->unsent, data, bytes);
+	l->unsent_from = 0;
+	l->unsent_to = bytes;
+	return 0;
+}
+
+/* The rest of what was begun. What follows a header has no meaning: whatever is in `out`. */
+static int send_rest(struct walk_link *l, char *out)
+{
+	while (walk_link_is_full(l)) {
+		bool kept = l->unsent_from < l->unsent_to;
+		size_t bytes = kept				? l->unsent_to - l->unsent_from :
+			       l->body_left < WALK_BUFFER_BYTES ? l->body_left :
+								  WALK_BUFFER_BYTES;
+		ssize_t n = send_part(l, kept ? l->unsent + l->unsent_from : out, bytes);
+
+		if (n <= 0)
+			return (int)n;
+		if (kept)
+			l->unsent_from += (size_t)n;
+		else
+			l->body_left -= (size_t)n;
+	}
+	free(l->unsent);
+	l->unsent = NULL;
+	return 1;
+}
+
+int walk_link_send(struct walk_link *l, char *out, bool may_begin, uint64_t *ret_begun)
+{
+	int rc = send_rest(l, out);
+
+	*ret_begun = 0;
+	while (rc > 0 && may_begin && l->next < l->end) {
+		uint64_t before = l->next;
+		int64_t now_ns = now_of(l);
+		size_t bytes = 0;
+		ssize_t n;
+
+		while (l->next < l->end && l->due_ns <= now_ns &&
+		       put_request(l, out, &bytes, now_ns))
+			;
+		*ret_begun += l->next - before;
+		if (!bytes)
+			return l->due_ns > now_ns;
+		n = send_part(l, out, bytes);
+		if (n < 0)
+			return (int)n;
+		rc = keep(l, out + n, bytes - (size_t)n);
+		if (!rc)
+			rc = send_rest(l, out);
+		if (*ret_begun >= WALK_BUFFER_BYTES / WIRE_MESSAGE_BYTES)
+			break; /* replies want to be looked at too */
+	}
+	return rc;
+}
+
+/* --- receiving ----------------------------------------------------------------------------- */
+
+/* The request it answers; NULL: none that is under way. */
+static struct walk_request *answered(const struct walk_link *l, uint64_t number)
+{
+	uint64_t request = number / l->plan->threads;
+
+	if (number % l->plan->threads != l->thread || request < l->oldest || request >= l->next ||
+	    request_at(l, request)->settled)
+		return NULL;
+	return request_at(l, request);
+}
+
+static void on_reply(struct walk_link *l, int64_t now_ns)
+{
+	static const enum walk_outcome outcomes[WIRE_STATUS_COUNT] = {
+		[WIRE_STATUS_OK] = WALK_OK,
+		[WIRE_STATUS_ERROR] = WALK_ERROR,
+		[WIRE_STATUS_TIMEOUT] = WALK_TIMEOUT,
+	};
+	struct walk_request *r = answered(l, l->reply.request);
+
+	if (!r)
+		return; /* it has timed out before */
+	r->received_ns = now_ns;
+	r->reply_bytes = l->reply.size;
+	settle(r, outcomes[l->reply.status]);
+}
+
+/* A header, maybe in pieces: how many bytes were taken; < 0: it is none. */
+static ssize_t take_head(struct walk_link *l, const char *bytes, size_t n)
+{
+	size_t part = WIRE_MESSAGE_BYTES - l->head_bytes;
+
+	part = part < n ? part : n;
+	memcpy(l->head + l->head_bytes, bytes, part);
+	l->head_bytes += part;
+	if (l->head_bytes < WIRE_MESSAGE_BYTES)
+		return (ssize_t)part;
+	l->head_bytes = 0;
+	if (!wire_message_decode(l->head, &l->reply))
+		return -EPROTO;
+	l->reply_left = l->reply.size - WIRE_MESSAGE_BYTES;
+	return (ssize_t)part;
+}
+
+static int take(struct walk_link *l, const char *bytes, size_t n, int64_t now_ns)
+{
+	while (n) {
+		ssize_t part;
+
+		if (l->reply_left) {
+			part = (ssize_t)(l->reply_left < n ? l->reply_left : n);
+			l->reply_left -= (uint64_t)part;
+		} else {
+			part = take_head(l, bytes, n);
+		}
+		if (part < 0)
+			return (int)part;
+		bytes += part;
+		n -= (size_t)part;
+		if (!l->reply_left && !l->head_bytes)
+			on_reply(l, now_ns);
+	}
+	return 1;
+}
+
+int walk_link_receive(struct walk_link *l, char *in)
+{
+	ssize_t n = recv(l->fd, in, WALK_BUFFER_BYTES, MSG_DONTWAIT);
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	if (!n)
+		return -ECONNRESET;
+	return take(l, in, (size_t)n, now_of(l));
+}
+
+/* --- sessions ------------------------------------------------------------------------------ */
+
+static void begin_session(struct walk_link *l)
+{
+	l->next = l->oldest = first_of_session(l->plan, l->session);
+	l->end = first_of_session(l->plan, l->session + 1);
+	l->retries_left = l->plan->connect_retries;
+	l->state = WALK_LINK_CLOSED;
+}
+
+int walk_link_init(struct walk_link *l, uint32_t thread)
+{
+	l->fd = -1;
+	l->thread = thread;
+	if (!ring_grow(l))
+		return -ENOMEM;
+	begin_session(l);
+	l->due_ns = -l->anchor_ns; /* as soon as may be; the anchor is for what is sent */
+	return 0;
+}
+
+void walk_link_release(struct walk_link *l)
+{
+	if (l->fd >= 0)
+		close(l->fd);
+	free(l->ring);
+	free(l->unsent);
+}
+
+int walk_link_connect(struct walk_link *l)
+{
+	const struct endpoint *to = &l->plan->endpoint;
+	int on = l->plan->no_delay;
+
+	l->connecting_ns = now_of(l);
+	l->fd = socket(to->at.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (l->fd < 0)
+		return -errno;
+	l->events = 0;
+	setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	l->state = WALK_LINK_CONNECTING;
+	if (connect(l->fd, (const struct sockaddr *)&to->at, to->size) && errno != EINPROGRESS)
+		return -errno;
+	return 0;
+}
+
+static int send_preface(const struct walk_link *l)
+{
+	struct wire_preface preface = {
+		.flags = WIRE_PREFACE_WALK,
+		.connection_id = l->session * l->plan->threads + l->thread + 1,
+	};
+	uint8_t bytes[WIRE_PREFACE_BYTES];
+
+	memcpy(preface.token, l->plan->token, sizeof(preface.token));
+	wire_preface_encode(&preface, bytes);
+	return send(l->fd, bytes, sizeof(bytes), MSG_NOSIGNAL) == sizeof(bytes) ? 0 : -EPIPE;
+}
+
+/* When the threads' first requests are due: together, or spread over one period. */
+static int64_t first_due_ns(const struct walk_link *l)
+{
+	if (!l->plan->stagger || l->session)
+		return 0;
+	return (int64_t)(period_ns(l, 0, 0) * l->thread / l->plan->threads);
+}
+
+int walk_link_connected(struct walk_link *l)
+{
+	socklen_t size = sizeof(int);
+	int64_t now_ns = now_of(l);
+	int error = 0, rc;
+
+	getsockopt(l->fd, SOL_SOCKET, SO_ERROR, &error, &size);
+	rc = error ? -error : send_preface(l);
+	if (rc)
+		return rc;
+	hist_record(&l->tally->connect, (uint64_t)(now_ns - l->connecting_ns));
+	l->due_ns = first_due_ns(l);
+	if (l->due_ns <
+	    now_ns) /* connecting took its time: the schedule begins with a connection */
+		l->due_ns = now_ns;
+	l->due_fraction = 0;
+	l->head_bytes = l->reply_left = 0;
+	l->state = WALK_LINK_OPEN;
+	return 0;
+}
+
+bool walk_link_next_session(struct walk_link *l)
+{
+	if (l->fd >= 0)
+		close(l->fd);
+	l->fd = -1;
+	free(l->unsent);
+	l->unsent = NULL;
+	l->unsent_from = l->unsent_to = 0;
+	l->body_left = 0;
+	l->due_ns = now_of(l);
+	l->session++;
+	if (l->session == l->plan->sessions)
+		l->state = WALK_LINK_OVER;
+	else
+		begin_session(l);
+	return l->state != WALK_LINK_OVER;
+}
