@@ -59,6 +59,9 @@ static void set_default(const struct option_spec *spec, void *to)
 	case OPTION_LIST:
 		memset(to, 0, sizeof(struct option_list));
 		break;
+	case OPTION_SERIES:
+		((struct option_series *)to)->count = 0;
+		break;
 	case OPTION_CHOICE:
 		set_u32(to, (uint32_t)spec->fallback);
 		break;
@@ -158,6 +161,19 @@ static int add_to_list(const struct option_spec *spec, const char *text, struct 
 	return 0;
 }
 
+static int add_to_series(const struct option_spec *spec, const char *text,
+			 struct option_series *series, struct err *err)
+{
+	char name[64];
+
+	if (series->count == OPTION_SERIES_MAX)
+		return err_set(err, EINVAL, "%s and its like can be given %d times at most",
+			       shown_name(spec, name), OPTION_SERIES_MAX);
+	series->items[series->count].spec = spec;
+	series->items[series->count++].value = text;
+	return 0;
+}
+
 static int set_value(const struct option_spec *spec, const char *text, void *opts, struct err *err)
 {
 	char *to = (char *)opts + spec->offset;
@@ -174,6 +190,8 @@ static int set_value(const struct option_spec *spec, const char *text, void *opt
 		return 0;
 	case OPTION_LIST:
 		return add_to_list(spec, text, (struct option_list *)to, err);
+	case OPTION_SERIES:
+		return add_to_series(spec, text, (struct option_series *)to, err);
 	case OPTION_CHOICE:
 		return set_choice(spec, text, to, err);
 	default:
@@ -192,15 +210,23 @@ struct cursor {
 
 static int take_option(struct cursor *c, const struct option_spec *spec, const char *value)
 {
+	bool last = c->at + 1 == c->argc;
 	char name[64];
 
+	if (spec->may_lack && !value && (last || c->argv[c->at + 1][0] == '-'))
+		return set_value(spec, NULL, c->opts, c->err);
 	if (takes_value(spec) && !value) {
-		if (c->at + 1 == c->argc)
+		if (last)
 			return err_set(c->err, EINVAL, "%s needs a value (%s)",
 				       shown_name(spec, name), spec->metavar);
 		value = c->argv[++c->at];
 	}
 	return set_value(spec, value, c->opts, c->err);
+}
+
+static bool is_name(const char *candidate, const char *name, size_t len)
+{
+	return candidate && strlen(candidate) == len && !memcmp(candidate, name, len);
 }
 
 static const struct option_spec *find_name(const struct options *options, const char *name,
@@ -209,7 +235,7 @@ static const struct option_spec *find_name(const struct options *options, const 
 	for (size_t i = 0; i < options->specs_count; i++) {
 		const struct option_spec *spec = &options->specs[i];
 
-		if (spec->name && strlen(spec->name) == len && !memcmp(spec->name, name, len))
+		if (is_name(spec->name, name, len) || is_name(spec->alias, name, len))
 			return spec;
 	}
 	return NULL;
@@ -258,6 +284,35 @@ static int take_letters(struct cursor *c)
 		rc = take_option(c, spec, NULL);
 	}
 	return rc;
+}
+
+static enum option_word word_of(const struct option_spec *spec, bool has_value)
+{
+	if (!spec)
+		return OPTION_WORD_UNKNOWN;
+	if (has_value || !takes_value(spec))
+		return OPTION_WORD_WHOLE;
+	return spec->may_lack ? OPTION_WORD_PERHAPS : OPTION_WORD_VALUE;
+}
+
+enum option_word options_word(const struct options *options, const char *word)
+{
+	size_t len = strcspn(word, "=");
+	const struct option_spec *spec = NULL;
+
+	if (!strcmp(word, "--help") || !strcmp(word, "-h"))
+		return OPTION_WORD_WHOLE;
+	if (len > 2 && word[0] == '-' && word[1] == '-')
+		return word_of(find_name(options, word + 2, len - 2), word[len]);
+	if (word[0] != '-' || !word[1])
+		return OPTION_WORD_UNKNOWN;
+	/* the first letter that takes a value ends the row */
+	for (word++; *word; word++) {
+		spec = find_letter(options, *word);
+		if (!spec || takes_value(spec))
+			break;
+	}
+	return word_of(spec, *word && word[1]);
 }
 
 static int check_args(const struct options *options, const struct option_args *args,
@@ -348,7 +403,7 @@ static void put_default(const struct option_spec *spec, struct buf *out)
 
 	if (spec->type == OPTION_CHOICE)
 		buf_printf(out, " (default: %s)", spec->choices[spec->fallback]);
-	else if (spec->type >= OPTION_U64 && spec->fallback)
+	else if (spec->type >= OPTION_U64 && spec->type < OPTION_CHOICE && spec->fallback)
 		buf_printf(out, " (default: %s)", format_number(spec, spec->fallback, text));
 }
 
@@ -376,6 +431,8 @@ static size_t put_names(const struct option_spec *spec, struct buf *out)
 		buf_puts(out, "    ");
 	if (spec->name)
 		buf_printf(out, "%c --%s", spec->letter ? ',' : ' ', spec->name);
+	if (spec->alias)
+		buf_printf(out, ", --%s", spec->alias);
 	if (takes_value(spec))
 		buf_printf(out, " %s", spec->metavar);
 	return out->len - before;

@@ -34,6 +34,7 @@ enum option_type {
 	OPTION_BYTES,
 	OPTION_RATE,   /* per second */
 	OPTION_CHOICE, /* uint32_t: index into choices */
+	OPTION_SERIES, /* struct option_series: several options may share one, which keeps their order */
 };
 
 #define OPTION_LIST_MAX 64
@@ -53,6 +54,18 @@ struct option_spec {
 	const char *metavar;
 	const char *help;
 	const char *const *choices; /* ends with NULL */
+	const char *alias;	    /* another name; NULL: none */
+	bool may_lack; /* it may have no value; one behind a blank has no '-' in front */
+};
+
+#define OPTION_SERIES_MAX 2048
+
+struct option_series {
+	size_t count;
+	struct {
+		const struct option_spec *spec;
+		const char *value; /* NULL: it has none */
+	} items[OPTION_SERIES_MAX];
 };
 
 #define OPTION_AT(owner, member) offsetof(struct owner, member)
@@ -88,6 +101,15 @@ int options_parse(const struct options *options, int argc, char **argv, void *op
 
 /* What stands before the command's name on a command line: "gait ", or nothing. */
 const char *options_program(const struct options *options);
+
+/* Whether the word behind this one is its value. */
+enum option_word {
+	OPTION_WORD_UNKNOWN, /* no option that there is */
+	OPTION_WORD_WHOLE,   /* no: it takes none, or has it */
+	OPTION_WORD_VALUE,
+	OPTION_WORD_PERHAPS, /* if that does not begin with '-' */
+};
+enum option_word options_word(const struct options *options, const char *word);
 
 /* The text of --help. */
 void options_help(const struct options *options, struct buf *out);

@@ -30,7 +30,7 @@ help_options() {
 # The same of a page.
 page_options() {
 	section OPTIONS "$1" |
-		sed -nE '/^\.It Fl/ { s/^\.It //; s/Fl -/--/g; s/Fl /-/g; s/ , /, /; s/Ar //; p }' | sort
+		sed -nE '/^\.It Fl/ { s/^\.It //; s/Fl -/--/g; s/Fl /-/g; s/ , /, /g; s/Ar //; p }' | sort
 }
 
 @test "every command has a page, and every page a command" {

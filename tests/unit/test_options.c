@@ -252,6 +252,134 @@ static void test_help(void)
 	buf_release(&text);
 }
 
+struct walker {
+	struct option_series ops;
+	uint64_t threads;
+};
+
+static const struct option_spec walker_specs[] = {
+	{ "comp-time", 'C', OPTION_SERIES, OPTION_AT(walker, ops), .metavar = "TIME",
+	  .help = "compute" },
+	{ "rs", 'R', OPTION_SERIES, OPTION_AT(walker, ops), .metavar = "[BYTES]", .help = "reply",
+	  .may_lack = true },
+	{ "num-threads", '\0', OPTION_U64, OPTION_AT(walker, threads), .metavar = "N",
+	  .help = "threads", .alias = "nt" },
+	{ "spin", 'w', OPTION_FLAG, OPTION_AT(walker, threads), .help = "spin" },
+};
+
+static const struct options walker_options = {
+	.command = "walk",
+	.synopsis = "",
+	.about = "Walks.",
+	.specs = walker_specs,
+	.specs_count = 3,
+	.args_max = 1,
+};
+
+/* "C=1 R R=2": letters and values in their order, then the threads. */
+static const char *walked(const char *text)
+{
+	static struct walker w;
+	static char shown[256];
+	char line[256], *argv[WORDS_MAX] = { "walk" };
+	struct option_args args;
+	struct err err;
+	size_t used = 0;
+
+	strcpy(line, text);
+	if (options_parse(&walker_options, 1 + split(line, argv + 1), argv, &w, &args, &err))
+		return "wrong";
+	for (size_t i = 0; i < w.ops.count; i++)
+		used += (size_t)snprintf(shown + used, sizeof(shown) - used, "%c%s%s ",
+					 w.ops.items[i].spec->letter,
+					 w.ops.items[i].value ? "=" : "",
+					 w.ops.items[i].value ? w.ops.items[i].value : "");
+	snprintf(shown + used, sizeof(shown) - used, "%d/%d", (int)w.threads, args.count);
+	return shown;
+}
+
+static void test_series_keeps_the_order_of_several_options(void)
+{
+	CHECK_STR(walked(""), "0/0");
+	CHECK_STR(walked("-C 1 -R 2 -C 3"), "C=1 R=2 C=3 0/0");
+	CHECK_STR(walked("-C1 --rs=2 --comp-time 3"), "C=1 R=2 C=3 0/0");
+	CHECK_STR(walked("-R -C -1"),
+		  "R C=-1 0/0"); /* a value that may not lack is the next word */
+	CHECK_STR(walked("-R"), "R 0/0");
+	CHECK_STR(walked("-R --nt 3 -R x y"), "R R=x 3/1");
+	CHECK_STR(walked("--rs= -C"), "wrong");
+	CHECK_STR(walked("--num-threads=4 --nt 5"), "5/0");
+	CHECK_STR(walked("--nt"), "wrong");
+}
+
+static void test_series_has_a_limit(void)
+{
+	static struct walker w;
+	static char *argv[OPTION_SERIES_MAX + 3];
+	struct option_args args;
+	struct err err;
+
+	argv[0] = "walk";
+	for (int i = 1; i <= OPTION_SERIES_MAX + 1; i++)
+		argv[i] = "-R";
+	CHECK_EQ(options_parse(&walker_options, OPTION_SERIES_MAX + 1, argv, &w, &args, &err), 0);
+	CHECK_EQ(w.ops.count, OPTION_SERIES_MAX);
+	/* the one before has left its mark in argv */
+	argv[OPTION_SERIES_MAX + 1] = "-R";
+	for (int i = 1; i <= OPTION_SERIES_MAX; i++)
+		argv[i] = "-R";
+	CHECK_EQ(options_parse(&walker_options, OPTION_SERIES_MAX + 2, argv, &w, &args, &err),
+		 -EINVAL);
+	CHECK_STR(err.text, "--rs and its like can be given 2048 times at most");
+}
+
+static void test_alias_is_shown(void)
+{
+	struct buf out;
+
+	buf_init(&out, 4096);
+	options_help(&walker_options, &out);
+	CHECK(strstr(buf_text(&out), "      --num-threads, --nt N\n"));
+	buf_release(&out);
+}
+
+static void test_what_a_word_takes(void)
+{
+	static const struct {
+		const char *word;
+		enum option_word is;
+	} words[] = {
+		{ "-C", OPTION_WORD_VALUE },
+		{ "-C1", OPTION_WORD_WHOLE },
+		{ "--comp-time", OPTION_WORD_VALUE },
+		{ "--comp-time=", OPTION_WORD_WHOLE },
+		{ "-R", OPTION_WORD_PERHAPS },
+		{ "--rs", OPTION_WORD_PERHAPS },
+		{ "--rs=1", OPTION_WORD_WHOLE },
+		{ "--nt", OPTION_WORD_VALUE },
+		{ "--num-threads=1", OPTION_WORD_WHOLE },
+		{ "-h", OPTION_WORD_WHOLE },
+		{ "--help", OPTION_WORD_WHOLE },
+		{ "-w", OPTION_WORD_WHOLE },
+		{ "-wC", OPTION_WORD_VALUE },
+		{ "-wC1", OPTION_WORD_WHOLE },
+		{ "-wX", OPTION_WORD_UNKNOWN },
+		{ "-X", OPTION_WORD_UNKNOWN },
+		{ "--rss", OPTION_WORD_UNKNOWN },
+		{ "C", OPTION_WORD_UNKNOWN },
+		{ "-", OPTION_WORD_UNKNOWN },
+		{ "--", OPTION_WORD_UNKNOWN },
+		{ "", OPTION_WORD_UNKNOWN },
+	};
+	struct options with_flag = walker_options;
+
+	with_flag.specs_count = 4;
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		check_case("%s", words[i].word);
+		CHECK_EQ(options_word(&with_flag, words[i].word), words[i].is);
+	}
+}
+
 int main(void)
 {
 	RUN(test_defaults);
@@ -261,5 +389,9 @@ int main(void)
 	RUN(test_complaints);
 	RUN(test_list_limit);
 	RUN(test_help);
+	RUN(test_series_keeps_the_order_of_several_options);
+	RUN(test_series_has_a_limit);
+	RUN(test_alias_is_shown);
+	RUN(test_what_a_word_takes);
 	return check_done();
 }
