@@ -37,6 +37,7 @@ int cmd_dw_proxy(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_report(int argc, char **argv);
 int cmd_show(int argc, char **argv);
+int cmd_walk(int argc, char **argv);
 
 /*
  * options_parse() for commands: negative: go on; else the exit code, --help or

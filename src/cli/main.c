@@ -20,6 +20,7 @@ static const struct command cmds[] = {
 	{ "node", cmd_node, "plays services for gait replay" },
 	{ "replay", cmd_replay, "plays a trace on a node and writes what came of it into a run" },
 	{ "proxy", cmd_proxy, "delays and fragments what goes between two ends" },
+	{ "walk", cmd_walk, "sends a node requests of a described shape, as DistWalk does" },
 	{ "report", cmd_report, "what came of a replay, beside what was captured" },
 	{ "edit", cmd_edit,
 	  "makes a trace of others: merge joins those of several hosts and services" },
