@@ -55,6 +55,16 @@ static int parse_transport(const char **at, enum transport *ret_transport, struc
 		       *at, (int)(slashes - *at), *at);
 }
 
+/* What would not come out of a line, or of a list of words, as it went in. */
+static bool has_odd(const char *text, size_t len, const char *odd)
+{
+	for (size_t i = 0; i < len; i++) {
+		if ((unsigned char)text[i] < ' ' || text[i] == 127 || strchr(odd, text[i]))
+			return true;
+	}
+	return false;
+}
+
 static int parse_path(const char *word, const char *path, struct address *a, struct err *err)
 {
 	size_t max = sizeof(((struct sockaddr_un *)NULL)->sun_path);
@@ -67,6 +77,8 @@ static int parse_path(const char *word, const char *path, struct address *a, str
 			       "the path in '%s' is longer than the %zu bytes of a "
 			       "UNIX socket's",
 			       word, max - 1);
+	if (has_odd(path, len, ""))
+		return err_set(err, EINVAL, "the path in '%s' has a control character", word);
 	memcpy(a->host, path, len + 1);
 	return 0;
 }
@@ -120,6 +132,8 @@ static int parse_host(const char *word, const char *host, size_t len, const char
 	if (strspn(host, "0123456789") >= len)
 		return err_set(err, EINVAL, "'%.*s' in '%s' is no host: write a port as :%.*s",
 			       (int)len, host, word, (int)len, host);
+	if (has_odd(host, len, " ,/[]"))
+		return err_set(err, EINVAL, "'%s' names no host that there can be", word);
 	memcpy(a->host, host, len);
 	a->host[len] = '\0';
 	return 0;
