@@ -448,14 +448,18 @@ int client_session_prepare(struct client_session *s, const struct plan *plan,
 	return wait_for(s, &s->ready, READY_TIMEOUT_S, "it laid out its files", err);
 }
 
-int client_session_prepare_walk(struct client_session *s, uint64_t seed, const char *chain,
-				size_t chain_bytes, struct err *err)
+int client_session_prepare_walk(struct client_session *s, const struct client_session_walk *walk,
+				struct err *err)
 {
-	struct wire_walk walk = { .seed = seed, .text_bytes = (uint32_t)chain_bytes };
+	struct wire_walk head = { .seed = walk->seed,
+				  .text_bytes = (uint32_t)walk->chain_bytes,
+				  .rows = walk->rows };
 
 	s->plan_ended = true;
-	wire_put_walk(&s->out, &walk);
-	wire_put_text(&s->out, chain, chain_bytes);
+	wire_put_walk(&s->out, &head);
+	wire_put_text(&s->out, walk->chain, walk->chain_bytes);
+	for (size_t i = 0; i < walk->peers_count; i++)
+		wire_put_peer(&s->out, &walk->peers[i]);
 	wire_put_empty(&s->out, WIRE_LAYOUT);
 	return wait_for(s, &s->ready, READY_TIMEOUT_S, "it got ready", err);
 }

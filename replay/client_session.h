@@ -40,9 +40,21 @@ void client_session_address(const struct client_session *s, struct sockaddr_stor
 int client_session_prepare(struct client_session *s, const struct plan *plan,
 			   enum plan_batching batching, struct err *err);
 
-/* A walk instead: what its requests ask for. Waits until the node is ready. */
-int client_session_prepare_walk(struct client_session *s, uint64_t seed, const char *chain,
-				size_t chain_bytes, struct err *err);
+/*
+ * A walk instead: what its requests ask for, and where the peers of the chain are. Waits until the
+ * node is ready.
+ */
+struct client_session_walk {
+	uint64_t seed;
+	bool rows;	   /* the node keeps a row of each request and op */
+	const char *chain; /* as text */
+	size_t chain_bytes;
+	const struct wire_peer *peers;
+	size_t peers_count;
+};
+
+int client_session_prepare_walk(struct client_session *s, const struct client_session_walk *walk,
+				struct err *err);
 
 int client_session_start(struct client_session *s, const struct wire_start *start, struct err *err);
 

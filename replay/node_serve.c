@@ -319,9 +319,47 @@ static enum step run_reply(struct worker *w, struct active *a, const struct queu
 	return STEP_ON;
 }
 
-/* Without the called service the call costs nothing here; a node of its own would answer it. */
+/* What came of a wait is the op's row. */
+static void note_waited(struct worker *w, struct active *a, int status)
+{
+	a->reply.status = status;
+	a->reply.end_ns = w->exec.meter.last.ns;
+	a->reply.done = true;
+	a->reply.offset = TRACE_NONE;
+	exec_note(&w->exec, exec_next_call(&w->exec), &a->op->op, a->plan->request.request_id,
+		  &a->reply);
+}
+
+void serve_called(struct worker *w, struct active *a, int status)
+{
+	int64_t waited_ns = w->exec.meter.last.ns - a->reply.start_ns;
+
+	unpark(w, a, TS_WAIT_NET, waited_ns);
+	if (w->exec.meter.slot)
+		account_move(&a->account, SUB_NET_SOCKET, SUB_CALL, waited_ns);
+	note_waited(w, a, status);
+	if (status)
+		serve_failed(a, status);
+	do
+		serve_next_op(a);
+	while (status && a->op && a->op->op.kind != OP_REPLY);
+	serve_run(w, a);
+}
+
+/*
+ * In a replay without the called service the call costs nothing here; a node of its own would
+ * answer it.
+ */
 static enum step run_forward(struct worker *w, struct active *a, const struct queued_op *q)
 {
+	if (a->conn->walks) {
+		a->reply.start_ns = meter_mark(&w->exec.meter, ACTIVITY_SELF);
+		park(w, a, ACTIVE_CALL);
+		if (forward_begin(w, a, &q->op))
+			return STEP_STOP;
+		unpark(w, a, TS_WAIT_NET, 0);
+		return STEP_ON;
+	}
 	w->exec.ledger.count[LG_CALLS_STUBBED]++;
 	return STEP_ON;
 }
@@ -384,11 +422,7 @@ static void wake_up(struct worker *w, struct active *a)
 	struct conn *c = a->conn;
 
 	unpark(w, a, TS_WAIT_SLEEP, a->wake_ns - a->reply.start_ns);
-	a->reply.end_ns = w->exec.meter.last.ns;
-	a->reply.done = true;
-	a->reply.offset = TRACE_NONE;
-	exec_note(&w->exec, exec_next_call(&w->exec), &a->op->op, a->plan->request.request_id,
-		  &a->reply);
+	note_waited(w, a, 0);
 	serve_next_op(a);
 	serve_run(w, a);
 	conn_advance(w, c);

@@ -16,6 +16,7 @@ enum active_state {
 	ACTIVE_TURN,  /* would reply, but one before it has not */
 	ACTIVE_SEND,  /* the socket is full */
 	ACTIVE_SLEEP,
+	ACTIVE_CALL, /* waits for replies of other nodes */
 };
 
 struct active {
@@ -73,6 +74,9 @@ void serve_run(struct worker *w, struct active *a);
 /* Done with the op it stands at. */
 void serve_next_op(struct active *a);
 void serve_failed(struct active *a, int status);
+
+/* Its call is over: goes on, with status 0; else answers at once, and says so. */
+void serve_called(struct worker *w, struct active *a, int status);
 
 /* A send has begun at start_ns and ended now; its stamps, if it has any, are a's. */
 void serve_note_sent(struct worker *w, struct active *a, uint64_t tx_sequence, int64_t start_ns);

@@ -279,6 +279,16 @@ static int on_text(struct session *s, const struct wire_frame *frame, struct err
 	return s->text.len == s->walk.text_bytes ? begin_walk(s, err) : 0;
 }
 
+static int on_peer(struct session *s, const struct wire_frame *frame, struct err *err)
+{
+	struct wire_peer peer;
+	int rc = wire_get_peer(frame, &peer, err);
+
+	if (!rc && !s->service->walk)
+		rc = err_set(err, EPROTO, "a PEER message is not due in a replay");
+	return rc ? rc : walk_program_peer(s->service->walk, &peer, err);
+}
+
 static int on_target(struct session *s, const struct wire_frame *frame, struct err *err)
 {
 	struct wire_target target;
@@ -315,8 +325,10 @@ static int on_plan(struct session *s, const struct wire_frame *frame, struct err
 
 static int on_layout(struct session *s, const struct wire_frame *frame, struct err *err)
 {
-	int rc = service_start(s->service, err);
+	int rc = s->service->walk ? walk_program_check(s->service->walk, err) : 0;
 
+	if (!rc)
+		rc = service_start(s->service, err);
 	if (rc)
 		return rc;
 	s->state = SESSION_READY;
@@ -438,6 +450,7 @@ static const struct {
 	[WIRE_SERVICE] = { SESSION_MET, on_service },
 	[WIRE_WALK] = { SESSION_MET, on_walk },
 	[WIRE_TEXT] = { SESSION_TEXT, on_text },
+	[WIRE_PEER] = { SESSION_PLAN, on_peer },
 	[WIRE_TARGET] = { SESSION_PLAN, on_target },
 	[WIRE_CONNECTION] = { SESSION_PLAN | SESSION_RUNS, on_connection },
 	[WIRE_BACKGROUND] = { SESSION_PLAN, on_background },

@@ -5,6 +5,8 @@
 #include "replay/node_service.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -47,6 +49,11 @@ int walk_program_init(struct walk_program *p, const struct wire_walk *walk, cons
 
 	if (rc)
 		return rc;
+	p->peers = calloc(p->chain.peers_count + 1, sizeof(*p->peers));
+	if (!p->peers) {
+		chain_release(&p->chain);
+		return err_errno(err, ENOMEM, "cannot hold the peers of a chain");
+	}
 	p->chain.work_per_ms = work_per_ms;
 	p->seed = walk->seed;
 	p->ops_max = p->chain.count;
@@ -55,8 +62,40 @@ int walk_program_init(struct walk_program *p, const struct wire_walk *walk, cons
 	return 0;
 }
 
+int walk_program_peer(struct walk_program *p, const struct wire_peer *peer, struct err *err)
+{
+	const struct address_defaults defaults = { "localhost", CHAIN_PORT };
+	struct endpoint endpoints[ADDRESS_ENDPOINTS_MAX];
+	struct address address;
+	int rc;
+
+	if (peer->index >= p->chain.peers_count)
+		return err_set(err, EPROTO, "the chain has no peer %u", peer->index);
+	rc = address_parse(peer->address, &defaults, &address, err);
+	if (!rc && address.transport != TRANSPORT_TCP)
+		rc = err_set(err, EPROTONOSUPPORT, "'%s': nodes call each other by TCP",
+			     peer->address);
+	if (!rc)
+		rc = address_resolve(&address, false, endpoints, err);
+	if (rc < 0)
+		return rc;
+	p->peers[peer->index].endpoint = endpoints[0];
+	memcpy(p->peers[peer->index].token, peer->token, sizeof(peer->token));
+	p->peers[peer->index].known = true;
+	return 0;
+}
+
+int walk_program_check(const struct walk_program *p, struct err *err)
+{
+	for (size_t i = 0; i < p->chain.peers_count; i++)
+		if (!p->peers[i].known)
+			return err_set(err, EPROTO, "nobody said where peer %zu is", i);
+	return 0;
+}
+
 void walk_program_release(struct walk_program *p)
 {
+	free(p->peers);
 	chain_release(&p->chain);
 }
 
@@ -66,7 +105,9 @@ int walk_work_init(struct walk_work *work, const struct walk_program *program)
 {
 	work->drawn = calloc(program->ops_max, sizeof(*work->drawn));
 	work->staging = calloc(1, NODE_RECEIVE_BYTES);
-	return work->drawn && work->staging ? 0 : -ENOMEM;
+	if (!work->drawn || !work->staging)
+		return -ENOMEM;
+	return forward_work_init(&work->forward, program->chain.peers_count);
 }
 
 static struct walk_slot *slot_take(struct worker *w)
@@ -140,6 +181,7 @@ void walk_work_release(struct walk_work *work, struct ledger *ledger)
 		free(work->spare);
 		work->spare = next;
 	}
+	forward_work_release(&work->forward);
 	free(work->drawn);
 	free(work->staging);
 }
@@ -179,25 +221,33 @@ static void die(struct worker *w, struct walk_conn *wc)
 	c->events = 0;
 	wc->replies_count = 0;
 	wc->dead = w->walk.any_dead = true;
+	if (wc->peer)
+		forward_lost(w, wc);
+}
+
+static void message_add(struct worker *w, struct walk_conn *wc, const struct walk_reply *message)
+{
+	if (wc->conn.source.fd < 0)
+		return;
+	if (wc->replies_count < wc->replies_capacity || replies_grow(wc))
+		*reply_at(wc, wc->replies_count++) = *message;
+	else
+		die(w, wc);
 }
 
 static void reply_add(struct worker *w, struct walk_conn *wc, const struct wire_message *m,
 		      uint64_t bytes, uint8_t status)
 {
-	if (wc->conn.source.fd < 0)
-		return;
-	if (wc->replies_count == wc->replies_capacity && !replies_grow(wc)) {
-		die(w, wc);
-		return;
-	}
-	*reply_at(wc, wc->replies_count++) = (struct walk_reply){
-		.request = m->request,
-		.size = (uint32_t)(bytes > WIRE_MESSAGE_BYTES ? bytes : WIRE_MESSAGE_BYTES),
-		.attempt = m->attempt,
-		.cookie = m->cookie,
-		.at = m->at,
-		.status = status,
-	};
+	message_add(
+		w, wc,
+		&(struct walk_reply){
+			.request = m->request,
+			.size = (uint32_t)(bytes > WIRE_MESSAGE_BYTES ? bytes : WIRE_MESSAGE_BYTES),
+			.attempt = m->attempt,
+			.cookie = m->cookie,
+			.at = m->at,
+			.status = status,
+		});
 }
 
 /* As many as there is room for; what is behind the headers has no meaning and is left as it is. */
@@ -252,7 +302,7 @@ static void flush(struct worker *w, struct walk_conn *wc)
 {
 	struct meter *m = &w->exec.meter;
 
-	while (wc->replies_count && wc->conn.source.fd >= 0) {
+	while (wc->replies_count && wc->conn.source.fd >= 0 && !wc->dialled) {
 		size_t bytes = compose(wc, w->walk.staging, NODE_RECEIVE_BYTES);
 		ssize_t n;
 
@@ -276,7 +326,8 @@ static void watch(struct worker *w, struct walk_conn *wc)
 {
 	struct conn *c = &wc->conn;
 	bool full = wc->replies_count >= NODE_WALK_REPLIES || wc->open >= NODE_WALK_OPEN;
-	uint32_t events = (full || c->eof ? 0 : EPOLLIN) | (wc->replies_count ? EPOLLOUT : 0);
+	bool writes = wc->replies_count || wc->dialled;
+	uint32_t events = (full || c->eof ? 0 : EPOLLIN) | (writes ? EPOLLOUT : 0);
 
 	if (c->eof && !wc->open && !wc->replies_count)
 		die(w, wc);
@@ -316,6 +367,53 @@ void walk_finish(struct worker *w, struct active *a)
 		flush(w, wc);
 		watch(w, wc);
 	}
+}
+
+/* --- peers --------------------------------------------------------------------------------- */
+
+struct walk_conn *walk_dial(struct worker *w, uint32_t peer)
+{
+	const struct endpoint *to = &program_of(w)->peers[peer].endpoint;
+	struct conn *c = walk_conn_new(w, 0);
+	int on = 1;
+
+	if (!c)
+		return NULL;
+	of_walk(c)->peer = peer + 1;
+	of_walk(c)->dialled = true;
+	c->source.fd = socket(to->at.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	setsockopt(c->source.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (c->source.fd < 0 ||
+	    (connect(c->source.fd, (const struct sockaddr *)&to->at, to->size) &&
+	     errno != EINPROGRESS)) {
+		die(w, of_walk(c));
+		return NULL;
+	}
+	watch(w, of_walk(c));
+	return of_walk(c);
+}
+
+/* The connect is through, well or not: who we are goes first. */
+static void dialled(struct worker *w, struct walk_conn *wc)
+{
+	struct wire_preface preface = { .flags = WIRE_PREFACE_WALK, .connection_id = 0 };
+	uint8_t bytes[WIRE_PREFACE_BYTES];
+	socklen_t size = sizeof(int);
+	int error = 0;
+
+	wc->dialled = false;
+	memcpy(preface.token, program_of(w)->peers[wc->peer - 1].token, sizeof(preface.token));
+	wire_preface_encode(&preface, bytes);
+	getsockopt(wc->conn.source.fd, SOL_SOCKET, SO_ERROR, &error, &size);
+	if (error || send(wc->conn.source.fd, bytes, sizeof(bytes), MSG_NOSIGNAL) != sizeof(bytes))
+		die(w, wc);
+}
+
+void walk_post(struct worker *w, struct walk_conn *wc, const struct walk_reply *message)
+{
+	message_add(w, wc, message);
+	flush(w, wc);
+	watch(w, wc);
 }
 
 /* --- requests ------------------------------------------------------------------------------ */
@@ -360,6 +458,10 @@ static bool request_came(struct worker *w, struct walk_conn *wc)
 	struct walk_slot *slot;
 	struct active *a;
 
+	if (wc->peer) {
+		forward_reply(w, &wc->message);
+		return true;
+	}
 	if (p->plain_reply_bytes && !wc->message.at) {
 		w->exec.ledger.count[LG_REQUESTS]++;
 		reply_add(w, wc, &wc->message, p->plain_reply_bytes, WIRE_STATUS_OK);
@@ -432,7 +534,9 @@ void walk_event(struct worker *w, struct conn *c, uint32_t events)
 	struct walk_conn *wc = of_walk(c);
 	ssize_t n = 0;
 
-	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
+	if (wc->dialled)
+		dialled(w, wc);
+	if (c->source.fd >= 0 && events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
 		n = conn_receive(w, c);
 		if (n > 0)
 			take_all(w, wc, w->received, (size_t)n);

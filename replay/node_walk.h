@@ -4,6 +4,7 @@
 
 #include "replay/chain.h"
 #include "replay/node_conn.h"
+#include "replay/node_forward.h"
 #include "replay/node_serve.h"
 
 /*
@@ -17,6 +18,7 @@ struct walk_program {
 	uint64_t seed;
 	size_t ops_max; /* of a request */
 	bool rows;
+	struct forward_peer *peers; /* as many as the chain's */
 	/* a chain that is a reply of one size and no more, 0: it is not */
 	uint64_t plain_reply_bytes;
 };
@@ -24,9 +26,14 @@ struct walk_program {
 /* `text` is a chain's, from the network. -EPROTO or what chain_parse_text() says. */
 int walk_program_init(struct walk_program *p, const struct wire_walk *walk, const char *text,
 		      uint64_t work_per_ms, struct err *err);
+/* Where a peer is. -EPROTO, or what address_resolve() says. */
+int walk_program_peer(struct walk_program *p, const struct wire_peer *peer, struct err *err);
+
+/* Whether all peers of the chain are known. */
+int walk_program_check(const struct walk_program *p, struct err *err);
 void walk_program_release(struct walk_program *p);
 
-/* Replies that have not left yet; they are made up as they do. */
+/* Messages that have not left yet; they are made up as they do. */
 struct walk_reply {
 	uint64_t request;
 	uint32_t size, attempt, cookie;
@@ -44,6 +51,8 @@ struct walk_conn {
 	struct walk_reply *replies; /* a ring */
 	size_t first_reply, replies_count, replies_capacity;
 	uint64_t sent_of_first;
+	uint32_t peer; /* 1 + its index, of a connection that we opened; 0: a client's */
+	bool dialled;  /* and it is not through yet */
 	uint32_t open; /* requests under way */
 	bool parsing;  /* its bytes are being taken apart: replies leave at the end */
 	bool dead;     /* it goes when none is */
@@ -63,6 +72,7 @@ struct walk_work {
 	struct plan_op *drawn; /* chain.ops_max */
 	char *staging;	       /* NODE_RECEIVE_BYTES: replies on their way out */
 	bool any_dead;
+	struct forward_work forward;
 };
 
 int walk_work_init(struct walk_work *work, const struct walk_program *program);
@@ -76,6 +86,12 @@ struct conn *walk_conn_new(struct worker *w, uint64_t connection_id);
 /* Its socket is there, or has something to say. */
 void walk_admitted(struct worker *w, struct conn *c);
 void walk_event(struct worker *w, struct conn *c, uint32_t events);
+
+/* Connects to a peer; NULL: that cannot be. */
+struct walk_conn *walk_dial(struct worker *w, uint32_t peer);
+
+/* A message goes out as soon as may be. */
+void walk_post(struct worker *w, struct walk_conn *wc, const struct walk_reply *message);
 
 /* serve.c: the response of a->plan leaves. */
 void walk_answer(struct worker *w, struct active *a, uint64_t bytes);

@@ -205,7 +205,9 @@ static int64_t next_deadline_ns(const struct worker *w)
 {
 	int64_t wake_ns = serve_next_wake_ns(w);
 	int64_t due_ns = background_next_ns(&w->background, w->service->anchor_ns);
+	int64_t expires_ns = forward_next_ns(w);
 
+	due_ns = due_ns < expires_ns ? due_ns : expires_ns;
 	return wake_ns < due_ns ? wake_ns : due_ns;
 }
 
@@ -279,6 +281,7 @@ static void run_pass(struct worker *w)
 		on_source[source->kind](w, source, events[i].events);
 	}
 	serve_wake(w);
+	forward_expire(w);
 	pass_finish(w);
 	run_background(w);
 	walk_sweep(w);

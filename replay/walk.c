@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,8 +18,11 @@
 
 struct walk {
 	const struct walk_opts *opts;
-	struct secure *secure; /* NULL: control connections are plain */
-	struct client_session *session;
+	struct secure *secure;		  /* NULL: control connections are plain */
+	struct client_session **sessions; /* the node's, then its peers' */
+	struct address *addresses;
+	size_t sessions_count;
+	struct wire_peer *peers;
 	struct walk_rows *rows;
 	struct walk_plan plan;
 	struct walk_sender *senders;
@@ -28,23 +32,74 @@ struct walk {
 	struct walk_result *result;
 };
 
-static int open_session(struct walk *w, struct err *err)
+/* The node at that address, which is greeted once. */
+static int open_session(struct walk *w, const struct address *address,
+			struct client_session **ret_session, struct err *err)
 {
-	struct buf text;
+	int rc;
+
+	for (size_t i = 0; i < w->sessions_count; i++)
+		if (address_equal(&w->addresses[i], address)) {
+			*ret_session = w->sessions[i];
+			return 0;
+		}
+	rc = client_session_open(address->host, address->port, w->secure, w->opts->interrupted,
+				 &w->sessions[w->sessions_count], err);
+	if (rc)
+		return rc;
+	w->addresses[w->sessions_count] = *address;
+	*ret_session = w->sessions[w->sessions_count++];
+	return 0;
+}
+
+/* The node itself, and those that the chain names. */
+static int open_sessions(struct walk *w, struct err *err)
+{
+	const struct chain *chain = &w->opts->chain;
+	struct client_session *session;
 	int rc = 0;
 
+	w->sessions = calloc(chain->peers_count + 1, sizeof(*w->sessions));
+	w->addresses = calloc(chain->peers_count + 1, sizeof(*w->addresses));
+	w->peers = calloc(chain->peers_count + 1, sizeof(*w->peers));
+	if (!w->sessions || !w->addresses || !w->peers)
+		return err_errno(err, ENOMEM, "cannot hold %zu nodes", chain->peers_count + 1);
 	if (secure_wanted(&w->opts->secure))
 		rc = secure_new(&w->opts->secure, SECURE_CLIENT, &w->secure, err);
 	if (!rc)
-		rc = client_session_open(w->opts->to.host, w->opts->to.port, w->secure,
-					 w->opts->interrupted, &w->session, err);
-	if (rc)
-		return rc;
+		rc = open_session(w, &w->opts->to, &session, err);
+	for (size_t i = 0; !rc && i < chain->peers_count; i++) {
+		struct wire_peer *peer = &w->peers[i];
+		struct address data = chain->peers[i];
+		char text[ADDRESS_TEXT_SIZE];
+
+		rc = open_session(w, &chain->peers[i], &session, err);
+		if (rc)
+			break;
+		peer->index = (uint32_t)i;
+		data.port = (uint16_t)client_session_node(session)->data_port;
+		snprintf(peer->address, sizeof(peer->address), "%s", address_format(&data, text));
+		memcpy(peer->token, client_session_node(session)->token, sizeof(peer->token));
+	}
+	return rc;
+}
+
+static int prepare_sessions(struct walk *w, struct err *err)
+{
+	struct client_session_walk walk = { .seed = w->opts->seed,
+					    .peers = w->peers,
+					    .peers_count = w->opts->chain.peers_count };
+	struct buf text;
+	int rc;
+
 	buf_init(&text, CHAIN_TEXT_MAX);
 	rc = chain_format(&w->opts->chain, &text, err);
-	if (!rc)
-		rc = client_session_prepare_walk(w->session, w->opts->seed, buf_text(&text),
-						 text.len, err);
+	walk.chain = buf_text(&text);
+	walk.chain_bytes = text.len;
+	for (size_t i = w->sessions_count; !rc && i-- > 0;) /* whoever calls is ready last */
+		rc = client_session_prepare_walk(w->sessions[i], &walk, err);
+	for (size_t i = 0; !rc && i < w->sessions_count; i++)
+		rc = client_session_start(w->sessions[i], &(struct wire_start){ 1, 0, 0 }, err);
 	buf_release(&text);
 	return rc;
 }
@@ -70,8 +125,8 @@ static void make_plan(struct walk *w)
 		.connect_retries = o->retries,
 		.connect_retry_ns = (int64_t)o->retry_period_ns,
 	};
-	client_session_address(w->session, &w->plan.endpoint.at, &w->plan.endpoint.size);
-	memcpy(w->plan.token, client_session_node(w->session)->token, sizeof(w->plan.token));
+	client_session_address(w->sessions[0], &w->plan.endpoint.at, &w->plan.endpoint.size);
+	memcpy(w->plan.token, client_session_node(w->sessions[0])->token, sizeof(w->plan.token));
 }
 
 /* One CPU is left for who answers; more threads than that would be late for one another. */
@@ -126,18 +181,30 @@ static bool all_over(const struct walk *w)
 	return true;
 }
 
-/* The senders run by themselves; the node may have something to say. */
+/* What nodes have to say; there is little. */
+static int hear(struct walk *w, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < w->sessions_count; i++) {
+		struct pollfd pfd = { client_session_fd(w->sessions[i]), POLLIN, 0 };
+		short events;
+
+		if (poll(&pfd, 1, 0) > 0)
+			rc = client_session_pump(w->sessions[i], &events, err);
+	}
+	return rc;
+}
+
+/* The senders run by themselves. */
 static int watch(struct walk *w, struct err *err)
 {
 	int64_t told_ns = clock_now_ns();
-	short events = POLLIN;
 	int rc = 0;
 
 	while (!rc && !all_over(w)) {
-		struct pollfd pfd = { client_session_fd(w->session), events, 0 };
-
-		if (poll(&pfd, 1, POLL_MS) > 0)
-			rc = client_session_pump(w->session, &events, err);
+		poll(NULL, 0, POLL_MS);
+		rc = hear(w, err);
 		if (*w->opts->interrupted || rc)
 			atomic_store(&w->stopping, true);
 		if (w->opts->progress && clock_now_ns() - told_ns >= NS_PER_SEC) {
@@ -170,7 +237,11 @@ static int fetch(struct walk *w, struct err *err)
 		.usage = &usage,
 	};
 
-	return client_session_fetch(w->session, &sink, err);
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < w->sessions_count; i++)
+		rc = client_session_fetch(w->sessions[i], &sink, err);
+	return rc;
 }
 
 static void add_tally(struct walk_result *r, const struct walk_sender *s)
@@ -212,12 +283,12 @@ static void join_senders(struct walk *w)
 
 static int walk(struct walk *w, struct err *err)
 {
-	int rc = open_session(w, err), lost;
+	int rc = open_sessions(w, err), lost;
 
+	if (!rc)
+		rc = prepare_sessions(w, err);
 	if (!rc && w->opts->has_output)
 		rc = walk_rows_new(&w->opts->output, &w->rows, err);
-	if (!rc)
-		rc = client_session_start(w->session, &(struct wire_start){ 1, 0, 0 }, err);
 	if (rc)
 		return rc;
 	make_plan(w);
@@ -253,7 +324,11 @@ int walk_run(const struct walk_opts *opts, struct walk_result *ret_result, struc
 		walk_sender_release(&w.senders[i]);
 	free(w.senders);
 	walk_rows_free(w.rows);
-	client_session_free(w.session);
+	for (size_t i = 0; i < w.sessions_count; i++)
+		client_session_free(w.sessions[i]);
+	free(w.sessions);
+	free(w.addresses);
+	free(w.peers);
 	secure_free(w.secure);
 	if (rc)
 		walk_result_release(ret_result);

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "replay/node_forward.h"
+
+#include "replay/node_service.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A peer that is asked for one request; its index is the messages' cookie. */
+struct forward_target {
+	struct forward_call *call;
+	uint64_t request;
+	uint32_t cookie, attempt;
+	uint16_t peer, at;
+	bool waits; /* for a reply, or for its time to be asked again */
+};
+
+struct forward_call {
+	struct active *active;
+	int64_t timeout_ns;
+	uint32_t bytes, retries;
+	uint32_t needed, answered, waiting;
+	int status;		/* of the last that failed */
+	bool beginning, failed; /* while peers are asked it does not end */
+	size_t targets_count;
+	struct forward_target targets[];
+};
+
+struct forward_deadline {
+	int64_t ns;
+	uint64_t request;
+	uint32_t cookie, attempt;
+};
+
+int forward_work_init(struct forward_work *work, size_t peers)
+{
+	work->conns = calloc(peers + 1, sizeof(*work->conns));
+	return work->conns ? 0 : -ENOMEM;
+}
+
+void forward_work_release(struct forward_work *work)
+{
+	for (size_t i = 0; i < work->targets_count; i++) /* each call once */
+		if (work->targets[i] && work->targets[i] != work->targets[i]->call->targets)
+			work->targets[i] = NULL;
+	for (size_t i = 0; i < work->targets_count; i++)
+		if (work->targets[i])
+			free(work->targets[i]->call);
+	free(work->conns);
+	free(work->targets);
+	free(work->spare);
+	free(work->heap);
+}
+
+/* --- cookies and deadlines ----------------------------------------------------------------- */
+
+static bool cookies_grow(struct forward_work *work)
+{
+	size_t capacity = work->targets_capacity ? 2 * work->targets_capacity : 64;
+	void *targets = realloc(work->targets, capacity * sizeof(*work->targets));
+	void *spare;
+
+	if (!targets)
+		return false;
+	work->targets = targets;
+	spare = realloc(work->spare, capacity * sizeof(*work->spare));
+	if (!spare)
+		return false;
+	work->spare = spare;
+	work->targets_capacity = capacity;
+	return true;
+}
+
+static bool cookie_take(struct forward_work *work, struct forward_target *t)
+{
+	if (!work->spare_count && work->targets_count == work->targets_capacity &&
+	    !cookies_grow(work))
+		return false;
+	t->cookie = work->spare_count ? work->spare[--work->spare_count] :
+					(uint32_t)work->targets_count++;
+	work->targets[t->cookie] = t;
+	return true;
+}
+
+static void cookie_give(struct forward_work *work, const struct forward_target *t)
+{
+	work->targets[t->cookie] = NULL;
+	work->spare[work->spare_count++] = t->cookie;
+}
+
+static bool deadline_add(struct forward_work *work, struct forward_deadline d)
+{
+	size_t at = work->heap_count;
+
+	if (work->heap_count == work->heap_capacity) {
+		size_t capacity = work->heap_capacity ? 2 * work->heap_capacity : 64;
+		void *heap = realloc(work->heap, capacity * sizeof(*work->heap));
+
+		if (!heap)
+			return false;
+		work->heap = heap;
+		work->heap_capacity = capacity;
+	}
+	for (work->heap_count++; at && work->heap[(at - 1) / 2].ns > d.ns; at = (at - 1) / 2)
+		work->heap[at] = work->heap[(at - 1) / 2];
+	work->heap[at] = d;
+	return true;
+}
+
+static struct forward_deadline deadline_take(struct forward_work *work)
+{
+	struct forward_deadline first = work->heap[0], moved = work->heap[--work->heap_count];
+	size_t at = 0, child;
+
+	while ((child = 2 * at + 1) < work->heap_count) {
+		if (child + 1 < work->heap_count && work->heap[child + 1].ns < work->heap[child].ns)
+			child++;
+		if (work->heap[child].ns >= moved.ns)
+			break;
+		work->heap[at] = work->heap[child];
+		at = child;
+	}
+	work->heap[at] = moved;
+	return first;
+}
+
+/* --- calls --------------------------------------------------------------------------------- */
+
+/* Enough have answered, or cannot any more: the request goes on. */
+static void call_end(struct worker *w, struct forward_call *call)
+{
+	struct active *a = call->active;
+	int status = call->answered >= call->needed ? 0 : call->status;
+
+	for (size_t i = 0; i < call->targets_count; i++)
+		cookie_give(&w->walk.forward, &call->targets[i]);
+	free(call);
+	serve_called(w, a, status);
+}
+
+/* The call may be no more then. */
+static void target_failed(struct worker *w, struct forward_target *t, int status)
+{
+	struct forward_call *call = t->call;
+
+	t->waits = false;
+	call->waiting--;
+	call->status = status;
+	call->failed = call->answered + call->waiting < call->needed;
+	if (call->failed && !call->beginning)
+		call_end(w, call);
+}
+
+/* False: there is no way to it. */
+static bool ask(struct worker *w, struct forward_target *t)
+{
+	struct forward_work *work = &w->walk.forward;
+	struct walk_conn **wc = &work->conns[t->peer];
+	const struct forward_call *call = t->call;
+	struct forward_deadline deadline = {
+		.ns = w->exec.meter.last.ns + call->timeout_ns,
+		.request = t->request,
+		.cookie = t->cookie,
+		.attempt = t->attempt,
+	};
+
+	if (!deadline_add(work, deadline))
+		return false;
+	if (!*wc)
+		*wc = walk_dial(w, t->peer);
+	if (!*wc)
+		return false;
+	walk_post(w, *wc,
+		  &(struct walk_reply){ .request = t->request,
+					.size = call->bytes,
+					.attempt = t->attempt,
+					.cookie = t->cookie,
+					.at = t->at });
+	return true;
+}
+
+static size_t count_targets(const struct chain *c, const struct chain_op *op)
+{
+	size_t n = 0;
+
+	for (;; op = &c->ops[op->forward->next_branch]) {
+		n += op->forward->peers_count;
+		if (!op->forward->next_branch)
+			return n;
+	}
+}
+
+static struct forward_call *call_new(struct worker *w, struct active *a, const struct plan_op *op)
+{
+	const struct chain *c = &w->service->walk->chain;
+	const struct chain_op *of_chain = &c->ops[op->op_id - 1];
+	const struct chain_forward *f = of_chain->forward;
+	size_t count = count_targets(c, of_chain), n = 0;
+	struct forward_call *call = calloc(1, sizeof(*call) + count * sizeof(call->targets[0]));
+
+	if (!call)
+		return NULL;
+	call->active = a;
+	call->timeout_ns = (int64_t)f->timeout_ns;
+	call->retries = f->retries;
+	call->needed = f->quorum;
+	call->targets_count = call->waiting = (uint32_t)count;
+	call->bytes = (uint32_t)(op->bytes > WIRE_MESSAGE_BYTES ? op->bytes : WIRE_MESSAGE_BYTES);
+	for (;; of_chain = &c->ops[of_chain->forward->next_branch]) {
+		for (uint32_t i = 0; i < of_chain->forward->peers_count; i++)
+			call->targets[n++] = (struct forward_target){
+				.call = call,
+				.request = a->plan->request.request_id,
+				.peer = of_chain->forward->peers[i],
+				.at = (uint16_t)(of_chain - c->ops + 1),
+				.waits = true,
+			};
+		if (!of_chain->forward->next_branch)
+			return call;
+	}
+}
+
+static bool take_cookies(struct forward_work *work, struct forward_call *call)
+{
+	for (size_t i = 0; i < call->targets_count; i++) {
+		if (cookie_take(work, &call->targets[i]))
+			continue;
+		while (i-- > 0)
+			cookie_give(work, &call->targets[i]);
+		return false;
+	}
+	return true;
+}
+
+bool forward_begin(struct worker *w, struct active *a, const struct plan_op *op)
+{
+	struct forward_call *call = call_new(w, a, op);
+
+	if (!call || !take_cookies(&w->walk.forward, call)) {
+		free(call);
+		serve_failed(a, ENOMEM);
+		return false;
+	}
+	call->beginning = true;
+	for (size_t i = 0; i < call->targets_count && !call->failed; i++)
+		if (!ask(w, &call->targets[i]) && !call->retries)
+			target_failed(w, &call->targets[i], ECONNREFUSED);
+	call->beginning = false;
+	if (call->failed)
+		call_end(w, call);
+	return true;
+}
+
+void forward_reply(struct worker *w, const struct wire_message *m)
+{
+	static const int statuses[WIRE_STATUS_COUNT] = {
+		[WIRE_STATUS_ERROR] = EIO,
+		[WIRE_STATUS_TIMEOUT] = ETIMEDOUT,
+	};
+	struct forward_work *work = &w->walk.forward;
+	struct forward_target *t = m->cookie < work->targets_count ? work->targets[m->cookie] :
+								     NULL;
+
+	if (!t || !t->waits || t->request != m->request || t->at != m->at)
+		return; /* nobody waits for it any more; an earlier attempt's will do */
+	if (m->status != WIRE_STATUS_OK) {
+		target_failed(w, t, statuses[m->status]);
+		return;
+	}
+	t->waits = false;
+	t->call->waiting--;
+	if (++t->call->answered == t->call->needed)
+		call_end(w, t->call);
+}
+
+/* Its last attempt fails; one that is not the last has its time still to wait. */
+void forward_lost(struct worker *w, struct walk_conn *wc)
+{
+	struct forward_work *work = &w->walk.forward;
+	uint32_t peer = wc->peer - 1;
+
+	if (work->conns[peer] != wc)
+		return;
+	work->conns[peer] = NULL;
+	for (size_t i = 0; i < work->targets_count; i++) {
+		struct forward_target *t = work->targets[i];
+
+		if (t && t->waits && t->peer == peer && t->attempt == t->call->retries)
+			target_failed(w, t, ECONNRESET);
+	}
+}
+
+int64_t forward_next_ns(const struct worker *w)
+{
+	return w->walk.forward.heap_count ? w->walk.forward.heap[0].ns : INT64_MAX;
+}
+
+static void expire(struct worker *w, const struct forward_deadline *d)
+{
+	struct forward_target *t = w->walk.forward.targets[d->cookie];
+
+	if (!t || !t->waits || t->request != d->request || t->attempt != d->attempt)
+		return;
+	if (t->attempt == t->call->retries) {
+		target_failed(w, t, ETIMEDOUT);
+		return;
+	}
+	t->attempt++;
+	if (!ask(w, t) && t->attempt == t->call->retries)
+		target_failed(w, t, ECONNREFUSED);
+}
+
+void forward_expire(struct worker *w)
+{
+	while (forward_next_ns(w) <= w->exec.meter.last.ns) {
+		struct forward_deadline d = deadline_take(&w->walk.forward);
+
+		expire(w, &d);
+	}
+}
