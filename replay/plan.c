@@ -176,6 +176,7 @@ static int collect_requests(struct planner *p, struct err *err)
 		plan->requests[i] = (struct plan_request){
 			.request_id = row->request_id,
 			.connection_id = row->connection_id,
+			.class_id = row->class_id,
 			.request_bytes = row->request_bytes,
 			.response_bytes = row->response_bytes,
 			.due_ns = due_of(row),
@@ -254,6 +255,7 @@ static int collect_connections(struct planner *p, struct err *err)
 			idmap_put(&seen, r->connection_id, c);
 			plan->connections[c] = (struct plan_connection){
 				.connection_id = r->connection_id,
+				.origin_id = r->connection_id,
 				.service_id = plan->service.service_id,
 				.first_due_ns = r->due_ns,
 			};

@@ -32,6 +32,7 @@ struct plan_op {
 struct plan_request {
 	uint64_t request_id;
 	uint64_t connection_id;
+	uint64_t class_id;
 	uint64_t request_bytes;
 	uint64_t response_bytes;
 	int64_t due_ns;		/* arrival since the start; the schedule of clock-driven requests */
@@ -42,6 +43,7 @@ struct plan_request {
 
 struct plan_connection {
 	uint64_t connection_id;
+	uint64_t origin_id; /* of the trace; another one for a copy (plan_compose.h) */
 	uint64_t service_id;
 	uint32_t thread;  /* index of the service's thread that served it */
 	uint32_t dependent;
@@ -60,7 +62,7 @@ struct plan {
 	struct row_target *targets;
 	struct plan_connection *connections;
 	struct plan_request *requests; /* by due_ns */
-	struct plan_op *ops;
+	struct plan_op *ops;	       /* copies of a request may have the same ones */
 	struct plan_background *background; /* by due_ns */
 	size_t targets_count, connections_count, requests_count, ops_count, background_count;
 	uint32_t threads; /* of the service that serve requests */
