@@ -66,6 +66,17 @@ static int open_trace(struct replay *r, struct err *err)
 	return refuse_edited(r, err);
 }
 
+static int shape_load(struct replay *r, struct err *err)
+{
+	int ret = plan_load_apply(&r->plan, &r->opts->load, r->opts->plan.batching,
+				  r->result->manifest.load, err);
+
+	r->result->planned = r->plan.requests_count;
+	if (!ret && r->result->manifest.load[0] && r->opts->say)
+		r->opts->say(r->result->manifest.load);
+	return ret;
+}
+
 static int make_plan(struct replay *r, struct err *err)
 {
 	const char *wanted = r->opts->service;
@@ -73,11 +84,10 @@ static int make_plan(struct replay *r, struct err *err)
 
 	if (ret)
 		return ret;
-	r->result->planned = r->plan.requests_count;
 	if (wanted && strcmp(wanted, r->plan.service.name))
 		return err_set(err, ENOENT, "the service to replay is '%s', not '%s'",
 			       r->plan.service.name, wanted);
-	return 0;
+	return shape_load(r, err);
 }
 
 /* Before there are threads, and before the local node, which shares it. */

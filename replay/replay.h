@@ -4,7 +4,7 @@
 
 #include "base/err.h"
 #include "replay/breakdown.h"
-#include "replay/plan.h"
+#include "replay/plan_load.h"
 #include "replay/secure.h"
 #include "trace/manifest.h"
 
@@ -27,6 +27,7 @@ struct replay_opts {
 	const char *service;	   /* that the node is for; NULL: whichever the trace has */
 	const char *directory;	   /* of the local node's files; NULL: its default */
 	struct plan_opts plan;
+	struct plan_load load;
 	int64_t timeout_ns;
 	bool spin, attribution;
 	bool replace;	    /* a run of that name */
@@ -36,6 +37,7 @@ struct replay_opts {
 	void (*progress)(void *arg,
 			 const struct replay_progress *progress); /* each second, or NULL */
 	void *progress_arg;
+	void (*say)(const char *sentence); /* how the load differs from the trace; or NULL */
 };
 
 struct replay_result {

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,8 @@ struct run {
 	struct trace *origin;
 	const char *path;
 	struct idmap requests; /* request_id -> plan->requests */
-	uint64_t *classes;     /* class_id of each request */
+	struct idmap origins;  /* connection in the trace -> the first of the plan from it */
+	uint32_t *copies;      /* of each connection of the plan: the next one from the same */
 	uint16_t *threads;     /* of the node, 1..; 0: not known */
 	int rows_fd;	       /* struct wire_row of request i at i * sizeof */
 	FILE *oprows;	       /* struct wire_oprow, as they came */
@@ -67,12 +69,32 @@ static int index_requests(struct run *run, struct err *err)
 {
 	const struct plan *plan = run->plan;
 
-	run->classes = calloc(plan->requests_count + 1, sizeof(*run->classes));
 	run->threads = calloc(plan->requests_count + 1, sizeof(*run->threads));
-	if (!run->classes || !run->threads || idmap_init(&run->requests, plan->requests_count))
+	if (!run->threads || idmap_init(&run->requests, plan->requests_count))
 		return err_errno(err, ENOMEM, "cannot hold %zu requests", plan->requests_count);
 	for (size_t i = 0; i < plan->requests_count; i++)
 		idmap_put(&run->requests, plan->requests[i].request_id, (uint32_t)i);
+	return 0;
+}
+
+static int index_connections(struct run *run, struct err *err)
+{
+	const struct plan *plan = run->plan;
+
+	run->copies = calloc(plan->connections_count + 1, sizeof(*run->copies));
+	if (!run->copies || idmap_init(&run->origins, plan->connections_count))
+		return err_errno(err, ENOMEM, "cannot hold %zu connections",
+				 plan->connections_count);
+	for (uint32_t c = 0; c < plan->connections_count; c++) {
+		uint64_t origin = plan->connections[c].origin_id;
+		uint32_t first;
+
+		idmap_put(&run->origins, origin, c);
+		first = idmap_get(&run->origins, origin);
+		run->copies[c] = first == c ? IDMAP_NONE : run->copies[first];
+		if (first != c)
+			run->copies[first] = c;
+	}
 	return 0;
 }
 
@@ -90,6 +112,8 @@ int run_new(const char *path, unsigned flags, const struct plan *plan, struct tr
 		ret = open_spools(run, err);
 	if (!ret)
 		ret = index_requests(run, err);
+	if (!ret)
+		ret = index_connections(run, err);
 	if (ret)
 		run_free(run);
 	else
@@ -107,7 +131,8 @@ void run_free(struct run *run)
 		fclose(run->oprows);
 	trace_writer_free(run->writer);
 	idmap_release(&run->requests);
-	free(run->classes);
+	idmap_release(&run->origins);
+	free(run->copies);
 	free(run->threads);
 	free(run);
 }
@@ -150,7 +175,6 @@ union any_row {
 	struct row_connection connection;
 	struct row_class class;
 	struct row_target target;
-	struct row_request request;
 };
 
 /* Calls fn with each row; fn may change it. */
@@ -191,20 +215,38 @@ static int copy_class(struct run *run, enum trace_table table, union any_row *ro
 	return copy_row(run, table, row, err);
 }
 
+static int put_connection(struct run *run, const struct row_connection *row, struct err *err)
+{
+	run->ledger->count[LG_CONNECTIONS]++;
+	return trace_write(run->writer, TABLE_CONNECTIONS, row, err);
+}
+
+/* A connection of the plan; when a copy was open in the trace is not known. */
+static int put_planned(struct run *run, uint32_t c, struct row_connection row, struct err *err)
+{
+	const struct plan_connection *planned = &run->plan->connections[c];
+
+	if (planned->connection_id != planned->origin_id)
+		row.open_ns = row.close_ns = TRACE_NONE;
+	row.connection_id = planned->connection_id;
+	row.requests = planned->requests;
+	return put_connection(run, &row, err);
+}
+
+/* Those that had requests but have none in the plan are left out. */
 static int copy_connection(struct run *run, enum trace_table table, union any_row *row,
 			   struct err *err)
 {
-	run->ledger->count[LG_CONNECTIONS]++;
-	return copy_row(run, table, row, err);
-}
+	const struct row_connection *connection = &row->connection;
+	uint32_t c = idmap_get(&run->origins, connection->connection_id);
+	bool ours = connection->service_id == run->plan->service.service_id;
+	int ret = 0;
 
-static int note_class(struct run *run, enum trace_table table, union any_row *row, struct err *err)
-{
-	uint32_t i = idmap_get(&run->requests, row->request.request_id);
-
-	if (i != IDMAP_NONE)
-		run->classes[i] = row->request.class_id;
-	return 0;
+	if (c == IDMAP_NONE && (!ours || connection->outgoing || !connection->requests))
+		return put_connection(run, connection, err);
+	for (; c != IDMAP_NONE && !ret; c = run->copies[c])
+		ret = put_planned(run, c, *connection, err);
+	return ret;
 }
 
 static int copy_origin(struct run *run, struct err *err)
@@ -213,9 +255,10 @@ static int copy_origin(struct run *run, struct err *err)
 		enum trace_table table;
 		row_fn fn;
 	} copies[] = {
-		{ TABLE_SERVICES, copy_service }, { TABLE_CONNECTIONS, copy_connection },
-		{ TABLE_CLASSES, copy_class },	  { TABLE_TARGETS, copy_row },
-		{ TABLE_REQUESTS, note_class },
+		{ TABLE_SERVICES, copy_service },
+		{ TABLE_CONNECTIONS, copy_connection },
+		{ TABLE_CLASSES, copy_class },
+		{ TABLE_TARGETS, copy_row },
 	};
 	int ret = 0;
 
@@ -254,7 +297,7 @@ static int write_request(struct run *run, uint32_t i, const struct wire_row *nod
 	const struct client_fact *fact = &run->result.facts[i];
 	struct row_request row = {
 		.request_id = planned->request_id,
-		.class_id = run->classes[i],
+		.class_id = planned->class_id,
 		.service_id = run->plan->service.service_id,
 		.connection_id = planned->connection_id,
 		.thread_id = run->threads[i],

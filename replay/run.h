@@ -13,8 +13,9 @@
  * tells of it. The node's rows are spooled to unlinked files in the run's directory
  * as they come, so memory does not grow with them.
  *
- * services, connections, classes and targets are those of the trace that was
- * replayed; requests come in the order of sending, those never sent last.
+ * services, classes and targets are those of the trace that was replayed, connections
+ * those of the plan and those that had no requests; requests come in the order of
+ * sending, those never sent last.
  */
 struct run;
 

@@ -61,9 +61,26 @@ static const struct unit rate_units[] = {
 	{ NULL, 0 },
 };
 
+static const struct unit multiple_units[] = {
+	{ "", 1000 },
+	{ "x", 1000 },
+	{ NULL, 0 },
+};
+
+static const struct unit request_units[] = {
+	{ "requests", 1 },
+	{ " requests", 1 },
+	{ "k requests", 1000 },
+	{ "M requests", 1000000 },
+	{ NULL, 0 },
+};
+
 static const struct quantity duration = { "a duration", "2ms, 1.5s, 250us", duration_units };
 static const struct quantity size = { "a size", "4k, 512, 1MiB", byte_units };
 static const struct quantity rate = { "a rate", "500, 10k/s, 1.5M", rate_units };
+static const struct quantity multiple = { "a factor", "2, 0.5, 1.25x", multiple_units };
+static const struct quantity request_count = { "a number of requests",
+					       "500requests, '10k requests'", request_units };
 
 /* Digits at *at: moves *at behind them. False when the value does not fit. */
 static bool take_digits(const char **at, uint64_t *value)
@@ -164,6 +181,16 @@ int unit_parse_bytes(const char *text, uint64_t *ret_bytes, struct err *err)
 int unit_parse_rate(const char *text, uint64_t *ret_per_second, struct err *err)
 {
 	return parse_quantity(&rate, text, ret_per_second, err);
+}
+
+int unit_parse_factor(const char *text, uint64_t *ret_milli, struct err *err)
+{
+	return parse_quantity(&multiple, text, ret_milli, err);
+}
+
+int unit_parse_requests(const char *text, uint64_t *ret_requests, struct err *err)
+{
+	return parse_quantity(&request_count, text, ret_requests, err);
 }
 
 int unit_parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret_value,

@@ -16,11 +16,15 @@
  *   duration   250ns 1us 2ms 5s 3m 1h; without a unit: seconds
  *   bytes      512 4k 4K 4KiB 4kB 1M 1MiB 2G; k is 1024 here, as with dd and fio
  *   rate       500 10k 10k/s 1M/s; k is 1000 here; per second
+ *   factor     2 0.5 1.25x; in thousandths
+ *   requests   500requests, 10k requests; k is 1000 here
  *   u64        decimal digits
  */
 int unit_parse_duration(const char *text, uint64_t *ret_ns, struct err *err);
 int unit_parse_bytes(const char *text, uint64_t *ret_bytes, struct err *err);
 int unit_parse_rate(const char *text, uint64_t *ret_per_second, struct err *err);
+int unit_parse_factor(const char *text, uint64_t *ret_milli, struct err *err);
+int unit_parse_requests(const char *text, uint64_t *ret_requests, struct err *err);
 int unit_parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret_value,
 		   struct err *err);
 

@@ -3,6 +3,7 @@
 #include "base/units.h"
 #include "cli/cmd.h"
 #include "replay/local.h"
+#include "replay/plan_scale.h"
 #include "replay/replay.h"
 
 #include <errno.h>
@@ -13,9 +14,9 @@
 #include <unistd.h>
 
 struct replay_cmd_opts {
-	const char *node, *output, *directory;
+	const char *node, *output, *directory, *speed, *until;
 	uint32_t batching, arrivals;
-	uint64_t timeout_ns;
+	uint64_t timeout_ns, seed, loops;
 	struct secure_opts secure;
 	bool local, no_spin, no_attribution, force, accept_edited, progress, json;
 };
@@ -47,6 +48,15 @@ static const struct option_spec specs[] = {
 	  .fallback = PLAN_ARRIVALS_AUTO, .choices = arrivals, .metavar = "HOW",
 	  .help = "when requests are due: auto, as each connection was found to behave; clock, at "
 		  "the recorded time; dependent, at the reply before and the think time" },
+	{ "speed", 's', OPTION_TEXT, OPTION_AT(replay_cmd_opts, speed), .metavar = "FACTOR",
+	  .help = "so much more load, or less: by more or fewer connections like those recorded" },
+	{ "seed", 0, OPTION_U64, OPTION_AT(replay_cmd_opts, seed), .fallback = 1, .metavar = "N",
+	  .help = "another choice of connections for --speed" },
+	{ "loop", 'L', OPTION_U64, OPTION_AT(replay_cmd_opts, loops), .fallback = 1, .min = 1,
+	  .max = 1000000, .metavar = "N",
+	  .help = "the trace so many times, each on new connections" },
+	{ "until", 'u', OPTION_TEXT, OPTION_AT(replay_cmd_opts, until), .metavar = "WHEN",
+	  .help = "only what was due before a time, as 30s, or the first ones, as '5k requests'" },
 	{ "timeout", 't', OPTION_DURATION, OPTION_AT(replay_cmd_opts, timeout_ns),
 	  .fallback = 10 * NS_PER_SEC, .min = NS_PER_MS, .metavar = "TIME",
 	  .help = "a request that is not answered so long after it was due has failed" },
@@ -74,7 +84,8 @@ static const struct options options = {
 		 "when the run is not to be trusted: INVALID, losses, a trace cut short.",
 	.examples = "gait replay redis.gait --local -o run.gait\n"
 		    "gait replay redis.gait --node 10.0.0.7:7400 --key gait.key -o candidate.gait\n"
-		    "gait replay redis.gait --local --batching recorded -o same.gait\n",
+		    "gait replay redis.gait --local --batching recorded -o same.gait\n"
+		    "gait replay redis.gait --local --speed 1.5 --loop 3 -o more.gait\n",
 	.specs = specs,
 	.specs_count = sizeof(specs) / sizeof(specs[0]),
 	.args_min = 1,
@@ -115,6 +126,48 @@ static int parse_node(const char *text, struct replay_opts *replay, struct err *
 	return rc;
 }
 
+static int parse_speed(const char *text, uint32_t *ret_milli, struct err *err)
+{
+	uint64_t milli;
+	int rc = unit_parse_factor(text, &milli, err);
+
+	if (!rc && (!milli || milli > PLAN_SPEED_MAX))
+		return err_set(err, ERANGE, "a speed is between 0.001 and %u, not '%s'",
+			       PLAN_SPEED_MAX / PLAN_SPEED_ONE, text);
+	if (!rc)
+		*ret_milli = (uint32_t)milli;
+	return rc;
+}
+
+/* "30s" or "5k requests" */
+static int parse_until(const char *text, struct plan_load *load, struct err *err)
+{
+	uint64_t ns = 0;
+	int rc;
+
+	if (strchr(text, 'r'))
+		rc = unit_parse_requests(text, &load->requests, err);
+	else
+		rc = unit_parse_duration(text, &ns, err);
+	load->before_ns = (int64_t)ns;
+	if (!rc && !load->before_ns && !load->requests)
+		return err_set(err, EINVAL, "--until %s leaves no request", text);
+	return rc;
+}
+
+static int parse_load(const struct replay_cmd_opts *opts, struct plan_load *load, struct err *err)
+{
+	int rc = 0;
+
+	load->seed = opts->seed;
+	load->loops = opts->loops;
+	if (opts->speed)
+		rc = parse_speed(opts->speed, &load->speed_milli, err);
+	if (!rc && opts->until)
+		rc = parse_until(opts->until, load, err);
+	return rc;
+}
+
 static int check_use(const struct replay_cmd_opts *opts, struct err *err)
 {
 	if (!opts->output)
@@ -130,6 +183,11 @@ static int check_use(const struct replay_cmd_opts *opts, struct err *err)
 			       "keys and certificates are for a --node; a --local one is a child "
 			       "of this process, on loopback");
 	return secure_check(&opts->secure, err);
+}
+
+static void say(const char *sentence)
+{
+	cmd_complain("%s", sentence);
 }
 
 static void print_progress(void *arg, const struct replay_progress *p)
@@ -201,6 +259,8 @@ static void print_summary(const struct replay_result *result, const char *run)
 	char a[UNIT_TEXT_SIZE], b[UNIT_TEXT_SIZE];
 
 	print_ledger(ledger);
+	if (result->manifest.load[0])
+		printf("load     %s\n", result->manifest.load);
 	printf("requests %s planned, %llu sent, %llu answered\n",
 	       unit_format_count(a, sizeof(a), result->planned),
 	       (unsigned long long)ledger->count[LG_SENT],
@@ -246,6 +306,7 @@ static struct json *summary_json(const struct replay_result *result, const char 
 	put_times(json, "late_ns", &result->summary.late);
 	put_times(json, "latency_ns", &result->summary.latency);
 	json_put_double(json, "late_share_p99_band", result->summary.late_share);
+	json_put_text(json, "load", result->manifest.load);
 	json_put_text(json, "verdict", result->manifest.verdict);
 	json_put_text(json, "failure", result->failure);
 	json_put_bool(json, "trace_partial", result->trace_partial);
@@ -311,7 +372,8 @@ int cmd_replay(int argc, char **argv)
 
 	if (code >= 0)
 		return code;
-	if (check_use(&opts, &err) || (opts.node && parse_node(opts.node, &replay, &err)))
+	if (check_use(&opts, &err) || parse_load(&opts, &replay.load, &err) ||
+	    (opts.node && parse_node(opts.node, &replay, &err)))
 		return cmd_misused(&options, &err);
 	replay.trace = args.values[0];
 	replay.run = opts.output;
@@ -324,6 +386,7 @@ int cmd_replay(int argc, char **argv)
 	replay.attribution = !opts.no_attribution;
 	replay.replace = opts.force;
 	replay.accept_edited = opts.accept_edited;
+	replay.say = say;
 	replay.progress = opts.progress || terminal ? print_progress : NULL;
 	return run(&opts, &replay, terminal);
 }

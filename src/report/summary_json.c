@@ -30,6 +30,7 @@ static int put_trust(struct json *root, const struct summary *s, const struct ma
 	struct json *edited = child_array(root, "edited_tables");
 	int rc = !edited || json_put_bool(root, "trusted", !summary_is_doubtful(s, m)) ||
 		 json_put_bool(root, "partial", s->partial) ||
+		 json_put_text(root, "load", m->load) ||
 		 json_put_text(root, "verdict", m->verdict);
 
 	for (int t = 0; t < TABLE_COUNT && !rc; t++) {

@@ -106,6 +106,8 @@ static void put_warnings(const struct summary *s, const struct manifest *m, stru
 		if (s->edited & 1U << t)
 			buf_printf(out, "EDITED: %s.csv is not what was written\n", tables[t].name);
 	}
+	if (m->load[0])
+		grid_put_line(out, "not the load of the trace: %s", m->load);
 	if (m->verdict[0])
 		grid_put_line(out, "%s", m->verdict);
 }

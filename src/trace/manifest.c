@@ -55,6 +55,7 @@ static const struct member manifest_members[] = {
 	TEXT("run", "batching", batching),
 	TEXT("run", "origin", origin),
 	TEXT("run", "origin_sha256", origin_sha256),
+	TEXT("run", "load", load),
 	TEXT("run", "verdict", verdict),
 };
 

@@ -39,6 +39,10 @@ static const struct {
 	{ unit_parse_rate, "10k", 10000 },
 	{ unit_parse_rate, "10k/s", 10000 },
 	{ unit_parse_rate, "1.5M/s", 1500000 },
+	{ unit_parse_factor, "2", 2000 },
+	{ unit_parse_factor, "0.125x", 125 },
+	{ unit_parse_requests, "500requests", 500 },
+	{ unit_parse_requests, "1.5k requests", 1500 },
 };
 
 static void test_parse(void)
@@ -82,6 +86,9 @@ static const struct {
 	{ unit_parse_bytes, "18446744073709551616", ERANGE,
 	  "'18446744073709551616' is too large" },
 	{ unit_parse_bytes, "16777216T", ERANGE, "'16777216T' is too large" },
+	{ unit_parse_factor, "0.0001", EINVAL, "'0.0001' is finer than this unit goes" },
+	{ unit_parse_requests, "500", EINVAL,
+	  "'500' is not a number of requests; write for example 500requests, '10k requests'" },
 	{ unit_parse_rate, "10k/h", EINVAL,
 	  "'10k/h' is not a rate; write for example 500, 10k/s, 1.5M" },
 };
