@@ -104,14 +104,15 @@ static int64_t band_from_ns(const struct hist *latency)
 	return from - from / 500;
 }
 
-static double share_of_late(const struct client_fact *facts, size_t count, int64_t from_ns)
+static double share_of_late(const struct client_fact *facts, size_t count, int64_t from_ns,
+			    int64_t band_ns)
 {
 	double late = 0, total = 0;
 
 	for (size_t i = 0; i < count; i++) {
 		int64_t span = facts[i].received_ns - facts[i].intended_ns;
 
-		if (!facts[i].received_ns || span < from_ns)
+		if (!facts[i].received_ns || span < band_ns || facts[i].intended_ns < from_ns)
 			continue;
 		late += (double)(facts[i].sent_ns - facts[i].intended_ns);
 		total += (double)span;
@@ -119,15 +120,18 @@ static double share_of_late(const struct client_fact *facts, size_t count, int64
 	return total > 0 ? late / total : 0;
 }
 
-int breakdown_summarise(const struct client_fact *facts, size_t count,
+int breakdown_summarise(const struct client_fact *facts, size_t count, int64_t from_ns,
 			struct breakdown_summary *ret_summary)
 {
 	int ret = 0;
 
 	memset(ret_summary, 0, sizeof(*ret_summary));
-	for (size_t i = 0; i < count && !ret; i++)
-		ret = record(ret_summary, &facts[i]);
-	ret_summary->late_share = share_of_late(facts, count, band_from_ns(&ret_summary->latency));
+	for (size_t i = 0; i < count && !ret; i++) {
+		if (facts[i].intended_ns >= from_ns)
+			ret = record(ret_summary, &facts[i]);
+	}
+	ret_summary->late_share =
+		share_of_late(facts, count, from_ns, band_from_ns(&ret_summary->latency));
 	return ret;
 }
 

@@ -37,8 +37,8 @@ struct breakdown_summary {
 
 #define BREAKDOWN_LATE_SHARE_MAX 0.1 /* beyond it a run is INVALID */
 
-/* 0 or -ENOMEM. */
-int breakdown_summarise(const struct client_fact *facts, size_t count,
+/* Of those intended at from_ns or later. 0 or -ENOMEM. */
+int breakdown_summarise(const struct client_fact *facts, size_t count, int64_t from_ns,
 			struct breakdown_summary *ret_summary);
 void breakdown_summary_release(struct breakdown_summary *summary);
 

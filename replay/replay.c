@@ -8,6 +8,7 @@
 #include "replay/local.h"
 #include "replay/pace.h"
 #include "replay/run.h"
+#include "replay/warm_up.h"
 #include "trace/trace.h"
 
 #include <errno.h>
@@ -376,6 +377,29 @@ static void judge(const struct replay_result *result, struct manifest *m)
 		snprintf(verdict, size, "INVALID because no request was answered");
 }
 
+/* When what counts begins, by the client's clock; and the rule, into the manifest. */
+static int find_warm_up(const struct replay *r, const struct run_result *run, struct manifest *m,
+			int64_t *ret_from_ns)
+{
+	int64_t from_ns = r->anchor_ns + r->opts->warm_up_ns;
+	int ret = 0;
+
+	*ret_from_ns = 0;
+	if (!r->opts->warm_up_ns)
+		return 0;
+	if (r->opts->warm_up_ns == REPLAY_WARM_UP_AUTO)
+		ret = warm_up_find(run->facts, run->sent, run->sent_count, &from_ns);
+	if (ret < 0)
+		return ret;
+	snprintf(m->warm_up_rule, sizeof(m->warm_up_rule), "%s",
+		 r->opts->warm_up_ns != REPLAY_WARM_UP_AUTO ? "as asked" :
+		 ret ? "none found by MSER-5: latencies did not become steady" :
+		       "MSER-5 on medians of latency");
+	m->warm_up_ns = from_ns > r->anchor_ns ? (uint64_t)(from_ns - r->anchor_ns) : 0;
+	*ret_from_ns = from_ns;
+	return 0;
+}
+
 static int write_run(struct replay *r, struct err *err)
 {
 	struct replay_result *result = r->result;
@@ -387,10 +411,12 @@ static int write_run(struct replay *r, struct err *err)
 		.one_clock = r->one_clock,
 	};
 	struct client_progress progress;
+	int64_t from_ns = 0;
 
 	client_progress(r->client, &progress);
 	facts.sent_count = progress.sent;
-	if (breakdown_summarise(facts.facts, r->plan.requests_count, &result->summary))
+	if (find_warm_up(r, &facts, &result->manifest, &from_ns) ||
+	    breakdown_summarise(facts.facts, r->plan.requests_count, from_ns, &result->summary))
 		return err_errno(err, ENOMEM, "cannot sum up the run");
 	fill_manifest(r, &result->manifest);
 	judge(result, &result->manifest);

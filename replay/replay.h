@@ -19,6 +19,8 @@ struct replay_progress {
 	int64_t elapsed_ns, duration_ns;
 };
 
+#define REPLAY_WARM_UP_AUTO -1
+
 struct replay_opts {
 	const char *trace, *run; /* paths */
 	const char *host;	 /* of the node; NULL: one is started here */
@@ -29,6 +31,7 @@ struct replay_opts {
 	struct plan_opts plan;
 	struct plan_load load;
 	int64_t timeout_ns;
+	int64_t warm_up_ns; /* left out of summaries; REPLAY_WARM_UP_AUTO: by rule (warm_up.h) */
 	bool spin, attribution;
 	bool replace;	    /* a run of that name */
 	bool accept_edited; /* a trace that differs from its manifest */

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 struct replay_cmd_opts {
-	const char *node, *output, *directory, *speed, *until;
+	const char *node, *output, *directory, *speed, *until, *warm_up;
 	uint32_t batching, arrivals;
 	uint64_t timeout_ns, seed, loops;
 	struct secure_opts secure;
@@ -57,6 +57,8 @@ static const struct option_spec specs[] = {
 	  .help = "the trace so many times, each on new connections" },
 	{ "until", 'u', OPTION_TEXT, OPTION_AT(replay_cmd_opts, until), .metavar = "WHEN",
 	  .help = "only what was due before a time, as 30s, or the first ones, as '5k requests'" },
+	{ "warm-up", 'w', OPTION_TEXT, OPTION_AT(replay_cmd_opts, warm_up), .metavar = "HOW",
+	  .help = "the beginning that summaries leave out: a time, or auto, found by MSER-5" },
 	{ "timeout", 't', OPTION_DURATION, OPTION_AT(replay_cmd_opts, timeout_ns),
 	  .fallback = 10 * NS_PER_SEC, .min = NS_PER_MS, .metavar = "TIME",
 	  .help = "a request that is not answered so long after it was due has failed" },
@@ -152,6 +154,17 @@ static int parse_until(const char *text, struct plan_load *load, struct err *err
 	load->before_ns = (int64_t)ns;
 	if (!rc && !load->before_ns && !load->requests)
 		return err_set(err, EINVAL, "--until %s leaves no request", text);
+	return rc;
+}
+
+/* "5s" or "auto" */
+static int parse_warm_up(const char *text, int64_t *ret_ns, struct err *err)
+{
+	uint64_t ns = 0;
+	bool automatic = !strcmp(text, "auto");
+	int rc = automatic ? 0 : unit_parse_duration(text, &ns, err);
+
+	*ret_ns = automatic ? REPLAY_WARM_UP_AUTO : (int64_t)ns;
 	return rc;
 }
 
@@ -265,6 +278,10 @@ static void print_summary(const struct replay_result *result, const char *run)
 	       unit_format_count(a, sizeof(a), result->planned),
 	       (unsigned long long)ledger->count[LG_SENT],
 	       (unsigned long long)ledger->count[LG_ANSWERED]);
+	if (result->manifest.warm_up_rule[0])
+		printf("warm-up  %s left out, %s\n",
+		       unit_format_ns(a, sizeof(a), (int64_t)result->manifest.warm_up_ns),
+		       result->manifest.warm_up_rule);
 	printf("rate     %s intended, %s achieved\n",
 	       unit_format_rate(a, sizeof(a), intended_rate(s)),
 	       unit_format_rate(b, sizeof(b), achieved_rate(s)));
@@ -307,6 +324,8 @@ static struct json *summary_json(const struct replay_result *result, const char 
 	put_times(json, "latency_ns", &result->summary.latency);
 	json_put_double(json, "late_share_p99_band", result->summary.late_share);
 	json_put_text(json, "load", result->manifest.load);
+	json_put_u64(json, "warm_up_ns", result->manifest.warm_up_ns);
+	json_put_text(json, "warm_up_rule", result->manifest.warm_up_rule);
 	json_put_text(json, "verdict", result->manifest.verdict);
 	json_put_text(json, "failure", result->failure);
 	json_put_bool(json, "trace_partial", result->trace_partial);
@@ -373,6 +392,7 @@ int cmd_replay(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	if (check_use(&opts, &err) || parse_load(&opts, &replay.load, &err) ||
+	    (opts.warm_up && parse_warm_up(opts.warm_up, &replay.warm_up_ns, &err)) ||
 	    (opts.node && parse_node(opts.node, &replay, &err)))
 		return cmd_misused(&options, &err);
 	replay.trace = args.values[0];

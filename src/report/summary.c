@@ -26,6 +26,7 @@ struct build {
 	struct trace *trace;
 	struct summary *s;
 	struct id_map *class_of;   /* request id to index of its class */
+	struct id_map *warming;	   /* requests of the warm-up; NULL: it has none */
 	struct id_map *service_of; /* and of its service; NULL: there is one only */
 	uint32_t *per_second;	   /* arrivals; PEAK_SECONDS_MAX entries */
 	struct band_limits limits[SUMMARY_SERVICES_MAX + 2];
@@ -196,11 +197,19 @@ static int record_span(struct build *b, struct hist *hist, int64_t from_ns, int6
 	return 0;
 }
 
+static bool is_warming(const struct build *b, const struct row_request *row)
+{
+	return b->warming && row->intended_ns != TRACE_NONE &&
+	       row->intended_ns < (int64_t)trace_manifest(b->trace)->warm_up_ns;
+}
+
 static int add_request(struct build *b, struct summary_requests *sum, const struct row_request *row)
 {
 	sum->count++;
 	sum->request_bytes += row->request_bytes;
 	sum->response_bytes += row->response_bytes;
+	if (is_warming(b, row))
+		return 0;
 	return record_span(b, &sum->span, row->arrival_ns, row->end_ns);
 }
 
@@ -232,6 +241,8 @@ static int add_client_times(struct build *b, const struct row_request *row)
 	if (row->intended_ns == TRACE_NONE)
 		return 0;
 	s->outcomes[row->outcome]++;
+	if (is_warming(b, row))
+		return id_map_set(b->warming, row->request_id, 1) == -ENOMEM ? out_of_memory(b) : 0;
 	rc = record_span(b, &s->client_span, row->intended_ns, row->received_ns);
 	if (!rc)
 		rc = record_span(b, &s->client_wait, row->sent_ns, row->received_ns);
@@ -360,13 +371,19 @@ static int on_op(struct build *b, const void *data)
 	return hist_record(&ops->elapsed, row->elapsed_ns) ? out_of_memory(b) : 0;
 }
 
+static bool has_warmed_up_by(const struct build *b, const struct row_latency *row)
+{
+	return !b->warming || id_map_get(b->warming, row->request_id) == ID_MAP_NONE;
+}
+
 /* First pass over latency.csv: where the bands are. */
 static int on_latency_total(struct build *b, const void *data)
 {
 	const struct row_latency *row = data;
 	uint64_t total = row->total_ns > 0 ? (uint64_t)row->total_ns : 0;
 
-	if (hist_record(&service_get(b->s, row->service_id)->total, total))
+	if (has_warmed_up_by(b, row) &&
+	    hist_record(&service_get(b->s, row->service_id)->total, total))
 		return out_of_memory(b);
 	return 0;
 }
@@ -408,6 +425,8 @@ static int on_latency(struct build *b, const void *data)
 	const struct band_limits *limits = &b->limits[service - b->s->services];
 	uint64_t total = hist_round(row->total_ns > 0 ? (uint64_t)row->total_ns : 0);
 
+	if (!has_warmed_up_by(b, row))
+		return 0;
 	add_to_band(&service->bands[BAND_ALL], row);
 	if (total >= limits->median_from && total <= limits->median_to)
 		add_to_band(&service->bands[BAND_MEDIAN], row);
@@ -494,7 +513,9 @@ int summary_build(struct trace *t, struct summary **ret_summary, struct err *err
 	b.s = calloc(1, sizeof(*b.s));
 	b.class_of = id_map_new();
 	b.per_second = calloc(PEAK_SECONDS_MAX, sizeof(*b.per_second));
-	if (!b.s || !b.class_of || !b.per_second) {
+	if (trace_manifest(t)->warm_up_ns)
+		b.warming = id_map_new();
+	if (!b.s || !b.class_of || !b.per_second || (trace_manifest(t)->warm_up_ns && !b.warming)) {
 		rc = out_of_memory(&b);
 		goto out;
 	}
@@ -508,6 +529,7 @@ int summary_build(struct trace *t, struct summary **ret_summary, struct err *err
 out:
 	summary_free(b.s);
 	id_map_free(b.class_of);
+	id_map_free(b.warming);
 	id_map_free(b.service_of);
 	free(b.per_second);
 	return rc;

@@ -10,6 +10,9 @@
  * each table (two over latency.csv). Memory does not grow with the tables but
  * for two bytes a request (id_map.h), four where there are several services.
  *
+ * Of a run with a warm-up, its times - spans, what the client saw, the breakdown - leave
+ * that out; what it counts is of all.
+ *
  * Services and classes beyond the limits are added up in one entry behind the
  * others, named "(others)"; requests without one have id 0, "(none)".
  */

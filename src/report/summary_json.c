@@ -31,6 +31,7 @@ static int put_trust(struct json *root, const struct summary *s, const struct ma
 	int rc = !edited || json_put_bool(root, "trusted", !summary_is_doubtful(s, m)) ||
 		 json_put_bool(root, "partial", s->partial) ||
 		 json_put_text(root, "load", m->load) ||
+		 json_put_u64(root, "warm_up_ns", m->warm_up_ns) ||
 		 json_put_text(root, "verdict", m->verdict);
 
 	for (int t = 0; t < TABLE_COUNT && !rc; t++) {

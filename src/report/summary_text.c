@@ -98,6 +98,8 @@ static void put_severity(const struct ledger *ledger, enum ledger_severity sever
 
 static void put_warnings(const struct summary *s, const struct manifest *m, struct buf *out)
 {
+	char text[UNIT_TEXT_SIZE];
+
 	if (ledger_has_loss(&s->ledger))
 		buf_puts(out, "LOSSES: the numbers below are not to be trusted\n");
 	if (s->partial)
@@ -108,6 +110,10 @@ static void put_warnings(const struct summary *s, const struct manifest *m, stru
 	}
 	if (m->load[0])
 		grid_put_line(out, "not the load of the trace: %s", m->load);
+	if (m->warm_up_ns)
+		grid_put_line(out, "the first %s are left out of times: %s",
+			      unit_format_ns(text, sizeof(text), (int64_t)m->warm_up_ns),
+			      m->warm_up_rule);
 	if (m->verdict[0])
 		grid_put_line(out, "%s", m->verdict);
 }

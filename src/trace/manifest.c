@@ -56,6 +56,8 @@ static const struct member manifest_members[] = {
 	TEXT("run", "origin", origin),
 	TEXT("run", "origin_sha256", origin_sha256),
 	TEXT("run", "load", load),
+	COUNT("run", "warm_up_ns", warm_up_ns),
+	TEXT("run", "warm_up_rule", warm_up_rule),
 	TEXT("run", "verdict", verdict),
 };
 

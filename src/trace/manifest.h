@@ -58,6 +58,9 @@ struct manifest {
 	char origin[256];	 /* of a run: the trace it replays */
 	char origin_sha256[65];	 /* of its requests table */
 	char load[512];		 /* of a run: how it differs from the trace's; empty: not at all */
+	/* of a run: requests intended before are left out of summaries; 0: none; and why then */
+	uint64_t warm_up_ns;
+	char warm_up_rule[128];
 	char verdict[256];	 /* of a run: empty, or "INVALID because ..." */
 	/* CPU of the service's threads over the window, from the probes (TRACE_NONE: unknown) */
 	int64_t service_user_ns, service_kernel_ns;

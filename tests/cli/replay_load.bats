@@ -127,3 +127,30 @@ connections() {
 	[ "$output" = "gait: 70000 times 1 connections are more than the 65536 that a node takes" ]
 	[ ! -e run.gait ]
 }
+
+@test "--warm-up: rows stay, times of the summary and the report begin later" {
+	synthetic made.gait 2 100 2
+	replayed --warm-up 1s --json
+	[ "$(requests)" = 200 ]
+	[ "$(jq .run.warm_up_ns run.gait/manifest.json)" = 1000000000 ]
+	[ "$(jq -r .run.warm_up_rule run.gait/manifest.json)" = "as asked" ]
+	worst=$(table run.gait/requests.csv '
+		at("intended_ns") >= 1e9 { printf "%.0f\n", at("received_ns") - at("intended_ns") }' |
+		percentile 100)
+	[ "$(jq .latency_ns.max out)" = "$worst" ]
+	"$GAIT" report run.gait --alone --json >report.json || true
+	[ "$(jq .warm_up_ns report.json)" = 1000000000 ]
+	replayed --warm-up 1s --force
+	grep -q '^warm-up  1 s left out, as asked$' out
+	"$GAIT" report run.gait --alone >report || true
+	grep -q '^the first 1 s are left out of times: as asked$' report
+	run -2 "$GAIT" replay made.gait --local -o other.gait --warm-up soon
+}
+
+@test "--warm-up auto says what it found" {
+	synthetic made.gait 2 200 1
+	replayed --warm-up auto
+	grep -Eq '^warm-up  .* left out, (MSER-5 on medians of latency|none found by MSER-5: .*)$' out
+	cut=$(jq .run.warm_up_ns run.gait/manifest.json)
+	[ "$cut" -le 500000000 ]
+}
