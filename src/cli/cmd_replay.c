@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/units.h"
 #include "cli/cmd.h"
+#include "cli/replay_sweep.h"
 #include "replay/local.h"
 #include "replay/plan_scale.h"
 #include "replay/replay.h"
@@ -14,7 +15,7 @@
 #include <unistd.h>
 
 struct replay_cmd_opts {
-	const char *node, *output, *directory, *speed, *until, *warm_up;
+	const char *node, *output, *directory, *speed, *until, *warm_up, *sweep, *hold;
 	uint32_t batching, arrivals;
 	uint64_t timeout_ns, seed, loops;
 	struct secure_opts secure;
@@ -52,6 +53,11 @@ static const struct option_spec specs[] = {
 	  .help = "so much more load, or less: by more or fewer connections like those recorded" },
 	{ "seed", 0, OPTION_U64, OPTION_AT(replay_cmd_opts, seed), .fallback = 1, .metavar = "N",
 	  .help = "another choice of connections for --speed" },
+	{ "sweep", 0, OPTION_TEXT, OPTION_AT(replay_cmd_opts, sweep), .metavar = "FROM..TO[:STEPS]",
+	  .help = "a run at each of several speeds (7), in the folder of --output: latency against "
+		  "load, and where the knee is" },
+	{ "hold", 0, OPTION_TEXT, OPTION_AT(replay_cmd_opts, hold), .metavar = "pNN=TIME",
+	  .help = "with --sweep: find the highest load that holds this, as p99=5ms" },
 	{ "loop", 'L', OPTION_U64, OPTION_AT(replay_cmd_opts, loops), .fallback = 1, .min = 1,
 	  .max = 1000000, .metavar = "N",
 	  .help = "the trace so many times, each on new connections" },
@@ -87,7 +93,8 @@ static const struct options options = {
 	.examples = "gait replay redis.gait --local -o run.gait\n"
 		    "gait replay redis.gait --node 10.0.0.7:7400 --key gait.key -o candidate.gait\n"
 		    "gait replay redis.gait --local --batching recorded -o same.gait\n"
-		    "gait replay redis.gait --local --speed 1.5 --loop 3 -o more.gait\n",
+		    "gait replay redis.gait --local --speed 1.5 --loop 3 -o more.gait\n"
+		    "gait replay redis.gait --local --sweep 0.5..2 --hold p99=5ms -o sweep\n",
 	.specs = specs,
 	.specs_count = sizeof(specs) / sizeof(specs[0]),
 	.args_min = 1,
@@ -168,6 +175,13 @@ static int parse_warm_up(const char *text, int64_t *ret_ns, struct err *err)
 	return rc;
 }
 
+static int parse_sweep(const struct replay_cmd_opts *opts, struct sweep *sweep, struct err *err)
+{
+	int rc = opts->sweep ? sweep_parse(opts->sweep, sweep, err) : 0;
+
+	return rc || !opts->hold ? rc : sweep_parse_hold(opts->hold, sweep, err);
+}
+
 static int parse_load(const struct replay_cmd_opts *opts, struct plan_load *load, struct err *err)
 {
 	int rc = 0;
@@ -188,6 +202,10 @@ static int check_use(const struct replay_cmd_opts *opts, struct err *err)
 	if (!opts->local == !opts->node)
 		return err_set(err, EINVAL,
 			       "who plays the service? Either --local or --node HOST:PORT");
+	if (opts->sweep && opts->speed)
+		return err_set(err, EINVAL, "--sweep sets the speed itself: leave out --speed");
+	if (opts->hold && !opts->sweep)
+		return err_set(err, EINVAL, "--hold is for --sweep");
 	if (opts->directory && !opts->local)
 		return err_set(err, EINVAL,
 			       "--dir is for --local; a node elsewhere has its own option");
@@ -371,7 +389,6 @@ static int run(const struct replay_cmd_opts *opts, const struct replay_opts *rep
 	struct err err = { "" };
 	int ret;
 
-	catch_signals();
 	ret = replay_run(replay, &result, &err);
 	if (replay->progress && terminal)
 		fputc('\n', stderr);
@@ -387,11 +404,13 @@ int cmd_replay(int argc, char **argv)
 	struct option_args args;
 	struct err err;
 	int code = cmd_parse(&options, argc, argv, &opts, &args);
+	struct sweep sweep = { 0 };
 	struct replay_opts replay = { .interrupted = &signals, .progress_arg = &terminal };
 
 	if (code >= 0)
 		return code;
-	if (check_use(&opts, &err) || parse_load(&opts, &replay.load, &err) ||
+	if (check_use(&opts, &err) || parse_sweep(&opts, &sweep, &err) ||
+	    parse_load(&opts, &replay.load, &err) ||
 	    (opts.warm_up && parse_warm_up(opts.warm_up, &replay.warm_up_ns, &err)) ||
 	    (opts.node && parse_node(opts.node, &replay, &err)))
 		return cmd_misused(&options, &err);
@@ -408,5 +427,7 @@ int cmd_replay(int argc, char **argv)
 	replay.accept_edited = opts.accept_edited;
 	replay.say = say;
 	replay.progress = opts.progress || terminal ? print_progress : NULL;
-	return run(&opts, &replay, terminal);
+	catch_signals();
+	return opts.sweep ? replay_sweep(&sweep, &replay, opts.json) :
+			    run(&opts, &replay, terminal);
 }
