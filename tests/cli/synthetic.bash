@@ -7,6 +7,7 @@
 synthetic()
 {
 	mkdir -p "$1"
+	# mawk's %d ends at 2^31
 	awk -v dir="$1" -v connections="$2" -v rate="$3" -v seconds="$4" -v work="${5:-0}" 'BEGIN {
 		OFS = ","
 		print "service_id,host_id,name,threads\n1,1,made,1" >(dir "/services.csv")
@@ -19,14 +20,14 @@ synthetic()
 		for (c = 1; c <= connections; c++)
 			print c, 1, int(count / connections) >(dir "/connections.csv")
 		for (r = 1; r <= count; r++) {
-			at = sprintf("%d", (r - 1) * 1e9 / rate)
+			at = sprintf("%.0f", (r - 1) * 1e9 / rate)
 			print r, 1, 1, (r - 1) % connections + 1, 1, at, 64, 64 >(dir "/requests.csv")
 			if (work)
 				print 2 * r, r, "compute", 1, at, work, 0 >(dir "/ops.csv")
 			print 2 * r + 1, r, "reply", 1, at, 0, 64 >(dir "/ops.csv")
 		}
 		printf "{\"schema\":{\"major\":1,\"minor\":0},\"tool\":\"script\",\"source\":\"synthetic\"," \
-			"\"duration_ns\":%d}\n", seconds * 1e9 >(dir "/manifest.json")
+			"\"duration_ns\":%.0f}\n", seconds * 1e9 >(dir "/manifest.json")
 	}'
 }
 
