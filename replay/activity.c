@@ -28,6 +28,16 @@ static const struct relabel relabels[ACTIVITY_COUNT][RELABELS_MAX] = {
 		{ TS_USER, TS_KERNEL_FS },
 		{ TS_WAIT_OTHER, TS_WAIT_JOURNAL },
 	},
+	[ACTIVITY_LOCK] = {
+		{ TS_WAIT_OTHER, TS_WAIT_FUTEX },
+	},
+	[ACTIVITY_MEMORY] = { /* of the user's own there is one store a page */
+		{ TS_USER, TS_KERNEL_MM },
+		{ TS_WAIT_OTHER, TS_WAIT_MEM },
+	},
+	[ACTIVITY_KERNEL] = {
+		{ TS_USER, TS_KERNEL_OTHER },
+	},
 };
 
 void activity_relabel(enum activity activity, int64_t delta[TS_COUNT])

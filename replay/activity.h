@@ -19,6 +19,9 @@ enum activity {
 	ACTIVITY_POLL,	  /* epoll_wait, accept */
 	ACTIVITY_NET,	  /* another call on a socket */
 	ACTIVITY_FILE,	  /* a call on a file */
+	ACTIVITY_LOCK,	  /* waiting for a lock, and computing under it */
+	ACTIVITY_MEMORY,  /* mapping, touching and unmapping pages */
+	ACTIVITY_KERNEL,  /* kernel work of no class of its own */
 	ACTIVITY_COUNT
 };
 

@@ -18,6 +18,12 @@
 /* CPU of one compute op. A longer one ends the session. */
 #define NODE_COMPUTE_MAX_MS 60000
 
+/* Mutexes that lock ops contend on; a larger number means one of these. */
+#define NODE_LOCKS 1024
+
+/* What one memory op holds at a time: a larger one touches as much again and again. */
+#define NODE_MEMORY_BYTES (64u << 20)
+
 /* Shared ops of recorded batching that some of their requests have reached. One more runs alone. */
 #define NODE_GROUPS_MAX 65536
 

@@ -124,6 +124,9 @@ int node_new(const struct node_opts *opts, struct node **ret_node, struct err *e
 	n->stop_event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	rc = n->stop_event < 0 ? err_errno(err, errno, "cannot set up a node") :
 				 storage_init(&n->storage, opts->dir, opts->storage_bytes, err);
+	n->storage.devices = opts->devices;
+	for (size_t i = 0; !rc && opts->devices && i < opts->devices->count; i++)
+		rc = device_check(&opts->devices->at[i], err);
 	if (!rc)
 		rc = open_listener(n, err);
 	if (rc) {
@@ -299,6 +302,7 @@ static void begin_session(struct node *n, struct control *control)
 		.stopping = &n->stopping,
 		.replaying = &n->replaying,
 		.work_per_ms = n->work_per_ms,
+		.compute = n->opts.compute,
 		.requests_ahead = n->opts.requests_ahead,
 		.threads = n->opts.threads,
 	};

@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "replay/secure.h"
+#include "replay/device.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,13 +27,15 @@ struct node_opts {
 	/* a client that was turned away and why, in the thread of node_run(); may be NULL */
 	void (*tell)(void *arg, const char *sentence);
 	void *tell_arg;
+	uint32_t compute; /* enum compute_mode */
+	const struct devices *devices; /* lent; NULL: none */
 };
 
 struct node;
 
 /*
  * Probes (in a process that is forked first), calibrates, listens. Fails without
- * an address or a directory, and with -EPERM off loopback when clients need not
+ * an address, a directory or a device, and with -EPERM off loopback when clients need not
  * prove themselves; without probes it goes on (node_why_unattributed()).
  */
 int node_new(const struct node_opts *opts, struct node **ret_node, struct err *err);

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "replay/node_exec.h"
 
-#include "base/work.h"
 #include "replay/limits.h"
 
 #include <errno.h>
 #include <sys/mman.h>
 
-#define COMPUTE_SLICE_MS 10
 #define CALL_ID_BITS 40 /* below the executor's index */
 
 int executor_init(struct executor *x, const struct exec_setup *setup, uint32_t index)
@@ -29,19 +27,30 @@ void executor_release(struct executor *x)
 	if (x->buffer)
 		munmap(x->buffer, NODE_CALL_BYTES);
 	x->buffer = NULL;
+	streamed_release(&x->streamed);
 }
 
 static void run_compute(struct executor *x, const struct plan_op *op, struct target *target,
 			struct exec_result *result)
 {
-	uint64_t slice = x->setup->work_per_ms * COMPUTE_SLICE_MS, left = op->work;
+	demand_compute(&x->setup->demand, op->work);
+}
 
-	while (left > slice && !atomic_load_explicit(x->setup->stopping, memory_order_relaxed)) {
-		work_do(slice);
-		left -= slice;
-	}
-	if (left <= slice)
-		work_do(left);
+static void run_lock(struct executor *x, const struct plan_op *op, struct target *target,
+		     struct exec_result *result)
+{
+	demand_lock(&x->setup->demand, op->target_id, op->work);
+}
+
+/* Fresh pages, or a stream over what prepare() has touched. */
+static void run_memory(struct executor *x, const struct plan_op *op, struct target *target,
+		       struct exec_result *result)
+{
+	if (op->flags & OPF_CACHED)
+		demand_stream(&x->setup->demand, &x->streamed, op->bytes);
+	else
+		result->status = -demand_touch(&x->setup->demand, op->bytes);
+	result->bytes = result->status ? 0 : op->bytes;
 }
 
 static void run_file(struct executor *x, const struct plan_op *op, struct target *target,
@@ -49,18 +58,31 @@ static void run_file(struct executor *x, const struct plan_op *op, struct target
 {
 	struct storage_result moved;
 
-	bool stat_alone = !target && op->kind == OP_KERNEL && op->flags & OPF_STAT;
-
-	if (!target && !stat_alone) {
+	if (!target && op->kind != OP_KERNEL) {
 		result->done = false;
 		return;
 	}
-	moved = stat_alone ? storage_stat(x->setup->storage) :
-			     storage_run(x->setup->storage, target, op, x->buffer);
+	moved = target ? storage_run(x->setup->storage, target, op, x->buffer) :
+			 storage_look(x->setup->storage, op);
 	result->status = moved.status;
 	result->bytes = moved.bytes;
 	result->offset = moved.offset;
 	result->done = moved.status != ENOSYS;
+	x->ledger.count[LG_OPS_ROUNDED] += moved.rounded;
+}
+
+bool exec_is_kernel_work(const struct plan_op *op)
+{
+	return op->kind == OP_KERNEL && !(op->flags & (OPF_OPEN | OPF_STAT));
+}
+
+static void run_kernel(struct executor *x, const struct plan_op *op, struct target *target,
+		       struct exec_result *result)
+{
+	if (exec_is_kernel_work(op))
+		demand_kernel(&x->setup->demand, op->work);
+	else
+		run_file(x, op, target, result);
 }
 
 typedef void (*run_fn)(struct executor *x, const struct plan_op *op, struct target *target,
@@ -70,10 +92,29 @@ static const struct {
 	run_fn run;
 	enum activity activity;
 } kinds[OP_KIND_COUNT] = {
-	[OP_COMPUTE] = { run_compute, ACTIVITY_COMPUTE }, [OP_KERNEL] = { run_file, ACTIVITY_FILE },
-	[OP_LOAD] = { run_file, ACTIVITY_FILE },	  [OP_STORE] = { run_file, ACTIVITY_FILE },
+	[OP_COMPUTE] = { run_compute, ACTIVITY_COMPUTE },
+	[OP_KERNEL] = { run_kernel, ACTIVITY_FILE },
+	[OP_LOAD] = { run_file, ACTIVITY_FILE },
+	[OP_STORE] = { run_file, ACTIVITY_FILE },
 	[OP_SYNC] = { run_file, ACTIVITY_FILE },
+	[OP_LOCK] = { run_lock, ACTIVITY_LOCK },
+	[OP_MEMORY] = { run_memory, ACTIVITY_MEMORY },
 };
+
+static enum activity activity_of(const struct plan_op *op)
+{
+	if (op->kind == OP_MEMORY && op->flags & OPF_CACHED)
+		return ACTIVITY_COMPUTE;
+	return exec_is_kernel_work(op) ? ACTIVITY_KERNEL : kinds[op->kind].activity;
+}
+
+/* What shall not count as the op's own. */
+static int prepare(struct executor *x, const struct plan_op *op)
+{
+	if (op->kind == OP_MEMORY && op->flags & OPF_CACHED)
+		return streamed_prepare(&x->streamed, op->bytes);
+	return 0;
+}
 
 bool exec_knows(uint32_t kind)
 {
@@ -84,10 +125,12 @@ struct exec_result exec_run(struct executor *x, const struct plan_op *op, struct
 			    int64_t *ret_shared)
 {
 	struct exec_result result = { .done = true, .offset = TRACE_NONE };
-	enum activity activity = kinds[op->kind].activity;
+	enum activity activity = activity_of(op);
 
+	result.status = -prepare(x, op);
 	result.start_ns = meter_mark(&x->meter, ACTIVITY_SELF);
-	kinds[op->kind].run(x, op, target, &result);
+	if (!result.status)
+		kinds[op->kind].run(x, op, target, &result);
 	result.end_ns = ret_shared ? meter_mark_shared(&x->meter, activity, ret_shared) :
 				     meter_mark(&x->meter, activity);
 	result.cpu_ns = x->meter.segment_cpu_ns;
@@ -115,7 +158,7 @@ void exec_note(struct executor *x, uint64_t call_id, const struct plan_op *op, u
 		.start_ns = result->start_ns,
 		.elapsed_ns = result->end_ns - result->start_ns,
 		.cpu_ns = result->cpu_ns,
-		.work = op->kind == OP_COMPUTE ? op->work : 0,
+		.work = op->kind == OP_SLEEP ? 0 : op->work,
 		.bytes = result->bytes,
 		.offset = result->offset,
 		.target_id = op->target_id,

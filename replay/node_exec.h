@@ -3,27 +3,28 @@
 #define GAIT_REPLAY_NODE_EXEC_H
 
 #include "replay/meter.h"
+#include "replay/node_demand.h"
 #include "replay/node_spool.h"
 #include "replay/storage.h"
 #include "replay/wire.h"
 
 /*
  * What a thread of the node needs to run ops, and the ops that are one call or one
- * stretch of work: compute, kernel, load, store, sync. (Replies and timers belong
- * to a connection: node_serve.h.)
+ * stretch of work: compute, kernel, lock, memory, load, store, sync. (Replies and
+ * timers belong to a connection: node_serve.h.)
  */
 struct exec_setup {
 	const struct thread_slot *slots; /* NULL: no probes */
 	struct storage *storage;
 	struct spool *oprows;
-	const atomic_bool *stopping; /* ends a long computation */
-	uint64_t work_per_ms;
+	struct demand demand;
 };
 
 struct executor {
 	const struct exec_setup *setup;
 	struct meter meter;
 	void *buffer; /* for loads */
+	struct streamed streamed;
 	struct spool_writer oprows;
 	struct ledger ledger;
 	uint64_t calls; /* the last call_id */
@@ -56,6 +57,9 @@ struct exec_result exec_run(struct executor *x, const struct plan_op *op, struct
 
 /* Ids of calls, for exec_note(). */
 uint64_t exec_next_call(struct executor *x);
+
+/* Whether an op is kernel work by its amount, not a call on a file. */
+bool exec_is_kernel_work(const struct plan_op *op);
 
 /* A row for what was run, for one of the requests it was run for. */
 void exec_note(struct executor *x, uint64_t call_id, const struct plan_op *op, uint64_t request_id,

@@ -120,7 +120,7 @@ static struct plan_op *largest_compute(struct active *a)
 /* Takes the node's own cost off the work to be done; what is more than all of it is counted. */
 static void subtract_own_cost(struct worker *w, struct active *a)
 {
-	uint64_t per_ms = w->exec.setup->work_per_ms;
+	uint64_t per_ms = w->exec.setup->demand.work_per_ms;
 	uint64_t own = (uint64_t)w->own.mean_ns * per_ms / NS_PER_MS;
 
 	while (own) {
@@ -364,6 +364,13 @@ static enum step run_forward(struct worker *w, struct active *a, const struct qu
 	return STEP_ON;
 }
 
+/* A channel that is encrypted has done its own when it was opened. */
+static enum step run_handshake(struct worker *w, struct active *a, const struct queued_op *q)
+{
+	w->exec.ledger.count[LG_OPS_SKIPPED]++;
+	return STEP_ON;
+}
+
 static bool sleepers_add(struct sleepers *s, struct active *a)
 {
 	size_t at = s->count;
@@ -437,9 +444,10 @@ void serve_wake(struct worker *w)
 typedef enum step (*op_fn)(struct worker *w, struct active *a, const struct queued_op *q);
 
 static const op_fn op_fns[OP_KIND_COUNT] = {
-	[OP_COMPUTE] = run_alone, [OP_KERNEL] = run_alone,    [OP_LOAD] = run_alone,
-	[OP_STORE] = run_alone,	  [OP_SYNC] = run_alone,      [OP_REPLY] = run_reply,
-	[OP_SLEEP] = run_sleep,	  [OP_FORWARD] = run_forward,
+	[OP_COMPUTE] = run_alone,   [OP_KERNEL] = run_alone,	    [OP_LOAD] = run_alone,
+	[OP_STORE] = run_alone,	    [OP_SYNC] = run_alone,	    [OP_LOCK] = run_alone,
+	[OP_MEMORY] = run_alone,    [OP_REPLY] = run_reply,	    [OP_SLEEP] = run_sleep,
+	[OP_FORWARD] = run_forward, [OP_HANDSHAKE] = run_handshake,
 };
 
 static enum step run_op(struct worker *w, struct active *a)

@@ -54,8 +54,7 @@ static struct service *allocate(const struct service_setup *setup)
 		.slots = setup->slots,
 		.storage = setup->storage,
 		.oprows = &s->oprows,
-		.stopping = &s->stopping,
-		.work_per_ms = setup->work_per_ms,
+		.demand = { setup->compute, setup->work_per_ms, &s->stopping },
 	};
 	s->strangers[0] = s->strangers[1] = s->offers[0] = s->offers[1] = -1;
 	s->rows.fd = s->oprows.fd = -1;
@@ -150,9 +149,11 @@ static int prepare_op(struct service *s, const struct plan_op *op, struct err *e
 {
 	struct target *target = storage_find(s->setup.storage, op->target_id);
 
-	if (op->kind == OP_COMPUTE && op->work / s->setup.work_per_ms >= NODE_COMPUTE_MAX_MS)
+	if (op->kind != OP_SLEEP && op->work / s->setup.work_per_ms >= NODE_COMPUTE_MAX_MS)
 		return err_set(err, E2BIG, "op %llu computes for more than %d s",
 			       (unsigned long long)op->op_id, NODE_COMPUTE_MAX_MS / 1000);
+	if (exec_is_kernel_work(op))
+		demand_kernel_calibrate();
 	if (target)
 		storage_prepare(s->setup.storage, target, op);
 	return 0;

@@ -15,6 +15,7 @@ struct service_setup {
 	struct storage *storage;
 	const struct thread_slot *slots; /* NULL: no probes */
 	uint64_t work_per_ms;
+	enum compute_mode compute;
 	uint64_t requests_ahead;
 	uint8_t token[WIRE_TOKEN_BYTES];
 	uint32_t threads; /* 0: as recorded */

@@ -216,6 +216,7 @@ static struct service_setup service_setup(const struct session *s)
 		.storage = s->setup.storage,
 		.slots = probe_guard_slots(s->setup.guard),
 		.work_per_ms = s->setup.work_per_ms,
+		.compute = s->setup.compute,
 		.requests_ahead = s->setup.requests_ahead,
 		.threads = s->setup.threads,
 	};

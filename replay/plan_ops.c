@@ -20,11 +20,17 @@ static const struct {
 	[OP_SYNC] = { true, true, LG_OPS_SKIPPED },
 	[OP_FORWARD] = { false, false, LG_CALLS_STUBBED },
 	[OP_SLEEP] = { true, false, LG_OPS_SKIPPED },
-	[OP_LOCK] = { false, false, LG_OPS_SKIPPED },
-	[OP_MEMORY] = { false, false, LG_OPS_SKIPPED },
-	[OP_HANDSHAKE] = { false, false, LG_OPS_SKIPPED },
+	[OP_LOCK] = { true, false, LG_OPS_SKIPPED },
+	[OP_MEMORY] = { true, false, LG_OPS_SKIPPED },
+	[OP_HANDSHAKE] = { true, false, LG_OPS_SKIPPED },
 	[OP_REPLY] = { true, false, LG_OPS_SKIPPED },
 };
+
+/* An open or stat of a name that is not there is work too; of others only success can be had. */
+static bool may_fail(const struct row_op *op)
+{
+	return op->kind == OP_KERNEL && op->flags & (OPF_OPEN | OPF_STAT);
+}
 
 static bool is_playable(const struct planner *p, const struct row_op *op, struct ledger *ledger)
 {
@@ -33,7 +39,7 @@ static bool is_playable(const struct planner *p, const struct row_op *op, struct
 
 	if (op->flags & OPF_CLOSE)
 		return false; /* the open has closed it */
-	if (known && kinds[op->kind].played && !(op->flags & OPF_FAILED) &&
+	if (known && kinds[op->kind].played && (!(op->flags & OPF_FAILED) || may_fail(op)) &&
 	    op->bytes <= WIRE_OP_BYTES_MAX &&
 	    !(file && idmap_get(&p->targets, op->target_id) == IDMAP_NONE))
 		return true;
@@ -79,7 +85,7 @@ static struct plan_op op_of_owner(const struct planner *p, const struct owner *o
 
 	op.mode = owner->mode;
 	op.owners = owner->group;
-	op.work = op.kind == OP_COMPUTE ?
+	op.work = op.kind == OP_COMPUTE || op.kind == OP_LOCK ?
 			  scale_work(owner->work, p->origins[owner->request].demand_ppm) :
 			  owner->work;
 	op.bytes = owner->bytes;

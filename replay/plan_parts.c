@@ -20,11 +20,19 @@ struct parts {
 	uint64_t *shares;
 };
 
+/* The other kinds bring their CPU time back by what they do. */
+static bool has_cpu_demand(const struct row_op *op)
+{
+	if (op->kind == OP_KERNEL)
+		return !(op->flags & (OPF_OPEN | OPF_STAT | OPF_CLOSE));
+	return op->kind == OP_COMPUTE || op->kind == OP_LOCK;
+}
+
 uint64_t plan_work_of(const struct planner *p, const struct row_op *op)
 {
 	if (op->kind == OP_SLEEP)
 		return op->elapsed_ns;
-	if (op->kind != OP_COMPUTE)
+	if (!has_cpu_demand(op))
 		return 0;
 	if (op->work || !p->source.work_per_ms)
 		return op->work;

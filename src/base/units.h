@@ -14,7 +14,7 @@
  * is 1500000, "0.5ns" is an error.
  *
  *   duration   250ns 1us 2ms 5s 3m 1h; without a unit: seconds
- *   bytes      512 4k 4K 4KiB 4kB 1M 1MiB 2G; k is 1024 here, as with dd and fio
+ *   bytes      512 4k 4K 4KiB 4kB 1m 1M 1MiB 2g 2G; k is 1024 here, as with dd and fio
  *   rate       500 10k 10k/s 1M/s; k is 1000 here; per second
  *   factor     2 0.5 1.25x; in thousandths
  *   requests   500requests, 10k requests; k is 1000 here

@@ -3,6 +3,7 @@
 #include "cli/cmd.h"
 #include "replay/limits.h"
 #include "replay/node.h"
+#include "replay/node_demand.h"
 #include "replay/wire.h"
 
 #include <errno.h>
@@ -17,11 +18,17 @@ struct node_cmd_opts {
 	uint64_t threads;
 	uint64_t storage_bytes;
 	uint64_t requests_ahead;
+	uint32_t compute;
+	struct option_list storage;
+	uint64_t sync_ms;
+	bool direct, wait_spin;
 	bool no_attribution;
 	bool once;
 	struct secure_opts secure;
 	bool insecure;
 };
+
+static const char *const computes[] = { "work", "cpu", "wall", NULL }; /* enum compute_mode */
 
 static const struct option_spec specs[] = {
 	{ "listen", 'l', OPTION_TEXT, OPTION_AT(node_cmd_opts, listen), .metavar = "HOST:PORT",
@@ -42,7 +49,20 @@ static const struct option_spec specs[] = {
 		  "removed at the end ($TMPDIR)" },
 	{ "threads", 't', OPTION_U64, OPTION_AT(node_cmd_opts, threads), .metavar = "N",
 	  .max = WIRE_THREADS_MAX, .help = "threads of the service (as recorded)" },
-	{ "max-storage", '\0', OPTION_BYTES, OPTION_AT(node_cmd_opts, storage_bytes),
+	{ "compute", '\0', OPTION_CHOICE, OPTION_AT(node_cmd_opts, compute),
+	  .fallback = COMPUTE_WORK, .choices = computes, .metavar = "HOW",
+	  .help = "how computing is measured out: work, the same units whatever disturbs them; cpu, "
+		  "by the thread's CPU clock; wall, by the clock on the wall" },
+	{ "storage", 's', OPTION_LIST, OPTION_AT(node_cmd_opts, storage), .metavar = "DEVICE",
+	  .help = "[file=]PATH or device=PATH, then [,size=BYTES][,sync=MSEC][,odirect][,wait-spin]"
+		  "[,count=N]: what walks store to and load from; up to 16" },
+	{ "sync", '\0', OPTION_U64, OPTION_AT(node_cmd_opts, sync_ms), .metavar = "MSEC",
+	  .max = 3600000, .help = "sync devices once in so long, and stores wait for that" },
+	{ "odirect", '\0', OPTION_FLAG, OPTION_AT(node_cmd_opts, direct),
+	  .help = "use devices past the page cache" },
+	{ "wait-spin-storage", '\0', OPTION_FLAG, OPTION_AT(node_cmd_opts, wait_spin),
+	  .help = "threads of devices spin while they have nothing to do" },
+	{ "max-storage-size", 'm', OPTION_BYTES, OPTION_AT(node_cmd_opts, storage_bytes),
 	  .metavar = "BYTES", .fallback = NODE_STORAGE_BYTES, .help = "of all its files" },
 	{ "max-requests-ahead", '\0', OPTION_U64, OPTION_AT(node_cmd_opts, requests_ahead),
 	  .metavar = "N", .fallback = NODE_REQUESTS_AHEAD, .min = 1, .max = NODE_REQUESTS_AHEAD_MAX,
@@ -117,10 +137,22 @@ static int run(const struct node_opts *opts)
 	return rc ? cmd_failed(&err) : EXIT_FINE;
 }
 
+static int add_devices(const struct node_cmd_opts *given, struct devices *devices, struct err *err)
+{
+	const struct device_defaults defaults = { (uint32_t)given->sync_ms, given->direct,
+						  given->wait_spin };
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < given->storage.count; i++)
+		rc = devices_add(devices, given->storage.items[i], &defaults, err);
+	return rc;
+}
+
 int cmd_node(int argc, char **argv)
 {
 	char host[UNIT_HOST_SIZE] = "127.0.0.1";
 	struct node_opts opts = { .host = host };
+	static struct devices devices;
 	struct node_cmd_opts given;
 	struct option_args args;
 	struct err err;
@@ -139,10 +171,14 @@ int cmd_node(int argc, char **argv)
 	opts.secure = given.secure;
 	opts.insecure = given.insecure;
 	opts.tell = tell;
+	if (add_devices(&given, &devices, &err))
+		return cmd_misused(&options, &err);
+	opts.devices = &devices;
 	opts.dir = given.dir;
 	opts.threads = (uint32_t)given.threads;
 	opts.storage_bytes = given.storage_bytes;
 	opts.requests_ahead = given.requests_ahead;
+	opts.compute = given.compute;
 	opts.attribution = !given.no_attribution;
 	opts.once = given.once;
 	return run(&opts);

@@ -51,7 +51,8 @@
 	X(SLOTS_UNREAD, "stamps_missing", DOUBTFUL, "requests without kernel stamps")              \
 	X(CALLS_STUBBED, "calls_stubbed", DOUBTFUL, "calls to services outside the trace, left out") \
 	X(MESSAGES_BAD, "messages_bad", DOUBTFUL, "data connections that a node closed for what came on them") \
-	X(OPS_SKIPPED, "ops_skipped", DOUBTFUL, "operations this version does not replay")
+	X(OPS_SKIPPED, "ops_skipped", DOUBTFUL, "operations this version does not replay")         \
+	X(OPS_ROUNDED, "ops_rounded", DOUBTFUL, "loads and stores rounded to what O_DIRECT takes of the device")
 
 enum ledger_severity {
 	LEDGER_SEEN,      /* a plain count */

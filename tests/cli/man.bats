@@ -62,6 +62,10 @@ page_options() {
 		"$GAIT" replay --help | grep -qw "$how"
 		section OPTIONS "$(page replay)" | grep -q "^\.Ql $how :"
 	done
+	for how in work cpu wall; do
+		"$GAIT" node --help | grep -qw "$how"
+		section OPTIONS "$(page node)" | grep -q "^\.Ql $how :"
+	done
 }
 
 @test "examples use commands and options that there are" {

@@ -73,3 +73,24 @@ stop_node() {
 	node=
 	[ -z "$(ls -A "$TMPDIR")" ]
 }
+
+@test "storage devices are looked at before anything listens, and none is made" {
+	run --separate-stderr -2 "$GAIT" node --storage ''
+	run --separate-stderr -2 "$GAIT" node --storage "$TMPDIR/d,nonsense=1"
+	[[ $stderr == *"knows no 'nonsense=1'"* ]]
+	run --separate-stderr -2 "$GAIT" node --storage "$TMPDIR/d%d,count=17"
+	run --separate-stderr -2 "$GAIT" node -s "$TMPDIR/d%d,count=9" -s "$TMPDIR/e%d,count=8"
+	[[ $stderr == *"more than 16 storage devices"* ]]
+	run --separate-stderr -1 "$GAIT" node --no-attribution -s "$BATS_TEST_TMPDIR/nowhere/d"
+	[[ $stderr == *"nowhere/d"* ]]
+	run --separate-stderr -1 "$GAIT" node --no-attribution -s "device=$TMPDIR"
+	[[ $stderr == *"is no block device"* ]]
+	for block in /dev/[vs]d[a-z]; do # given in passing, whatever is there
+		[ -b "$block" ] || continue
+		run --separate-stderr -1 "$GAIT" node --no-attribution -s "$block"
+		[[ $stderr == *"is a block device"*"say device=$block"* ]]
+	done
+	start_node -s "$TMPDIR/a,size=1m,sync=10,odirect" -s "file=$TMPDIR/b%d,count=3" -m 64M
+	stop_node INT
+	[ -z "$(ls -A "$TMPDIR")" ]
+}

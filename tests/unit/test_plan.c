@@ -539,7 +539,8 @@ static void test_leftovers(void)
 		.request_id = 1, .connection_id = 1, .request_bytes = 1, .response_bytes = 1 });
 	put_request((struct row_request){ .request_id = 2, .connection_id = 1 });
 	put_op((struct row_op){ .request_id = 1, .kind = OP_FORWARD, .start_ns = 50 });
-	put_op((struct row_op){ .request_id = 1, .kind = OP_LOCK, .start_ns = 51 });
+	put_op((struct row_op){
+		.request_id = 1, .kind = OP_STORE, .flags = OPF_FAILED, .start_ns = 51 });
 	put_op((struct row_op){ .request_id = 1, .kind = OP_LOAD, .target_id = 99 });
 	put_op((struct row_op){ .kind = OP_SYNC, .start_ns = 700, .target_id = 3, .thread_id = 9 });
 	put_op((struct row_op){ .kind = OP_STORE,

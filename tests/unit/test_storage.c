@@ -135,6 +135,8 @@ static const struct {
 	{ "fdatasync", SYNC(OPF_DSYNC), "d", 0, TRACE_NONE, 8192 },
 	{ "open", KERNEL(OPF_OPEN), "", 0, TRACE_NONE, 8192 },
 	{ "stat", KERNEL(OPF_STAT), "", 0, TRACE_NONE, 8192 },
+	{ "open of what is not there", KERNEL(OPF_OPEN | OPF_FAILED), "", 0, TRACE_NONE, 8192 },
+	{ "stat of what is not there", KERNEL(OPF_STAT | OPF_FAILED), "", 0, TRACE_NONE, 8192 },
 };
 
 static void test_ops(void)
@@ -185,7 +187,7 @@ static void test_limit(void)
 	open_storage(&s, 1000);
 	CHECK_EQ(storage_lay_out(&s, 1, 600, &going, NULL), 0);
 	CHECK_EQ(storage_lay_out(&s, 2, 401, &going, &err), -EDQUOT);
-	CHECK(strstr(err.text, "--max-storage") != NULL);
+	CHECK(strstr(err.text, "--max-storage-size") != NULL);
 	CHECK_EQ(run(&s, 1, append).status, 0);
 	CHECK_EQ(run(&s, 1, append).status, EDQUOT);
 	CHECK_EQ(run(&s, 1, rewrite).status, 0); /* adds nothing */
