@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <time.h>
@@ -15,6 +16,7 @@
 
 #define SLICE_MS 10 /* between two looks at *stopping */
 #define LOOKS 64
+#define WALL_LOOK_NS 50 /* more than one takes */
 #define KERNEL_RUNS 16
 #define KERNEL_CALL_BYTES 16384
 
@@ -46,34 +48,46 @@ static void compute_work(const struct demand *d, uint64_t work)
 static int64_t cpu_look_ns; /* what a look at the CPU clock takes of it */
 static pthread_once_t look_measured = PTHREAD_ONCE_INIT;
 
+static int compare_ns(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
 static void measure_look(void)
 {
-	int64_t least = INT64_MAX;
+	int64_t looks_ns[LOOKS];
 
 	for (int i = 0; i < LOOKS; i++) {
-		int64_t start_ns = cpu_now_ns(), ns = cpu_now_ns() - start_ns;
+		int64_t start_ns = cpu_now_ns();
 
-		least = ns < least ? ns : least;
+		looks_ns[i] = cpu_now_ns() - start_ns;
 	}
-	cpu_look_ns = least;
+	qsort(looks_ns, LOOKS, sizeof(looks_ns[0]), compare_ns);
+	cpu_look_ns = looks_ns[LOOKS / 2];
 }
 
 /*
- * Works for most of what is left and looks again, so that a long stretch costs few
- * looks at the clock. The looks themselves are part of what was asked.
+ * Works for most of what is left and looks again: few looks at the clock for a long
+ * stretch, and no way beyond its end where the CPU is slower than calibrated. The last bit goes by calibration, as a look would take longer.
+ * A look tells the time of its middle.
  */
 static void compute_until(const struct demand *d, int64_t ns, int64_t look_ns,
 			  int64_t (*now_ns)(void))
 {
-	int64_t end_ns = now_ns() + ns - look_ns, left_ns;
+	int64_t end_ns = now_ns() + ns - look_ns, left_ns = ns - look_ns;
 
-	while ((left_ns = end_ns - now_ns()) > 0 && !is_stopping(d)) {
-		int64_t part_ns = left_ns - left_ns / 16 - look_ns;
+	while (left_ns > 2 * look_ns && !is_stopping(d)) {
+		int64_t part_ns = left_ns - left_ns / 4 - look_ns;
 
 		if (part_ns > SLICE_MS * NS_PER_MS)
 			part_ns = SLICE_MS * NS_PER_MS;
-		work_do(part_ns > 0 ? (uint64_t)part_ns * d->work_per_ms / NS_PER_MS + 1 : 1);
+		work_do((uint64_t)part_ns * d->work_per_ms / NS_PER_MS + 1);
+		left_ns = end_ns - now_ns();
 	}
+	if (left_ns > 0 && !is_stopping(d))
+		work_do((uint64_t)left_ns * d->work_per_ms / NS_PER_MS);
 }
 
 static void compute_cpu(const struct demand *d, uint64_t work)
@@ -84,7 +98,7 @@ static void compute_cpu(const struct demand *d, uint64_t work)
 
 static void compute_wall(const struct demand *d, uint64_t work)
 {
-	compute_until(d, (int64_t)(work * NS_PER_MS / d->work_per_ms), 0, clock_now_ns);
+	compute_until(d, (int64_t)(work * NS_PER_MS / d->work_per_ms), WALL_LOOK_NS, clock_now_ns);
 }
 
 typedef void (*compute_fn)(const struct demand *d, uint64_t work);
