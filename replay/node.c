@@ -6,6 +6,7 @@
 #include "replay/limits.h"
 #include "replay/local.h"
 #include "replay/node_session.h"
+#include "replay/node_uring.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -107,6 +108,16 @@ static int open_listener(struct node *n, struct err *err)
 	return rc ? rc : refuse_exposure(n, err);
 }
 
+/* Said before a client comes: whether there is io_uring here. */
+static int check_ring(const struct io_opts *io, struct err *err)
+{
+	struct uring *ring = NULL;
+	int rc = io->mode == IO_URING ? uring_new(io->count, &ring, err) : 0;
+
+	uring_free(ring);
+	return rc;
+}
+
 int node_new(const struct node_opts *opts, struct node **ret_node, struct err *err)
 {
 	struct node *n = calloc(1, sizeof(*n));
@@ -127,6 +138,8 @@ int node_new(const struct node_opts *opts, struct node **ret_node, struct err *e
 	n->storage.devices = opts->devices;
 	for (size_t i = 0; !rc && opts->devices && i < opts->devices->count; i++)
 		rc = device_check(&opts->devices->at[i], err);
+	if (!rc)
+		rc = check_ring(&opts->io, err);
 	if (!rc)
 		rc = open_listener(n, err);
 	if (rc) {
@@ -303,6 +316,7 @@ static void begin_session(struct node *n, struct control *control)
 		.replaying = &n->replaying,
 		.work_per_ms = n->work_per_ms,
 		.compute = n->opts.compute,
+		.io = n->opts.io,
 		.requests_ahead = n->opts.requests_ahead,
 		.threads = n->opts.threads,
 	};

@@ -3,8 +3,8 @@
 #define GAIT_REPLAY_NODE_H
 
 #include "base/err.h"
+#include "replay/node_io.h"
 #include "replay/secure.h"
-#include "replay/device.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,6 +28,7 @@ struct node_opts {
 	void (*tell)(void *arg, const char *sentence);
 	void *tell_arg;
 	uint32_t compute; /* enum compute_mode */
+	struct io_opts io;
 	const struct devices *devices; /* lent; NULL: none */
 };
 

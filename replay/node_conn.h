@@ -19,7 +19,8 @@ struct source {
 		SOURCE_NEWCOMER,
 		SOURCE_CONN,
 		SOURCE_WALK,
-		SOURCE_OFFERS
+		SOURCE_OFFERS,
+		SOURCE_RING,
 	} kind;
 	int fd; /* -1: none */
 };

@@ -73,7 +73,18 @@ static void run_file(struct executor *x, const struct plan_op *op, struct target
 
 bool exec_is_kernel_work(const struct plan_op *op)
 {
-	return op->kind == OP_KERNEL && !(op->flags & (OPF_OPEN | OPF_STAT));
+	return op->kind == OP_KERNEL && !(op->flags & (OPF_OPEN | OPF_STAT | OPF_CLOSE));
+}
+
+/* `work` of them, but one at least: a trace has a row for each. */
+static void run_calls(struct executor *x, const struct plan_op *op, struct target *target,
+		      struct exec_result *result)
+{
+	uint64_t left = op->work ? op->work : 1;
+
+	while (left-- && !result->status && result->done &&
+	       !atomic_load_explicit(x->setup->demand.stopping, memory_order_relaxed))
+		run_file(x, op, target, result);
 }
 
 static void run_kernel(struct executor *x, const struct plan_op *op, struct target *target,
@@ -82,7 +93,7 @@ static void run_kernel(struct executor *x, const struct plan_op *op, struct targ
 	if (exec_is_kernel_work(op))
 		demand_kernel(&x->setup->demand, op->work);
 	else
-		run_file(x, op, target, result);
+		run_calls(x, op, target, result);
 }
 
 typedef void (*run_fn)(struct executor *x, const struct plan_op *op, struct target *target,

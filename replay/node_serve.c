@@ -5,6 +5,7 @@
 #include "replay/limits.h"
 #include "replay/node_service.h"
 #include "replay/node_walk.h"
+#include "replay/node_uring.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -304,6 +305,161 @@ static enum step run_alone(struct worker *w, struct active *a, const struct queu
 	return STEP_ON;
 }
 
+/* Away from its thread's timeline, until serve_io_done(). */
+static void leave_for_io(struct worker *w, struct active *a, const struct queued_op *q)
+{
+	a->state = ACTIVE_IO;
+	a->conn->blocked++;
+	a->io = (struct io_job){
+		.worker = w,
+		.active = a,
+		.op = &q->op,
+		.target = q->target,
+		.result = { .done = true, .offset = TRACE_NONE },
+	};
+	meter_own(&w->exec.meter, NULL);
+	a->io.left_ns = w->exec.meter.last.ns;
+	if (w->exec.meter.slot && !a->answered)
+		account_leave(&a->account, &w->exec.meter.timeline);
+}
+
+/* Back on it; how long the thread was in poll meanwhile. */
+static int64_t return_from_io(struct worker *w, struct active *a)
+{
+	a->conn->blocked--;
+	a->state = ACTIVE_RUNS;
+	if (!w->exec.meter.slot || a->answered)
+		return 0;
+	return account_return(&a->account, &w->exec.meter.timeline);
+}
+
+/* Nobody could be found to do it. */
+static void stay(struct worker *w, struct active *a)
+{
+	return_from_io(w, a);
+	meter_own(&w->exec.meter, a->answered ? NULL : &a->account);
+}
+
+static enum step io_in_ring(struct worker *w, struct active *a, const struct queued_op *q)
+{
+	struct storage *storage = w->exec.setup->storage;
+
+	leave_for_io(w, a, q);
+	a->io.call = storage_plan(storage, q->target, &q->op);
+	a->io.result.start_ns = a->io.left_ns;
+	w->exec.ledger.count[LG_OPS_ROUNDED] += a->io.call.rounded;
+	uring_add(w->ring, storage, &a->io, w->exec.buffer);
+	return STEP_STOP;
+}
+
+static enum step io_in_thread(struct worker *w, struct active *a, const struct queued_op *q)
+{
+	leave_for_io(w, a, q);
+	if (!io_start(&w->service->io, &a->io))
+		return STEP_STOP;
+	stay(w, a);
+	return run_alone(w, a, q);
+}
+
+/* A store is done here; the sync that it is to be on the device with is its device's. */
+static enum step io_until_sync(struct worker *w, struct active *a, const struct queued_op *q)
+{
+	struct exec_result result = { .done = true, .offset = TRACE_NONE };
+
+	if (q->op.kind != OP_SYNC)
+		result = exec_run(&w->exec, &q->op, q->target, NULL);
+	leave_for_io(w, a, q);
+	a->io.result = result;
+	a->io.begun_ns = a->io.left_ns;
+	if (!result.status && !io_await_sync(&w->service->io, &a->io))
+		return STEP_STOP;
+	stay(w, a);
+	if (q->op.kind == OP_SYNC)
+		return run_alone(w, a, q);
+	if (result.status)
+		serve_failed(a, result.status);
+	exec_note(&w->exec, exec_next_call(&w->exec), &q->op, a->plan->request.request_id, &result);
+	return STEP_ON;
+}
+
+static enum step run_io(struct worker *w, struct active *a, const struct queued_op *q)
+{
+	enum io_mode mode = w->service->io.opts.mode;
+
+	if (!q->target)
+		return run_alone(w, a, q);
+	if (storage_awaits_sync(q->target, &q->op) && (q->op.kind == OP_SYNC || mode == IO_WORKER))
+		return io_until_sync(w, a, q);
+	if (mode == IO_URING)
+		return io_in_ring(w, a, q);
+	return mode == IO_THREADS ? io_in_thread(w, a, q) : run_alone(w, a, q);
+}
+
+/*
+ * What the threads of the device measured is the request's own; until one of them
+ * took it up, and until its worker did again, it was handed from thread to thread.
+ */
+static void account_for_threads(struct worker *w, struct active *a)
+{
+	const struct io_job *job = &a->io;
+
+	account_add(&a->account, job->delta);
+	account_handoff(&a->account, NULL, job->begun_ns - job->left_ns);
+	account_handoff(&a->account, NULL, w->exec.meter.last.ns - job->result.end_ns);
+}
+
+/*
+ * io_uring does not tell what a call waited for. A load past the cache waits for its
+ * device and for nothing else: while the worker slept, too, that is what it was. The
+ * rest stays unattributed.
+ */
+static void account_for_ring(struct active *a, int64_t slept_ns)
+{
+	const struct target *t = a->io.target;
+	bool direct = a->io.op->flags & OPF_DIRECT || (t->device && t->device->direct);
+	const int64_t delta[TS_COUNT] = { [TS_WAIT_BLOCK] = slept_ns };
+
+	if (a->io.op->kind == OP_LOAD && direct)
+		account_add(&a->account, delta);
+}
+
+void serve_io_done(struct worker *w, struct io_job *job)
+{
+	struct active *a = job->active;
+	struct conn *c = a->conn;
+	int64_t slept_ns;
+
+	meter_own(&w->exec.meter, NULL);
+	meter_mark(&w->exec.meter, ACTIVITY_SELF);
+	meter_settle(&w->exec.meter);
+	slept_ns = return_from_io(w, a);
+	if (w->exec.meter.slot && !a->answered && job->begun_ns)
+		account_for_threads(w, a);
+	else if (w->exec.meter.slot && !a->answered)
+		account_for_ring(a, slept_ns);
+	if (!job->result.end_ns)
+		job->result.end_ns = w->exec.meter.last.ns;
+	if (job->result.status)
+		serve_failed(a, job->result.status);
+	exec_note(&w->exec, exec_next_call(&w->exec), job->op, a->plan->request.request_id,
+		  &job->result);
+	serve_next_op(a);
+	serve_run(w, a);
+	conn_advance(w, c);
+}
+
+void serve_io_call_done(struct worker *w, struct io_job *job)
+{
+	if (!job->result.status && storage_awaits_sync(job->target, job->op)) {
+		job->result.end_ns = clock_now_ns();
+		job->begun_ns = job->result.end_ns; /* the ring's part has no name */
+		job->left_ns = job->begun_ns;
+		if (!io_await_sync(&w->service->io, job))
+			return;
+	}
+	serve_io_done(w, job);
+}
+
 /* As much as the op and the response still have; a second visit goes on with the first. */
 static enum step run_reply(struct worker *w, struct active *a, const struct queued_op *q)
 {
@@ -444,10 +600,17 @@ void serve_wake(struct worker *w)
 typedef enum step (*op_fn)(struct worker *w, struct active *a, const struct queued_op *q);
 
 static const op_fn op_fns[OP_KIND_COUNT] = {
-	[OP_COMPUTE] = run_alone,   [OP_KERNEL] = run_alone,	    [OP_LOAD] = run_alone,
-	[OP_STORE] = run_alone,	    [OP_SYNC] = run_alone,	    [OP_LOCK] = run_alone,
-	[OP_MEMORY] = run_alone,    [OP_REPLY] = run_reply,	    [OP_SLEEP] = run_sleep,
-	[OP_FORWARD] = run_forward, [OP_HANDSHAKE] = run_handshake,
+	[OP_COMPUTE] = run_alone,
+	[OP_KERNEL] = run_alone,
+	[OP_LOAD] = run_io,
+	[OP_STORE] = run_io,
+	[OP_SYNC] = run_io,
+	[OP_LOCK] = run_alone,
+	[OP_MEMORY] = run_alone,
+	[OP_REPLY] = run_reply,
+	[OP_SLEEP] = run_sleep,
+	[OP_FORWARD] = run_forward,
+	[OP_HANDSHAKE] = run_handshake,
 };
 
 static enum step run_op(struct worker *w, struct active *a)

@@ -3,7 +3,7 @@
 #define GAIT_REPLAY_NODE_SERVE_H
 
 #include "replay/node_conn.h"
-#include "replay/node_exec.h"
+#include "replay/node_io.h"
 
 /*
  * A request being served: it goes from op to op, and waits where an op makes it
@@ -17,6 +17,7 @@ enum active_state {
 	ACTIVE_SEND,  /* the socket is full */
 	ACTIVE_SLEEP,
 	ACTIVE_CALL, /* waits for replies of other nodes */
+	ACTIVE_IO, /* others do its load, store or sync */
 };
 
 struct active {
@@ -34,6 +35,7 @@ struct active {
 	int64_t wake_ns;	  /* sleep: when it is over */
 	struct wire_row row;
 	struct account account;
+	struct io_job io;
 };
 
 /* Memory for requests being served: a worker's own. */
@@ -86,6 +88,10 @@ void serve_resume_send(struct worker *w, struct active *a);
 
 /* Runs those whose sleep is over. */
 void serve_wake(struct worker *w);
+
+/* What others did for a request is done; or the ring has done its call. */
+void serve_io_done(struct worker *w, struct io_job *job);
+void serve_io_call_done(struct worker *w, struct io_job *job);
 
 /* When the next sleep is over; INT64_MAX: nobody sleeps. */
 int64_t serve_next_wake_ns(const struct worker *w);

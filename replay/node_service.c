@@ -56,6 +56,7 @@ static struct service *allocate(const struct service_setup *setup)
 		.oprows = &s->oprows,
 		.demand = { setup->compute, setup->work_per_ms, &s->stopping },
 	};
+	io_init(&s->io, &setup->io, &s->exec);
 	s->strangers[0] = s->strangers[1] = s->offers[0] = s->offers[1] = -1;
 	s->rows.fd = s->oprows.fd = -1;
 	pthread_mutex_init(&s->lock, NULL);
@@ -123,6 +124,7 @@ void service_free(struct service *s)
 		close(fd);
 	for (uint32_t i = 0; s->workers && i < s->threads; i++)
 		worker_release(&s->workers[i]);
+	io_release(&s->io);
 	for (uint32_t i = 0; s->background && i < WIRE_BACKGROUND_THREADS_MAX; i++)
 		background_release(&s->background[i]);
 	for (size_t i = 0; i < s->conns_count; i++)
@@ -306,6 +308,8 @@ void service_stop(struct service *s)
 		worker_join(&s->workers[i]);
 	for (uint32_t i = 0; i < s->background_threads; i++)
 		background_stop(&s->background[i]);
+	io_stop(&s->io);
+	ledger_merge(&s->ledger, &s->io.ledger);
 	for (uint32_t i = 0; i < s->threads; i++) {
 		worker_pass_newcomers(&s->workers[i]);
 		ledger_merge(&s->ledger, &s->workers[i].exec.ledger);
@@ -322,6 +326,8 @@ void service_stop(struct service *s)
 void service_usage(const struct service *s, struct wire_usage *ret_usage)
 {
 	*ret_usage = (struct wire_usage){
+		.user_ns = s->io.user_ns,
+		.kernel_ns = s->io.kernel_ns,
 		.anchor_ns = s->anchor_ns,
 		.refused = s->refused,
 	};

@@ -16,6 +16,7 @@ struct service_setup {
 	const struct thread_slot *slots; /* NULL: no probes */
 	uint64_t work_per_ms;
 	enum compute_mode compute;
+	struct io_opts io;
 	uint64_t requests_ahead;
 	uint8_t token[WIRE_TOKEN_BYTES];
 	uint32_t threads; /* 0: as recorded */
@@ -33,6 +34,7 @@ struct service {
 	struct node_plan plan;
 	struct groups groups;
 	struct spool rows, oprows;
+	struct io io;
 
 	pthread_mutex_t lock; /* of the connections */
 	struct idmap conn_ids;

@@ -217,6 +217,7 @@ static struct service_setup service_setup(const struct session *s)
 		.slots = probe_guard_slots(s->setup.guard),
 		.work_per_ms = s->setup.work_per_ms,
 		.compute = s->setup.compute,
+		.io = s->setup.io,
 		.requests_ahead = s->setup.requests_ahead,
 		.threads = s->setup.threads,
 	};

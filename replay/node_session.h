@@ -15,6 +15,7 @@ struct session_setup {
 	const struct session **replaying; /* the node's one session that replays; NULL: none */
 	uint64_t work_per_ms;
 	enum compute_mode compute;
+	struct io_opts io;
 	uint64_t requests_ahead;
 	uint32_t threads; /* 0: as recorded */
 };

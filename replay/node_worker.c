@@ -5,6 +5,7 @@
 #include "replay/control.h"
 #include "replay/limits.h"
 #include "replay/node_service.h"
+#include "replay/node_uring.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -39,8 +40,12 @@ int worker_init(struct worker *w, struct service *service, uint32_t index)
 		spool_writer_init(&w->rows, &service->rows);
 	if (!rc && service->walk)
 		rc = walk_work_init(&w->walk, service->walk);
+	if (!rc && service->io.opts.mode == IO_URING)
+		rc = uring_new(service->io.opts.count, &w->ring, NULL);
 	if (rc)
 		return rc;
+	if (w->ring)
+		w->ring_event = (struct source){ SOURCE_RING, uring_event_fd(w->ring) };
 	return w->epoll_fd < 0 || w->mail_event.fd < 0 || !w->received ? -ENOMEM : 0;
 }
 
@@ -161,6 +166,18 @@ static void on_newcomer(struct worker *w, struct source *source, uint32_t events
 		service_pass_stranger(w->service, fd);
 }
 
+static void take_io_done(struct worker *w)
+{
+	struct link *done = stack_take_in_order(&w->io_done);
+
+	while (done) {
+		struct io_job *job = (struct io_job *)done;
+
+		done = done->next;
+		serve_io_done(w, job);
+	}
+}
+
 static void on_mail(struct worker *w, struct source *source, uint32_t events)
 {
 	uint64_t count;
@@ -168,6 +185,7 @@ static void on_mail(struct worker *w, struct source *source, uint32_t events)
 
 	if (read(source->fd, &count, sizeof(count)) < 0)
 		return;
+	take_io_done(w);
 	mail = stack_take_in_order(&w->mail);
 	while (mail) {
 		struct conn *c = (struct conn *)((char *)mail - offsetof(struct conn, mail));
@@ -190,6 +208,17 @@ static void on_walk(struct worker *w, struct source *source, uint32_t events)
 	walk_event(w, (struct conn *)source, events);
 }
 
+static void on_ring(struct worker *w, struct source *source, uint32_t events)
+{
+	struct io_job *job;
+	uint64_t count;
+
+	if (read(source->fd, &count, sizeof(count)) < 0)
+		return;
+	while ((job = uring_reap(w->ring)))
+		serve_io_call_done(w, job);
+}
+
 static void on_conn(struct worker *w, struct source *source, uint32_t events)
 {
 	conn_event(w, (struct conn *)source, events);
@@ -198,6 +227,7 @@ static void on_conn(struct worker *w, struct source *source, uint32_t events)
 static void (*const on_source[])(struct worker *w, struct source *source, uint32_t events) = {
 	[SOURCE_LISTENER] = on_listener, [SOURCE_MAIL] = on_mail, [SOURCE_NEWCOMER] = on_newcomer,
 	[SOURCE_CONN] = on_conn,	 [SOURCE_WALK] = on_walk, [SOURCE_OFFERS] = on_offers,
+	[SOURCE_RING] = on_ring,
 };
 
 /* When it must wake up by itself; INT64_MAX: never. */
@@ -285,6 +315,8 @@ static void run_pass(struct worker *w)
 	pass_finish(w);
 	run_background(w);
 	walk_sweep(w);
+	if (w->ring)
+		uring_flush(w->ring);
 }
 
 static int64_t timeval_ns(const struct timeval *tv)
@@ -319,8 +351,12 @@ static void *worker_main(void *arg)
 	worker_watch(w, &w->mail_event, 0, EPOLLIN);
 	worker_watch(w, &w->listener, 0, EPOLLIN | EPOLLEXCLUSIVE);
 	worker_watch(w, &w->offers, 0, EPOLLIN | EPOLLEXCLUSIVE);
+	if (w->ring)
+		worker_watch(w, &w->ring_event, 0, EPOLLIN);
 	while (!atomic_load(&w->service->stopping))
 		run_pass(w);
+	uring_free(w->ring);
+	w->ring = NULL;
 	note_usage(w);
 	return NULL;
 }
@@ -349,6 +385,7 @@ void worker_release(struct worker *w)
 		close(w->epoll_fd);
 	if (w->mail_event.fd > 0)
 		close(w->mail_event.fd);
+	uring_free(w->ring);
 	free(w->received);
 	free(w->sleepers.heap);
 	background_queue_release(&w->background);

@@ -3,6 +3,7 @@
 #define GAIT_REPLAY_NODE_WORKER_H
 
 #include "replay/node_background.h"
+#include "replay/node_io.h"
 #include "replay/node_pass.h"
 #include "replay/node_serve.h"
 #include "replay/node_walk.h"
@@ -28,6 +29,9 @@ struct worker {
 	int epoll_fd;
 	struct source listener, mail_event, offers;
 	struct stack mail; /* of conn */
+	struct stack io_done; /* of io_job: what others did for it */
+	struct uring *ring;   /* NULL: none */
+	struct source ring_event;
 	struct newcomers newcomers;
 	char *received; /* NODE_RECEIVE_BYTES: what came in, never looked at */
 	struct reading reading;

@@ -33,7 +33,7 @@ uint64_t plan_work_of(const struct planner *p, const struct row_op *op)
 	if (op->kind == OP_SLEEP)
 		return op->elapsed_ns;
 	if (!has_cpu_demand(op))
-		return 0;
+		return op->kind == OP_KERNEL ? op->work : 0; /* calls */
 	if (op->work || !p->source.work_per_ms)
 		return op->work;
 	return (uint64_t)((double)op->cpu_ns * (double)p->source.work_per_ms / 1e6);

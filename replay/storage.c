@@ -571,6 +571,14 @@ static int open_and_close(const struct storage *s, const char *name)
 	return status;
 }
 
+/* Of a descriptor that was made for it: what is open stays so. */
+static int close_another(const struct storage *s)
+{
+	int fd = fcntl(s->dir_fd, F_DUPFD_CLOEXEC, 0);
+
+	return fd < 0 || close(fd) ? errno : 0;
+}
+
 /* A call that failed when it was recorded fails here too: nothing has the name. */
 static int look_at(const struct storage *s, const char *name, const struct plan_op *op)
 {
@@ -584,6 +592,8 @@ static int look_at(const struct storage *s, const char *name, const struct plan_
 		status = open_and_close(s, name);
 	else if (op->flags & OPF_STAT)
 		status = fstatat(s->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) ? errno : 0;
+	else if (op->flags & OPF_CLOSE)
+		status = close_another(s);
 	else
 		status = ENOSYS;
 	return missing && status == ENOENT ? 0 : status;

@@ -100,6 +100,22 @@ void account_detach(struct account *a, const struct timeline *tl)
 	a->detached = true;
 }
 
+void account_leave(struct account *a, const struct timeline *tl)
+{
+	for (size_t i = 0; i < SUB_COUNT; i++)
+		a->behind[i] -= tl->behind[i];
+	a->polled_ns -= tl->polled_ns;
+	a->left_polled_ns = tl->polled_ns;
+}
+
+int64_t account_return(struct account *a, const struct timeline *tl)
+{
+	for (size_t i = 0; i < SUB_COUNT; i++)
+		a->behind[i] += tl->behind[i];
+	a->polled_ns += tl->polled_ns;
+	return tl->polled_ns - a->left_polled_ns;
+}
+
 void account_add(struct account *a, const int64_t delta[TS_COUNT])
 {
 	add_rows(a->rows, delta, VIEW_OWN, 1);

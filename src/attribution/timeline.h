@@ -33,6 +33,7 @@ struct account {
 	int64_t rows[SUB_COUNT];
 	int64_t behind[SUB_COUNT]; /* the timeline's at its begin */
 	int64_t polled_ns;
+	int64_t left_polled_ns; /* the timeline's at account_leave() */
 	bool detached; /* from the timeline it began on: account_detach() */
 };
 
@@ -75,6 +76,14 @@ void account_own_poll(struct account *a, enum subsystem row, int64_t ns);
  * now, and grow by account_add() and account_handoff() alone. Once is enough.
  */
 void account_detach(struct account *a, const struct timeline *tl);
+
+/*
+ * The request waits elsewhere, where the thread's timeline says nothing of it, and
+ * comes back; what it waited for goes in by account_add() and account_handoff().
+ * Returns how long the thread was in poll meanwhile.
+ */
+void account_leave(struct account *a, const struct timeline *tl);
+int64_t account_return(struct account *a, const struct timeline *tl);
 
 /* A segment of another thread that was this request's own. */
 void account_add(struct account *a, const int64_t delta[TS_COUNT]);

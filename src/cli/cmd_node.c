@@ -15,6 +15,7 @@
 struct node_cmd_opts {
 	const char *listen;
 	const char *dir;
+	const char *io;
 	uint64_t threads;
 	uint64_t storage_bytes;
 	uint64_t requests_ahead;
@@ -62,6 +63,10 @@ static const struct option_spec specs[] = {
 	  .help = "use devices past the page cache" },
 	{ "wait-spin-storage", '\0', OPTION_FLAG, OPTION_AT(node_cmd_opts, wait_spin),
 	  .help = "threads of devices spin while they have nothing to do" },
+	{ "io", '\0', OPTION_TEXT, OPTION_AT(node_cmd_opts, io), .metavar = "HOW",
+	  .help = "who does loads, stores and syncs: worker, the thread that serves the request; "
+		  "threads[:N], so many (4) of each device; uring[:DEPTH], io_uring with so many "
+		  "(64) under way for each worker (worker)" },
 	{ "max-storage-size", 'm', OPTION_BYTES, OPTION_AT(node_cmd_opts, storage_bytes),
 	  .metavar = "BYTES", .fallback = NODE_STORAGE_BYTES, .help = "of all its files" },
 	{ "max-requests-ahead", '\0', OPTION_U64, OPTION_AT(node_cmd_opts, requests_ahead),
@@ -171,6 +176,8 @@ int cmd_node(int argc, char **argv)
 	opts.secure = given.secure;
 	opts.insecure = given.insecure;
 	opts.tell = tell;
+	if (io_opts_parse(given.io ? given.io : "worker", &opts.io, &err))
+		return cmd_misused(&options, &err);
 	if (add_devices(&given, &devices, &err))
 		return cmd_misused(&options, &err);
 	opts.devices = &devices;

@@ -172,3 +172,34 @@ ops_of() {
 		rm -r run.gait
 	done
 }
+
+@test "--io: who makes the calls on files, as strace sees it" {
+	make_ops store bytes=4096 offset=0 target_id=1
+	for how in worker threads:2 uring; do
+		rm -f out calls*
+		strace -f -o calls -e trace=pwrite64,io_uring_enter,io_uring_setup,clone3,clone \
+			"$GAIT" node --no-attribution --once --io "$how" >out 2>err &
+		node=$!
+		until [ -s out ]; do sleep 0.05; done
+		port=$(sed -n 's/^listening on 127\.0\.0\.1:\([0-9]*\)$/\1/p' out)
+		replay_made
+		wait "$node"
+		node=
+		[ "$(skipped)" = 0 ]
+		[ "$(awk -F, '$5 == "store" && $12 == 4096' run.gait/ops.csv | wc -l)" = 23 ]
+		writers=$(awk '/pwrite64\(.*, 4096, 0\)/ { print $1 }' calls | sort -u | wc -l)
+		echo "$how: $writers threads write"
+		case $how in
+		worker) [ "$writers" -ge 1 ] && ! grep -q io_uring calls ;;
+		threads:2) [ "$writers" -ge 1 ] && [ "$writers" -le 2 ] && ! grep -q io_uring calls ;;
+		uring) [ "$writers" = 0 ] && [ "$(grep -c 'io_uring_enter(' calls)" -ge 1 ] ;;
+		esac
+		rm -r run.gait
+	done
+}
+
+@test "wrong ways to do I/O are a usage error" {
+	for how in aio threads:0 threads:65 uring:4097 worker:1; do
+		run --separate-stderr -2 "$GAIT" node --io "$how"
+	done
+}

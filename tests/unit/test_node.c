@@ -790,6 +790,119 @@ static void test_background(void)
 	stop_node(&f);
 }
 
+/* From its first call to its last, of the ops of a request on files. */
+static void io_span(const struct fixture *f, uint64_t request_id, int64_t *ret_start_ns,
+		    int64_t *ret_end_ns)
+{
+	*ret_start_ns = INT64_MAX;
+	*ret_end_ns = 0;
+	for (size_t i = 0; i < f->oprows_count; i++) {
+		const struct wire_oprow *row = &f->oprows[i];
+
+		if (row->request_id != request_id || row->kind == OP_REPLY)
+			continue;
+		CHECK_EQ(row->status, 0);
+		if (row->start_ns < *ret_start_ns)
+			*ret_start_ns = row->start_ns;
+		if (row->start_ns + row->elapsed_ns > *ret_end_ns)
+			*ret_end_ns = row->start_ns + row->elapsed_ns;
+	}
+}
+
+#define IO_BYTES (3u << 20)
+
+/*
+ * Whoever does it: each op once, all of its bytes. A worker that does it itself serves
+ * one after the other; with others to do it, it serves the second one meanwhile.
+ */
+static void test_io_modes(void)
+{
+	static const struct io_opts modes[] = {
+		{ IO_WORKER, 0 }, { IO_THREADS, 2 }, { IO_URING, 1 }, { IO_URING, 64 }
+	};
+	const struct plan_op ops[] = {
+		{ .op_id = 1, .kind = OP_STORE, .owners = 1, .bytes = IO_BYTES, .target_id = 7 },
+		{ .op_id = 2, .kind = OP_SYNC, .flags = OPF_SYNC, .owners = 1,
+		  .offset = TRACE_NONE, .target_id = 7 },
+		{ .op_id = 3, .kind = OP_LOAD, .owners = 1, .bytes = 2 * IO_BYTES,
+		  .offset = IO_BYTES / 2, .target_id = 7 },
+		REPLY(5),
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+		const struct node_opts opts = { .io = modes[i] };
+		int64_t start_ns[2], end_ns[2];
+		struct fixture f;
+		uint64_t bytes;
+		int fds[2];
+
+		check_case("mode %d, %u", modes[i].mode, modes[i].count);
+		start_node(&f, &opts);
+		meet(&f);
+		put_service(&f, 1, PLAN_BATCHING_LIVE);
+		put_target(&f, 7, 4096);
+		for (uint64_t c = 0; c < 2; c++) {
+			put_connection(&f, 1 + c, 0);
+			put_request(&f, 1 + c, 1 + c, 10, 5, ops, ARRAY_SIZE(ops));
+		}
+		lay_out(&f);
+		for (uint64_t c = 0; c < 2; c++)
+			fds[c] = open_data(&f, 1 + c);
+		for (uint64_t c = 0; c < 2; c++)
+			send_bytes(fds[c], 10);
+		for (uint64_t c = 0; c < 2; c++)
+			expect_bytes(fds[c], 5);
+		stop_session(&f);
+		CHECK_EQ(count_calls(&f, OP_STORE, &bytes), 2);
+		CHECK_EQ(bytes, 2 * IO_BYTES);
+		CHECK_EQ(count_calls(&f, OP_LOAD, &bytes), 2);
+		CHECK_EQ(bytes, 2 * IO_BYTES / 2); /* up to the end of the file */
+		CHECK_EQ(count_calls(&f, OP_SYNC, &bytes), 2);
+		CHECK_EQ(f.ledger.count[LG_OPS_SKIPPED], 0);
+		for (int c = 0; c < 2; c++) {
+			io_span(&f, (uint64_t)c + 1, &start_ns[c], &end_ns[c]);
+			CHECK_EQ(row_of(&f, (uint64_t)c + 1)->status, 0);
+			close(fds[c]);
+		}
+		CHECK_EQ(start_ns[0] < end_ns[1] && start_ns[1] < end_ns[0],
+			 modes[i].mode != IO_WORKER);
+		stop_node(&f);
+	}
+}
+
+/* A device that takes its time does not hold up the end of the node. */
+static void test_end_within_io(void)
+{
+	static const struct io_opts modes[] = { { IO_THREADS, 1 }, { IO_URING, 4 } };
+	const struct plan_op ops[] = { STORE(IO_BYTES, PLAN_INLINE), SYNC(PLAN_INLINE), REPLY(5) };
+
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+		const struct node_opts opts = { .io = modes[i] };
+		struct fixture f;
+		int fds[4];
+
+		check_case("mode %d", modes[i].mode);
+		start_node(&f, &opts);
+		meet(&f);
+		put_service(&f, 1, PLAN_BATCHING_LIVE);
+		put_target(&f, 7, 4096);
+		for (uint64_t c = 0; c < ARRAY_SIZE(fds); c++) {
+			put_connection(&f, 1 + c, 0);
+			put_request(&f, 1 + c, 1 + c, 10, 5, ops, ARRAY_SIZE(ops));
+		}
+		lay_out(&f);
+		for (uint64_t c = 0; c < ARRAY_SIZE(fds); c++)
+			fds[c] = open_data(&f, 1 + c);
+		for (uint64_t c = 0; c < ARRAY_SIZE(fds); c++)
+			send_bytes(fds[c], 10);
+		stop_session(&f);
+		CHECK(f.rows_count + f.ledger.count[LG_OPEN_AT_END] <= ARRAY_SIZE(fds));
+		for (uint64_t c = 0; c < ARRAY_SIZE(fds); c++)
+			close(fds[c]);
+		stop_node(&f);
+	}
+}
+
 int main(void)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -805,5 +918,7 @@ int main(void)
 	RUN(test_refusals);
 	RUN(test_vanishing_client);
 	RUN(test_background);
+	RUN(test_io_modes);
+	RUN(test_end_within_io);
 	return check_done();
 }

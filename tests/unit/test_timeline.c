@@ -68,6 +68,34 @@ static void test_polled_is_no_queue(void)
 	CHECK_EQ(a.rows[SUB_SCHED_WAKEUP], 4);
 }
 
+/* What the thread does while the request waits elsewhere is none of its business. */
+static void test_leave_and_return(void)
+{
+	struct timeline tl = { 0 };
+	struct account a;
+	const int64_t others[TS_COUNT] = { [TS_USER] = 70, [TS_RUNQUEUE] = 9, [TS_WAIT_POLL] = 300 };
+	const int64_t before[TS_COUNT] = { [TS_USER] = 5 };
+	const int64_t io[TS_COUNT] = { [TS_WAIT_BLOCK] = 200, [TS_KERNEL_FS] = 30 };
+
+	account_begin(&a, &tl, NULL, NULL);
+	timeline_add(&tl, before); /* for another */
+	account_leave(&a, &tl);
+	timeline_add(&tl, others);
+	CHECK_EQ(account_return(&a, &tl), 300);
+	account_add(&a, io);
+	account_handoff(&a, NULL, 40);
+	timeline_add(&tl, before);
+	account_own(&a, before);
+	account_end(&a, &tl, 0);
+	CHECK_EQ(a.rows[SUB_APP_QUEUE], 5);
+	CHECK_EQ(a.rows[SUB_CPU_USER], 5);
+	CHECK_EQ(a.rows[SUB_SCHED_RUNQUEUE], 0);
+	CHECK_EQ(a.rows[SUB_BLOCK_DEVICE], 200);
+	CHECK_EQ(a.rows[SUB_CPU_KERNEL_FS], 30);
+	CHECK_EQ(a.rows[SUB_APP_HANDOFF], 40);
+	CHECK_EQ(sum_of(&a), 5 + 5 + 230 + 40);
+}
+
 static void test_time_after_the_handover(void)
 {
 	struct timeline tl = { 0 };
@@ -106,6 +134,7 @@ int main(void)
 {
 	RUN(test_own_and_behind);
 	RUN(test_polled_is_no_queue);
+	RUN(test_leave_and_return);
 	RUN(test_time_after_the_handover);
 	RUN(test_close_never_exceeds);
 	RUN(test_unnamed_wait);
