@@ -87,10 +87,46 @@ int service_new(const struct service_setup *setup, const struct wire_service *re
 	return complete(s, ret_service, err);
 }
 
+/*
+ * Its files are opened, and made, before a request comes to them. What is called on other
+ * nodes may name devices that only they have: such an op is passed over here, and counted.
+ */
+static int prepare_chain(const struct service_setup *setup, const struct chain *chain,
+			 struct err *err)
+{
+	static const bool on_files[OP_KIND_COUNT] = {
+		[OP_LOAD] = true, [OP_STORE] = true, [OP_SYNC] = true, [OP_KERNEL] = true
+	};
+	static const atomic_bool never;
+	uint32_t elsewhere = 0;
+	int rc = 0;
+
+	for (uint32_t i = 0; !rc && i < chain->count; i++) {
+		const struct chain_op *op = &chain->ops[i];
+		struct plan_op shape = { .kind = op->kind,
+					 .flags = op->flags,
+					 .offset = TRACE_NONE };
+		struct target *target = NULL;
+		bool file = op->kind < OP_KIND_COUNT &&
+			    (on_files[op->kind] || op->flags & OPF_SENDFILE);
+
+		if (op->kind == OP_FORWARD && op->end > elsewhere)
+			elsewhere = op->end;
+		if (file)
+			rc = storage_device(setup->storage, op->device, &never, &target, err);
+		if (target)
+			storage_prepare(setup->storage, target, &shape);
+		if (rc == -ENODEV && i < elsewhere)
+			rc = 0;
+	}
+	return rc;
+}
+
 int service_new_walk(const struct service_setup *setup, struct walk_program *program,
 		     struct service **ret_service, struct err *err)
 {
 	struct service *s = allocate(setup);
+	int rc;
 
 	if (!s) {
 		walk_program_release(program);
@@ -102,7 +138,11 @@ int service_new_walk(const struct service_setup *setup, struct walk_program *pro
 		s->exec.oprows = NULL;
 	s->setup.requests_ahead = 1; /* no plan comes */
 	s->recorded_threads = s->threads = setup->threads ? setup->threads : 1;
-	return complete(s, ret_service, err);
+	rc = prepare_chain(setup, &program->chain, err);
+	if (!rc)
+		return complete(s, ret_service, err);
+	service_free(s);
+	return rc;
 }
 
 static void close_pipe(const int fds[2])

@@ -444,7 +444,7 @@ static struct walk_slot *draw(struct worker *w, const struct walk_conn *wc)
 		struct queued_op *q = &slot->ops[i];
 
 		q->op = w->walk.drawn[i];
-		q->target = storage_find(w->service->setup.storage, q->op.target_id);
+		q->target = storage_target_of_walk(w->service->setup.storage, &q->op);
 		q->link.next = (struct link *)slot->request.ops;
 		slot->request.ops = q;
 	}

@@ -312,6 +312,13 @@ int storage_device(struct storage *s, uint32_t index, const atomic_bool *stop,
 	return 0;
 }
 
+struct target *storage_target_of_walk(const struct storage *s, const struct plan_op *op)
+{
+	bool named = op->target_id && op->target_id <= DEVICES_MAX && op->kind != OP_LOCK;
+
+	return named ? s->opened[op->target_id - 1] : NULL;
+}
+
 struct target *storage_find(const struct storage *s, uint64_t target_id)
 {
 	uint32_t index = target_id && s->ids.ids ? idmap_get(&s->ids, target_id) : IDMAP_NONE;

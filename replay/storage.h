@@ -82,6 +82,9 @@ int storage_lay_out(struct storage *s, uint64_t target_id, uint64_t bytes, const
 int storage_device(struct storage *s, uint32_t index, const atomic_bool *stop,
 		   struct target **ret_target, struct err *err);
 
+/* What an op of a walk acts on: its device, if it is opened. NULL: nothing. */
+struct target *storage_target_of_walk(const struct storage *s, const struct plan_op *op);
+
 /* NULL: there is none. */
 struct target *storage_find(const struct storage *s, uint64_t target_id);
 

@@ -903,6 +903,70 @@ static void test_end_within_io(void)
 	}
 }
 
+#define WALKED 20
+
+/* The ops of a walk act on the node's devices, whoever does the I/O; one it lacks is said. */
+static void test_walk_on_devices(void)
+{
+	static const char text[] = "-S\n4096,sync\n-L\n4096\n-S\n512,sync,dev=1\n--lock\n5us\n-R\n64\n";
+	static const char missing[] = "-S\n4096,dev=2\n-R\n64\n";
+	static const struct io_opts modes[] = {
+		{ IO_WORKER, 0 }, { IO_THREADS, 2 }, { IO_URING, 8 }
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+		static const struct device_defaults none;
+		struct wire_walk walk = { .seed = 1, .text_bytes = sizeof(text) - 1, .rows = 1 };
+		struct devices devices = { 0 };
+		struct node_opts opts = { .io = modes[i], .devices = &devices };
+		struct wire_preface preface = { .flags = WIRE_PREFACE_WALK, .connection_id = 1 };
+		uint8_t bytes[WIRE_PREFACE_BYTES], message[WIRE_MESSAGE_BYTES];
+		struct fixture f;
+		uint64_t stored;
+		int fd;
+
+		check_case("mode %d", modes[i].mode);
+		CHECK_EQ(devices_add(&devices, "/tmp,size=64k", &none, NULL), 0);
+		CHECK_EQ(devices_add(&devices, "/tmp,sync=5", &none, NULL), 0);
+		start_node(&f, &opts);
+		meet(&f);
+		wire_put_walk(&f.out, &walk);
+		wire_put_text(&f.out, text, sizeof(text) - 1);
+		lay_out(&f);
+		fd = dial(&f);
+		memcpy(preface.token, f.hello.token, sizeof(preface.token));
+		wire_preface_encode(&preface, bytes);
+		CHECK_EQ(send(fd, bytes, sizeof(bytes), 0), WIRE_PREFACE_BYTES);
+		for (uint64_t r = 0; r < WALKED; r++) {
+			wire_message_encode(&(struct wire_message){ .size = WIRE_MESSAGE_BYTES,
+								    .request = r },
+					    message);
+			CHECK_EQ(send(fd, message, sizeof(message), 0), WIRE_MESSAGE_BYTES);
+		}
+		expect_bytes(fd, WALKED * 64);
+		close(fd);
+		stop_session(&f);
+		CHECK_EQ(count_calls(&f, OP_STORE, &stored), 2 * WALKED);
+		CHECK_EQ(stored, WALKED * (4096 + 512));
+		CHECK_EQ(count_calls(&f, OP_LOAD, &stored), WALKED);
+		CHECK_EQ(stored, WALKED * 4096);
+		CHECK_EQ(count_calls(&f, OP_LOCK, &stored), WALKED);
+		CHECK_EQ(f.ledger.count[LG_OPS_SKIPPED], 0);
+		for (size_t row = 0; row < f.rows_count; row++)
+			CHECK_EQ(f.rows[row].status, 0);
+		close(f.control);
+
+		meet(&f);
+		walk.text_bytes = sizeof(missing) - 1;
+		wire_put_walk(&f.out, &walk);
+		wire_put_text(&f.out, missing, sizeof(missing) - 1);
+		flush(&f);
+		expect_error(&f, "there is no storage device 2");
+		stop_node(&f);
+		devices_release(&devices);
+	}
+}
+
 int main(void)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -920,5 +984,6 @@ int main(void)
 	RUN(test_background);
 	RUN(test_io_modes);
 	RUN(test_end_within_io);
+	RUN(test_walk_on_devices);
 	return check_done();
 }
