@@ -55,7 +55,7 @@ static const struct option_spec specs[] = {
 	  .help = "how computing is measured out: work, the same units whatever disturbs them; cpu, "
 		  "by the thread's CPU clock; wall, by the clock on the wall" },
 	{ "storage", 's', OPTION_LIST, OPTION_AT(node_cmd_opts, storage), .metavar = "DEVICE",
-	  .help = "[file=]PATH or device=PATH, then [,size=BYTES][,sync=MSEC][,odirect][,wait-spin]"
+	  .help = "[file=]PATH or device=PATH, then [,size=BYTES] [,sync=MSEC] [,odirect] [,wait-spin] "
 		  "[,count=N]: what walks store to and load from; up to 16" },
 	{ "sync", '\0', OPTION_U64, OPTION_AT(node_cmd_opts, sync_ms), .metavar = "MSEC",
 	  .max = 3600000, .help = "sync devices once in so long, and stores wait for that" },
