@@ -51,7 +51,7 @@ static int conns_new(struct client *c)
 		uint32_t first = c->chains.first[i];
 
 		c->conns[i] = (struct client_conn){
-			.fd = -1,
+			.channel = CHANNEL_NONE,
 			.send_next = first,
 			.receive_next = first,
 			.send_left = plan->requests[first].request_bytes,
@@ -144,7 +144,7 @@ void client_free(struct client *c)
 	client_stop(c);
 	client_join(c);
 	for (size_t i = 0; c->conns && i < c->setup.plan->connections_count; i++)
-		close_fd(c->conns[i].fd);
+		channel_close(&c->conns[i].channel);
 	close_fd(c->epoll_fd);
 	close_fd(c->wake_fd);
 	close_fd(c->done_fd);

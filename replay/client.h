@@ -4,6 +4,8 @@
 
 #include "base/err.h"
 #include "bpf/event.h"
+#include "replay/address.h"
+#include "replay/channel.h"
 #include "replay/client_fact.h"
 #include "replay/plan.h"
 #include "replay/wire.h"
@@ -12,7 +14,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/socket.h>
 
 /*
  * The load of a replay: one thread that sends each request when it is due and
@@ -25,9 +26,10 @@
  * on it; what would have come later on it counts as unsent.
  */
 struct client_setup {
-	const struct plan *plan;	 /* lent */
-	struct sockaddr_storage address; /* of the node's data port */
-	socklen_t address_bytes;
+	const struct plan *plan; /* lent */
+	struct endpoint data;	 /* where the node takes data connections */
+	enum transport transport;
+	struct tls_context *tls; /* lent; NULL: the connections are plain */
 	uint8_t token[WIRE_TOKEN_BYTES];
 	int64_t timeout_ns;		 /* of a request, from when it was due */
 	int64_t spin_ns;		 /* before each due time; 0: no spinning */

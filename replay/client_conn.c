@@ -4,11 +4,7 @@
 #include "base/clock.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <unistd.h>
 
 #define BUFFER_BYTES 65536
 #define VISIT_BYTES (1 << 20) /* moved at a time, so that others get their turn */
@@ -28,7 +24,8 @@ static void watch(struct client *c, uint32_t index, uint32_t events)
 
 	if (events == conn->events)
 		return;
-	epoll_ctl(c->epoll_fd, conn->events ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, conn->fd, &event);
+	epoll_ctl(c->epoll_fd, conn->events ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, conn->channel.fd,
+		  &event);
 	conn->events = events;
 }
 
@@ -38,9 +35,7 @@ static void close_conn(struct client *c, uint32_t index)
 
 	c->connecting -= conn->state == CLIENT_CONN_CONNECTING;
 	conn->state = CLIENT_CONN_CLOSED;
-	if (conn->fd >= 0)
-		close(conn->fd);
-	conn->fd = -1;
+	channel_close(&conn->channel);
 }
 
 void client_conn_fail(struct client *c, uint32_t index, enum outcome outcome)
@@ -70,31 +65,45 @@ static void opened(struct client *c, uint32_t index)
 {
 	c->connecting--;
 	c->conns[index].state = CLIENT_CONN_OPEN;
-	watch(c, index, EPOLLIN);
+	watch(c, index, channel_read_events(&c->conns[index].channel));
 	client_conn_send(c, index);
+}
+
+/* Of the socket there is a connection; with TLS it is open when hands are shaken. */
+static void shake_hands(struct client *c, uint32_t index)
+{
+	struct channel *channel = &c->conns[index].channel;
+	int rc = channel_handshake(channel);
+
+	if (!rc)
+		opened(c, index);
+	else if (rc == -EAGAIN)
+		watch(c, index, channel_read_events(channel));
+	else
+		fail_with(c, index, -rc);
 }
 
 void client_conn_open(struct client *c, uint32_t index)
 {
 	struct client_conn *conn = &c->conns[index];
-	const struct sockaddr *address = (const struct sockaddr *)&c->setup.address;
-	int on = 1;
+	struct channel channel = CHANNEL_NONE;
+	int rc, tls_rc = 0;
 
 	c->connecting++;
 	conn->state = CLIENT_CONN_CONNECTING;
 	conn->preface_left = WIRE_PREFACE_BYTES;
-	conn->fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (conn->fd < 0) {
-		fail_with(c, index, errno);
-		return;
-	}
-	setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	if (!connect(conn->fd, address, c->setup.address_bytes))
-		opened(c, index);
-	else if (errno == EINPROGRESS)
+	rc = endpoint_connect(&c->setup.data, c->setup.transport, true, &channel.fd);
+	if (c->setup.tls && channel.fd >= 0)
+		tls_rc = channel_begin_tls(&channel, c->setup.tls);
+	conn->channel = channel;
+	if (tls_rc)
+		fail_with(c, index, -tls_rc);
+	else if (!rc)
+		shake_hands(c, index);
+	else if (rc == -EINPROGRESS)
 		watch(c, index, EPOLLOUT);
 	else
-		fail_with(c, index, errno);
+		fail_with(c, index, -rc);
 }
 
 static void connect_event(struct client *c, uint32_t index)
@@ -102,23 +111,23 @@ static void connect_event(struct client *c, uint32_t index)
 	int error = 0;
 	socklen_t size = sizeof(error);
 
-	getsockopt(c->conns[index].fd, SOL_SOCKET, SO_ERROR, &error, &size);
+	getsockopt(c->conns[index].channel.fd, SOL_SOCKET, SO_ERROR, &error, &size);
 	if (error)
 		fail_with(c, index, error);
 	else
-		opened(c, index);
+		shake_hands(c, index);
 }
 
 /* > 0 bytes that went out; 0: the socket is full; < 0: broken, and failed. */
 static ssize_t send_bytes(struct client *c, uint32_t index, const void *data, size_t size)
 {
-	ssize_t n = send(c->conns[index].fd, data, size, MSG_NOSIGNAL);
+	ssize_t n = channel_send(&c->conns[index].channel, data, size);
 
 	if (n >= 0)
 		return n;
-	if (errno == EAGAIN || errno == EINTR)
+	if (n == -EAGAIN || n == -EINTR)
 		return 0;
-	fail_with(c, index, errno);
+	fail_with(c, index, (int)-n);
 	return -1;
 }
 
@@ -227,7 +236,9 @@ void client_conn_send(struct client *c, uint32_t index)
 	}
 	if (conn->state != CLIENT_CONN_OPEN)
 		return;
-	watch(c, index, full ? EPOLLIN | EPOLLOUT : EPOLLIN);
+	watch(c, index,
+	      channel_read_events(&conn->channel) |
+		      (full ? channel_write_events(&conn->channel) : 0));
 	if (is_expecting(c, conn) && !conn->receive_left)
 		settle_complete(c, index, clock_now_ns());
 }
@@ -235,13 +246,13 @@ void client_conn_send(struct client *c, uint32_t index)
 /* 0: nothing (more) there. < 0: closed or broken, and failed. */
 static ssize_t receive_bytes(struct client *c, uint32_t index, size_t size)
 {
-	ssize_t n = recv(c->conns[index].fd, c->buffer, size, 0);
+	ssize_t n = channel_recv(&c->conns[index].channel, c->buffer, size);
 
 	if (n > 0)
 		return n;
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (n == -EAGAIN || n == -EINTR)
 		return 0;
-	fail_with(c, index, n < 0 ? errno : ECONNRESET);
+	fail_with(c, index, n ? (int)-n : ECONNRESET);
 	return -1;
 }
 
@@ -280,7 +291,9 @@ static void receive_event(struct client *c, uint32_t index)
 			fail_with(c, index, EPROTO); /* more than the plan says */
 		return;
 	}
-	while (parts-- > 0 && is_expecting(c, conn) && receive_part(c, index))
+	/* of what TLS holds already no event would tell */
+	while ((parts-- > 0 || channel_has_more(&conn->channel)) && is_expecting(c, conn) &&
+	       receive_part(c, index))
 		;
 }
 

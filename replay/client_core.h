@@ -23,7 +23,7 @@ enum client_conn_state {
 
 /* Requests go out, and replies come in, in the order of the connection's chain. */
 struct client_conn {
-	int fd;
+	struct channel channel;
 	enum client_conn_state state;
 	uint32_t events; /* that epoll looks for */
 	uint32_t preface_left;

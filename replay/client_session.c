@@ -5,12 +5,8 @@
 #include "replay/control.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -28,8 +24,7 @@
 
 struct client_session {
 	struct control *control;
-	struct sockaddr_storage address;
-	socklen_t address_bytes;
+	struct endpoint at; /* the other end */
 	const volatile sig_atomic_t *interrupted;
 	sig_atomic_t tolerated; /* signals that came before the rows were fetched */
 	struct wire_hello node;
@@ -244,63 +239,30 @@ static int wait_for(struct client_session *s, const bool *arrived, int timeout_s
 	return ret;
 }
 
-/* Connects within CONNECT_MS, then closes on failure. */
-static int connect_to(const struct addrinfo *ai)
+/* A connected socket, or a failure. */
+static int connect_node(struct client_session *s, const struct address *node, struct err *err)
 {
-	int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct pollfd ready = { .fd = fd, .events = POLLOUT };
-	socklen_t size = sizeof(int);
-	int error = 0, on = 1;
+	struct endpoint endpoints[ADDRESS_ENDPOINTS_MAX];
+	char text[ADDRESS_TEXT_SIZE];
+	int count = address_resolve(node, false, endpoints, err), which, fd;
 
+	if (count < 0)
+		return count;
+	fd = endpoints_connect(endpoints, count, node->transport, CONNECT_MS, &which);
 	if (fd < 0)
-		return -errno;
-	if (connect(fd, ai->ai_addr, ai->ai_addrlen) && errno != EINPROGRESS)
-		error = errno;
-	else if (poll(&ready, 1, CONNECT_MS) == 1)
-		getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
-	else
-		error = ETIMEDOUT;
-	if (error) {
-		close(fd);
-		return -error;
-	}
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+		return err_errno(err, -fd,
+				 "cannot reach the node at %s (is `gait node` running there?)",
+				 address_format(node, text));
+	s->at = endpoints[which];
 	return fd;
 }
 
-/* A connected socket, or a failure. */
-static int connect_node(struct client_session *s, const char *host, uint16_t port, struct err *err)
+static int open_control(struct client_session *s, const struct address *node, struct secure *secure,
+			struct err *err)
 {
-	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
-	struct addrinfo *list = NULL;
-	char service[8];
-	int ret, fd = -1;
+	int fd = connect_node(s, node, err);
 
-	snprintf(service, sizeof(service), "%u", port);
-	ret = getaddrinfo(host, service, &hints, &list);
-	if (ret)
-		return err_set(err, EHOSTUNREACH, "cannot find the node's host '%s': %s", host,
-			       gai_strerror(ret));
-	for (const struct addrinfo *ai = list; ai && fd < 0; ai = ai->ai_next) {
-		fd = connect_to(ai);
-		if (fd >= 0) {
-			memcpy(&s->address, ai->ai_addr, ai->ai_addrlen);
-			s->address_bytes = ai->ai_addrlen;
-		}
-	}
-	freeaddrinfo(list);
-	if (fd >= 0)
-		return fd;
-	return err_errno(err, -fd, "cannot reach the node at %s:%u (is `gait node` running there?)",
-			 host, port);
-}
-
-static int open_control(struct client_session *s, const char *host, uint16_t port,
-			struct secure *secure, struct err *err)
-{
-	int fd = connect_node(s, host, port, err);
-
-	return fd < 0 ? fd : control_new(fd, secure, host, &s->control, err);
+	return fd < 0 ? fd : control_new(fd, secure, node->host, &s->control, err);
 }
 
 static int greet(struct client_session *s, struct err *err)
@@ -312,7 +274,7 @@ static int greet(struct client_session *s, struct err *err)
 	return wait_for(s, &s->hello, HELLO_TIMEOUT_S, "it was greeted", err);
 }
 
-int client_session_open(const char *host, uint16_t port, struct secure *secure,
+int client_session_open(const struct address *node, struct secure *secure,
 			const volatile sig_atomic_t *interrupted,
 			struct client_session **ret_session, struct err *err)
 {
@@ -324,7 +286,7 @@ int client_session_open(const char *host, uint16_t port, struct secure *secure,
 	s->interrupted = interrupted;
 	buf_init(&s->in, BUFFER_MAX);
 	buf_init(&s->out, SETUP_MAX);
-	ret = open_control(s, host, port, secure, err);
+	ret = open_control(s, node, secure, err);
 	if (!ret)
 		ret = greet(s, err);
 	if (ret)
@@ -349,19 +311,16 @@ const struct wire_hello *client_session_node(const struct client_session *s)
 	return &s->node;
 }
 
-void client_session_address(const struct client_session *s, struct sockaddr_storage *ret_address,
-			    socklen_t *ret_bytes)
+struct endpoint client_session_data(const struct client_session *s)
 {
 	in_port_t port = htons((uint16_t)s->node.data_port);
+	struct endpoint data = s->at;
 
-	*ret_address = s->address;
-	*ret_bytes = s->address_bytes;
-	if (!port)
-		return;
-	if (s->address.ss_family == AF_INET6)
-		((struct sockaddr_in6 *)ret_address)->sin6_port = port;
-	else
-		((struct sockaddr_in *)ret_address)->sin_port = port;
+	if (port && data.at.ss_family == AF_INET6)
+		((struct sockaddr_in6 *)&data.at)->sin6_port = port;
+	else if (port && data.at.ss_family == AF_INET)
+		((struct sockaddr_in *)&data.at)->sin_port = port;
+	return data;
 }
 
 /* The node holds what it has not credited; more than its limit would end the session. */

@@ -3,14 +3,13 @@
 #define GAIT_REPLAY_CLIENT_SESSION_H
 
 #include "base/err.h"
+#include "replay/address.h"
 #include "replay/plan.h"
 #include "replay/secure.h"
 #include "replay/wire.h"
 
 #include <signal.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <sys/socket.h>
 
 /*
  * The client's end of a control connection: tells a node what to play, keeps its
@@ -24,7 +23,7 @@
 struct client_session;
 
 /* secure, lent: how both ends prove themselves; NULL: not at all. */
-int client_session_open(const char *host, uint16_t port, struct secure *secure,
+int client_session_open(const struct address *node, struct secure *secure,
 			const volatile sig_atomic_t *interrupted,
 			struct client_session **ret_session, struct err *err);
 void client_session_free(struct client_session *s);
@@ -32,9 +31,8 @@ void client_session_free(struct client_session *s);
 /* What the node said of itself. */
 const struct wire_hello *client_session_node(const struct client_session *s);
 
-/* Where its data port is. */
-void client_session_address(const struct client_session *s, struct sockaddr_storage *ret_address,
-			    socklen_t *ret_bytes);
+/* Where it takes data connections that come as the control connection did. */
+struct endpoint client_session_data(const struct client_session *s);
 
 /* Describes the service and as many requests as the node takes now; waits until it is ready. */
 int client_session_prepare(struct client_session *s, const struct plan *plan,

@@ -41,6 +41,9 @@
 /* A client that takes nothing for so long has gone. */
 #define NODE_SEND_TIMEOUT_S 30
 
+/* Connections that wait to be accepted at a listener, unless told otherwise. */
+#define NODE_BACKLOG 4096
+
 /* How long a refused client is listened to, so that it can hear why. */
 #define NODE_LINGER_MS 1000
 

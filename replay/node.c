@@ -21,8 +21,9 @@
 /* A connection that has not said yet what it is, or has not proved yet who it is. */
 struct newcomer {
 	int fd;
-	int64_t deadline_ns;	 /* for both */
-	struct control *control; /* shakes hands, and owns fd; NULL: has said nothing */
+	int64_t deadline_ns;	   /* for both */
+	struct stranger *stranger; /* owns fd; NULL: has begun a control connection */
+	struct control *control;   /* shakes hands, and owns fd then */
 };
 
 /* Strangers must not fill a log: what may be told now, and what was not. */
@@ -36,7 +37,7 @@ struct node {
 	struct node_opts opts;
 	struct probe_guard *guard; /* NULL: no attribution */
 	struct err unattributed;
-	struct listener listener;
+	struct listeners listeners;
 	struct secure *secure; /* NULL: clients need not prove themselves */
 	struct tells tells;
 	struct storage storage;
@@ -76,27 +77,50 @@ static void start_probe(struct node *n)
 		n->guard = NULL;
 }
 
-static void follow_own_port(struct node *n)
+/* UNIX sockets have none: of their messages no arrival is known. */
+static void follow_own_ports(struct node *n)
 {
-	if (!n->guard || !probe_guard_follow_port(n->guard, n->listener.port, &n->unattributed))
-		return;
-	probe_guard_free(n->guard);
-	n->guard = NULL;
+	for (size_t i = 0; i < n->listeners.count && n->guard; i++) {
+		uint16_t port = n->listeners.all[i].address.port;
+
+		if (!port || !probe_guard_follow_port(n->guard, port, &n->unattributed))
+			continue;
+		probe_guard_free(n->guard);
+		n->guard = NULL;
+	}
+}
+
+static void fill_defaults(struct listen_setup *listen)
+{
+	static const struct address any_port = { .host = LOCAL_HOST };
+
+	if (!listen->count)
+		listen->addresses[listen->count++] = any_port;
+	if (!listen->backlog)
+		listen->backlog = NODE_BACKLOG;
+}
+
+static const struct listener *control_listener(const struct node *n)
+{
+	return &n->listeners.all[n->listeners.control];
 }
 
 /* A node does what it is asked to: off loopback it has to know by whom. */
 static int refuse_exposure(const struct node *n, struct err *err)
 {
-	if (n->listener.loopback || n->secure || n->opts.insecure)
+	char text[ADDRESS_TEXT_SIZE];
+	const struct listener *control = control_listener(n);
+
+	if (control->loopback || n->secure || n->opts.insecure)
 		return 0;
 	return err_set(err, EPERM,
 		       "others than this machine can reach %s: give the node a key (gait keys new "
 		       "FILE makes one; then --key FILE here and at gait replay), certificates, or "
 		       "--insecure if everybody may use it",
-		       n->opts.host);
+		       address_format(&control->address, text));
 }
 
-static int open_listener(struct node *n, struct err *err)
+static int open_listeners(struct node *n, struct err *err)
 {
 	const struct node_opts *opts = &n->opts;
 	int rc = 0;
@@ -104,7 +128,7 @@ static int open_listener(struct node *n, struct err *err)
 	if (secure_wanted(&opts->secure))
 		rc = secure_new(&opts->secure, SECURE_NODE, &n->secure, err);
 	if (!rc)
-		rc = listener_open(&n->listener, opts->host, opts->port, err);
+		rc = listeners_open(&n->listeners, &n->opts.listen, err);
 	return rc ? rc : refuse_exposure(n, err);
 }
 
@@ -126,7 +150,7 @@ int node_new(const struct node_opts *opts, struct node **ret_node, struct err *e
 	if (!n)
 		return err_errno(err, ENOMEM, "cannot set up a node");
 	n->opts = *opts;
-	n->listener = (struct listener){ .fd = -1, .reserve_fd = -1 };
+	fill_defaults(&n->opts.listen);
 	n->storage.dir_fd = -1;
 	n->tells = (struct tells){ clock_now_ns(), NODE_TELLS_MAX, 0 };
 	start_probe(n);
@@ -141,12 +165,14 @@ int node_new(const struct node_opts *opts, struct node **ret_node, struct err *e
 	if (!rc)
 		rc = check_ring(&opts->io, err);
 	if (!rc)
-		rc = open_listener(n, err);
+		rc = placement_try(&opts->workers.placement, err);
+	if (!rc)
+		rc = open_listeners(n, err);
 	if (rc) {
 		node_free(n);
 		return rc;
 	}
-	follow_own_port(n);
+	follow_own_ports(n);
 	*ret_node = n;
 	return 0;
 }
@@ -195,16 +221,17 @@ static void close_newcomer(struct node *n, size_t i)
 	if (newcomer->control)
 		control_free(newcomer->control);
 	else
-		close(newcomer->fd);
+		stranger_free(newcomer->stranger);
 	forget_newcomer(n, i);
 }
 
-static void add_newcomer(struct node *n, int fd)
+static void add_newcomer(struct node *n, struct stranger *stranger)
 {
 	if (n->newcomers_count == NODE_NEWCOMERS_MAX)
 		close_newcomer(n, 0);
 	n->newcomers[n->newcomers_count++] =
-		(struct newcomer){ fd, clock_now_ns() + NODE_NEWCOMER_MS * NS_PER_MS, NULL };
+		(struct newcomer){ stranger->channel.fd,
+				   clock_now_ns() + NODE_NEWCOMER_MS * NS_PER_MS, stranger, NULL };
 }
 
 /* Back to its place: the oldest are at the front. */
@@ -219,17 +246,11 @@ static void keep_newcomer(struct node *n, size_t i, const struct newcomer *newco
 	n->newcomers_count++;
 }
 
-/* Whether it is a data connection of some session, which has it then. */
-static bool offer(struct node *n, int fd)
+/* To the session whose data connection it is. */
+static bool offer(struct node *n, struct stranger *stranger, const struct wire_preface *preface)
 {
-	uint8_t bytes[WIRE_PREFACE_BYTES];
-	ssize_t size = recv(fd, bytes, sizeof(bytes), MSG_PEEK | MSG_DONTWAIT);
-	struct wire_preface preface;
-
-	if (size <= 0 || wire_preface_decode(bytes, (size_t)size, &preface, NULL) <= 0)
-		return false;
 	for (size_t i = 0; i < n->sessions_count; i++)
-		if (session_takes(n->sessions[i], &preface, fd))
+		if (session_takes(n->sessions[i], preface, stranger))
 			return true;
 	return false;
 }
@@ -237,13 +258,16 @@ static bool offer(struct node *n, int fd)
 /* Whoever the service's threads have let in may be another session's, or the next client. */
 static void take_strangers(struct node *n, struct session *s)
 {
-	int fd;
+	struct stranger *stranger;
+	struct wire_preface preface;
 
-	while ((fd = session_take_stranger(s)) >= 0) {
-		if (offer(n, fd))
+	while ((stranger = session_take_stranger(s))) {
+		if (stranger->preface_bytes < WIRE_PREFACE_BYTES)
+			add_newcomer(n, stranger);
+		else if (stranger_listen(stranger, &preface) > 0 && offer(n, stranger, &preface))
 			session_not_refused(s);
 		else
-			add_newcomer(n, fd);
+			stranger_free(stranger);
 	}
 }
 
@@ -273,7 +297,7 @@ void node_free(struct node *n)
 	end_sessions(n);
 	while (n->newcomers_count)
 		close_newcomer(n, n->newcomers_count - 1);
-	listener_close(&n->listener);
+	listeners_close(&n->listeners);
 	storage_release(&n->storage);
 	if (n->stop_event >= 0)
 		close(n->stop_event);
@@ -284,12 +308,18 @@ void node_free(struct node *n)
 
 uint16_t node_port(const struct node *n)
 {
-	return n->listener.port;
+	return control_listener(n)->address.port;
+}
+
+size_t node_listeners(const struct node *n, const struct listener **ret_first)
+{
+	*ret_first = n->listeners.all;
+	return n->listeners.count;
 }
 
 bool node_is_insecure(const struct node *n)
 {
-	return !n->listener.loopback && !n->secure;
+	return !control_listener(n)->loopback && !n->secure;
 }
 
 const char *node_why_unattributed(const struct node *n)
@@ -309,7 +339,8 @@ void node_stop(struct node *n)
 static void begin_session(struct node *n, struct control *control)
 {
 	struct session_setup setup = {
-		.listener = &n->listener,
+		.listeners = &n->listeners,
+		.workers = &n->opts.workers,
 		.storage = &n->storage,
 		.guard = n->guard,
 		.stopping = &n->stopping,
@@ -404,27 +435,42 @@ static bool meet_tls(struct node *n, struct newcomer *newcomer)
 	return shake(n, newcomer);
 }
 
+/* The first bytes of a client are there, under TLS or not. Results as of shake(). */
+static bool meet_client(struct node *n, struct newcomer *newcomer)
+{
+	bool plain = stranger_first_byte(newcomer->stranger) == 0;
+
+	free(newcomer->stranger); /* its descriptor goes on */
+	newcomer->stranger = NULL;
+	return plain ? meet_plain(n, newcomer->fd) : meet_tls(n, newcomer);
+}
+
 /* The first bytes of a connection are there, or it has ended. Results as of shake(). */
 static bool meet(struct node *n, struct newcomer *newcomer)
 {
-	uint8_t first;
-	ssize_t got = recv(newcomer->fd, &first, sizeof(first), MSG_PEEK | MSG_DONTWAIT);
+	struct wire_preface preface;
+	int rc;
 
-	if (got == sizeof(first) && !first)
-		return meet_plain(n, newcomer->fd);
-	if (got == sizeof(first) && first == CONTROL_TLS_BYTE)
-		return meet_tls(n, newcomer);
-	if (got != sizeof(first) || !offer(n, newcomer->fd))
-		close(newcomer->fd); /* a preface, but of no connection that is due; or rubbish */
+	if (stranger_is_client(newcomer->stranger))
+		return meet_client(n, newcomer);
+	rc = stranger_listen(newcomer->stranger, &preface);
+	if (!rc)
+		return false;
+	if (rc < 0 || !offer(n, newcomer->stranger, &preface)) /* of no session, or rubbish */
+		stranger_free(newcomer->stranger);
 	return true;
 }
 
-static void accept_newcomer(struct node *n)
+static void accept_newcomer(struct node *n, const struct listener *l)
 {
-	int fd = listener_accept(&n->listener);
+	struct stranger *stranger;
+	struct channel channel;
 
-	if (fd >= 0)
-		add_newcomer(n, fd);
+	if (listener_accept(&n->listeners, l, l->fd, &channel))
+		return;
+	stranger = stranger_new(&channel, l->controls);
+	if (stranger)
+		add_newcomer(n, stranger);
 }
 
 static void drop_silent_newcomers(struct node *n)
@@ -444,7 +490,7 @@ static bool threads_accept(const struct node *n)
 	return false;
 }
 
-enum { POLL_STOP, POLL_LISTENER, POLL_FIXED };
+enum { POLL_STOP, POLL_LISTENERS, POLL_FIXED = POLL_LISTENERS + NODE_LISTENERS_MAX };
 enum { POLL_SESSION, POLL_STRANGERS, POLL_PER_SESSION };
 
 #define POLLS_MAX (POLL_FIXED + NODE_SESSIONS_MAX * POLL_PER_SESSION + NODE_NEWCOMERS_MAX)
@@ -458,17 +504,23 @@ static short newcomer_events(const struct newcomer *newcomer)
 static nfds_t fill_polls(const struct node *n, struct pollfd *polls)
 {
 	struct pollfd *next = polls + POLL_FIXED;
+	bool accepts = threads_accept(n);
 
 	polls[POLL_STOP] = (struct pollfd){ n->stop_event, POLLIN, 0 };
-	polls[POLL_LISTENER] =
-		(struct pollfd){ threads_accept(n) ? -1 : n->listener.fd, POLLIN, 0 };
+	for (size_t i = 0; i < NODE_LISTENERS_MAX; i++) {
+		bool here = i < n->listeners.count && !accepts;
+
+		polls[POLL_LISTENERS + i] =
+			(struct pollfd){ here ? n->listeners.all[i].fd : -1, POLLIN, 0 };
+	}
 	for (size_t i = 0; i < n->sessions_count; i++, next += POLL_PER_SESSION) {
 		next[POLL_SESSION] = (struct pollfd){ session_fd(n->sessions[i]), POLLIN, 0 };
 		next[POLL_STRANGERS] =
 			(struct pollfd){ session_strangers_fd(n->sessions[i]), POLLIN, 0 };
 	}
 	for (size_t i = 0; i < n->newcomers_count; i++)
-		*next++ = (struct pollfd){ n->newcomers[i].fd, newcomer_events(&n->newcomers[i]), 0 };
+		*next++ =
+			(struct pollfd){ n->newcomers[i].fd, newcomer_events(&n->newcomers[i]), 0 };
 	return (nfds_t)(next - polls);
 }
 
@@ -529,8 +581,9 @@ static void run_once(struct node *n)
 	if (poll(polls, count, poll_timeout_ms(n)) < 0)
 		return;
 	read_sessions(n, polls + POLL_FIXED, sessions);
-	if (polls[POLL_LISTENER].revents)
-		accept_newcomer(n);
+	for (size_t i = 0; i < n->listeners.count; i++)
+		if (polls[POLL_LISTENERS + i].revents)
+			accept_newcomer(n, &n->listeners.all[i]);
 	meet_newcomers(n, polls + POLL_FIXED + sessions * POLL_PER_SESSION, newcomers);
 	drop_silent_newcomers(n);
 	tick_sessions(n);

@@ -2,20 +2,17 @@
 #ifndef GAIT_REPLAY_NODE_H
 #define GAIT_REPLAY_NODE_H
 
-#include "base/err.h"
 #include "replay/node_io.h"
+#include "replay/node_worker.h"
 #include "replay/secure.h"
-
-#include <stdbool.h>
-#include <stdint.h>
 
 /*
  * A node plays a service for a client: one session at a time, on one port. What
  * comes in is never trusted; no client can end it.
  */
 struct node_opts {
-	const char *host;
-	uint16_t port;		/* 0: any free one */
+	struct listen_setup listen; /* count 0: a free port of 127.0.0.1; backlog 0: NODE_BACKLOG */
+	struct worker_opts workers;
 	const char *dir;	/* where files are laid out; NULL: $TMPDIR or /tmp */
 	uint32_t threads;	/* 0: as recorded */
 	uint64_t storage_bytes; /* of all files */
@@ -42,9 +39,13 @@ struct node;
 int node_new(const struct node_opts *opts, struct node **ret_node, struct err *err);
 void node_free(struct node *n);
 
+/* Where clients come in. */
 uint16_t node_port(const struct node *n);
 
-/* Whether it listens off loopback and lets everybody in. */
+/* All of where it listens, in the order of the options. */
+size_t node_listeners(const struct node *n, const struct listener **ret_first);
+
+/* Whether clients come in off loopback, and everybody is let in. */
 bool node_is_insecure(const struct node *n);
 
 /* Why there is no attribution; NULL: there is, or none was asked for. */

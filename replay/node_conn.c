@@ -19,6 +19,7 @@ struct conn *conn_new(uint64_t connection_id, struct worker *worker)
 	if (!c)
 		return NULL;
 	c->source = (struct source){ SOURCE_CONN, -1 };
+	c->channel = CHANNEL_NONE;
 	queue_init(&c->inbox);
 	c->connection_id = connection_id;
 	c->worker = worker;
@@ -29,8 +30,7 @@ void conn_free(struct conn *c)
 {
 	if (!c)
 		return;
-	if (c->source.fd >= 0)
-		close(c->source.fd);
+	channel_close(&c->channel);
 	free(c);
 }
 
@@ -87,9 +87,10 @@ static bool may_read(struct conn *c)
  */
 static void watch_what_is_needed(struct worker *w, struct conn *c)
 {
-	uint32_t in = may_read(c) ? EPOLLIN : c->eof ? 0 : c->events & EPOLLIN;
+	uint32_t reads = channel_read_events(&c->channel);
+	uint32_t in = may_read(c) ? reads : c->eof ? 0 : c->events & EPOLLIN;
 
-	watch(w, c, in | (c->sending ? EPOLLOUT : 0));
+	watch(w, c, in | (c->sending ? channel_write_events(&c->channel) : 0));
 }
 
 static void close_conn(struct worker *w, struct conn *c)
@@ -102,8 +103,7 @@ static void close_conn(struct worker *w, struct conn *c)
 void conn_break(struct worker *w, struct conn *c)
 {
 	watch(w, c, 0);
-	if (c->source.fd >= 0)
-		close(c->source.fd);
+	channel_close(&c->channel);
 	c->source.fd = -1;
 	c->eof = true;
 	c->received_bytes = 0;
@@ -176,28 +176,6 @@ static struct active *next_request(struct worker *w, struct conn *c)
 	return a;
 }
 
-void conn_advance(struct worker *w, struct conn *c)
-{
-	struct active *a;
-
-	if (c->walks) {
-		walk_admitted(w, c);
-		return;
-	}
-	if (c->sending && c->source.fd < 0)
-		serve_resume_send(w, c->sending);
-	while ((a = next_request(w, c)))
-		serve_run(w, a);
-	if (c->eof && c->incoming) {
-		serve_abandon(w, c->incoming);
-		c->incoming = NULL;
-	}
-	if (c->eof && !c->first)
-		close_conn(w, c);
-	else
-		watch_what_is_needed(w, c);
-}
-
 /* The slot's stamps are of the receive that has just returned. */
 static void note_arrival(struct worker *w, struct conn *c)
 {
@@ -231,7 +209,7 @@ ssize_t conn_receive(struct worker *w, struct conn *c)
 	meter_own(m, c->incoming ? &c->incoming->account : NULL);
 	meter_mark(m, ACTIVITY_SELF);
 	w->reading.enter = m->last;
-	n = recv(c->source.fd, w->received, NODE_RECEIVE_BYTES, MSG_DONTWAIT);
+	n = channel_recv(&c->channel, w->received, NODE_RECEIVE_BYTES);
 	c->arrival.read_ns = meter_mark(m, ACTIVITY_NET);
 	meter_disown(m);
 	w->reading.leave = m->last;
@@ -243,7 +221,8 @@ ssize_t conn_receive(struct worker *w, struct conn *c)
 	return n;
 }
 
-static void read_more(struct worker *w, struct conn *c)
+/* True when something came. */
+static bool read_more(struct worker *w, struct conn *c)
 {
 	ssize_t n = conn_receive(w, c);
 
@@ -251,17 +230,50 @@ static void read_more(struct worker *w, struct conn *c)
 		c->received_bytes += (uint64_t)n;
 	else if (!n)
 		c->eof = true;
-	else if (errno != EAGAIN && errno != EINTR)
+	else if (n != -EAGAIN && n != -EINTR)
 		conn_break(w, c);
+	return n > 0;
+}
+
+/* What TLS has taken off the socket already, and no event tells of. */
+static bool read_left_over(struct worker *w, struct conn *c)
+{
+	return channel_has_more(&c->channel) && may_read(c) && read_more(w, c);
+}
+
+void conn_advance(struct worker *w, struct conn *c)
+{
+	struct active *a;
+
+	if (c->walks) {
+		walk_admitted(w, c);
+		return;
+	}
+	if (c->sending && c->source.fd < 0)
+		serve_resume_send(w, c->sending);
+	do
+		while ((a = next_request(w, c)))
+			serve_run(w, a);
+	while (read_left_over(w, c));
+	if (c->eof && c->incoming) {
+		serve_abandon(w, c->incoming);
+		c->incoming = NULL;
+	}
+	if (c->eof && !c->first)
+		close_conn(w, c);
+	else
+		watch_what_is_needed(w, c);
 }
 
 void conn_event(struct worker *w, struct conn *c, uint32_t events)
 {
-	if (events & EPOLLOUT && c->sending)
+	uint32_t reads = channel_read_events(&c->channel) | EPOLLERR | EPOLLHUP;
+
+	if (c->sending && events & channel_write_events(&c->channel))
 		serve_resume_send(w, c->sending);
 	if (events & (EPOLLERR | EPOLLHUP) && !may_read(c))
 		conn_break(w, c);
-	else if (events & (EPOLLIN | EPOLLERR | EPOLLHUP) && may_read(c))
+	else if (events & reads && may_read(c))
 		read_more(w, c);
 	else if (events & EPOLLIN)
 		watch(w, c, c->events & ~(uint32_t)EPOLLIN);

@@ -2,6 +2,7 @@
 #ifndef GAIT_REPLAY_NODE_CONN_H
 #define GAIT_REPLAY_NODE_CONN_H
 
+#include "replay/channel.h"
 #include "replay/meter.h"
 #include "replay/node_plan.h"
 #include "replay/queue.h"
@@ -11,7 +12,7 @@
 struct active;
 struct worker;
 
-/* What epoll points at: the first member of whatever waits for events. */
+/* What an event points at: the first member of whatever waits for events. */
 struct source {
 	enum source_kind {
 		SOURCE_LISTENER,
@@ -44,7 +45,8 @@ struct arrival {
  * may run up to their reply.
  */
 struct conn {
-	struct source source; /* first */
+	struct source source; /* first; its fd is the channel's */
+	struct channel channel;
 	uint64_t connection_id;
 	struct worker *worker;
 	bool claimed; /* a socket has opened it; under the session's lock */
@@ -63,7 +65,7 @@ struct conn {
 	struct active *first, *last; /* received in full, not yet done with */
 	struct active *sending;	     /* waits for room in the socket */
 	uint32_t blocked;	     /* requests that nothing may overtake: sending, sleeping */
-	uint32_t events;	     /* what epoll waits for; 0: not registered */
+	uint32_t events;	     /* what is waited for; 0: not registered */
 	bool eof;		     /* the client sends nothing more */
 	struct arrival arrival;
 };

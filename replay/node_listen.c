@@ -1,52 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "replay/node_listen.h"
 
-#include "replay/wire.h"
+#include "base/clock.h"
+#include "replay/control.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
+#include <stdlib.h>
 #include <unistd.h>
 
-#define BACKLOG 4096
-
-static const struct {
-	int level, name, value;
-} socket_options[] = {
-	{ SOL_SOCKET, SO_REUSEADDR, 1 },
-	{ SOL_SOCKET, SO_RCVLOWAT, WIRE_PREFACE_BYTES }, /* accepted sockets inherit these */
-	{ IPPROTO_TCP, TCP_NODELAY, 1 },
-};
-
-static int listen_at(const struct addrinfo *at)
+static bool encrypts(const struct listen_setup *setup)
 {
-	int fd = socket(at->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int rc = fd < 0 ? -errno : 0;
-
-	for (size_t i = 0; !rc && i < sizeof(socket_options) / sizeof(socket_options[0]); i++)
-		if (setsockopt(fd, socket_options[i].level, socket_options[i].name,
-			       &socket_options[i].value, sizeof(int)))
-			rc = -errno;
-	if (!rc && (bind(fd, at->ai_addr, at->ai_addrlen) || listen(fd, BACKLOG)))
-		rc = -errno;
-	if (rc && fd >= 0)
-		close(fd);
-	return rc ? rc : fd;
+	for (size_t i = 0; i < setup->count; i++)
+		if (setup->addresses[i].transport == TRANSPORT_TLS)
+			return true;
+	return false;
 }
 
-static uint16_t port_of(int fd)
+static int open_tls(struct listeners *ls, const struct listen_setup *setup, struct err *err)
 {
-	struct sockaddr_storage at = { 0 };
-	socklen_t size = sizeof(at);
+	const struct tls_setup tls = {
+		.node = true,
+		.cert = setup->tls_cert,
+		.key = setup->tls_key,
+		.reads_ahead = true,
+	};
 
-	getsockname(fd, (struct sockaddr *)&at, &size);
-	return ntohs(at.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&at)->sin6_port :
-						((struct sockaddr_in *)&at)->sin_port);
+	return encrypts(setup) ? tls_context_new(&tls, &ls->tls, err) : 0;
 }
 
 /* Of the address that was bound, whatever name it was given by. */
@@ -59,70 +40,161 @@ static bool is_loopback(int fd)
 
 	if (getsockname(fd, (struct sockaddr *)&at, &size))
 		return false;
+	if (at.ss_family == AF_UNIX)
+		return true;
 	if (at.ss_family == AF_INET6)
 		return IN6_IS_ADDR_LOOPBACK(v6) ||
 		       (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == IN_LOOPBACKNET);
 	return at.ss_family == AF_INET && ntohl(v4->s_addr) >> 24 == IN_LOOPBACKNET;
 }
 
-int listener_open(struct listener *l, const char *host, uint16_t port, struct err *err)
+static int open_one(struct listeners *ls, const struct address *address, struct err *err)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE }, *found;
-	char service[8];
-	int rc;
+	struct listener *l = &ls->all[ls->count];
 
-	*l = (struct listener){ .fd = -1, .reserve_fd = -1 };
-	snprintf(service, sizeof(service), "%u", port);
-	rc = getaddrinfo(host, service, &hints, &found);
-	if (rc)
-		return err_set(err, EINVAL, "cannot listen on '%s': %s", host, gai_strerror(rc));
-	l->fd = listen_at(found);
-	freeaddrinfo(found);
+	if (address->transport == TRANSPORT_UDP)
+		return err_set(err, EPROTONOSUPPORT, "a node does not listen for datagrams yet");
+	l->address = *address;
+	l->controls = ls->count == ls->control;
+	l->fd = address_listen(&l->address, &ls->opts, err);
 	if (l->fd < 0)
-		return err_errno(err, -l->fd, "cannot listen on %s:%u", host, port);
-	l->port = port_of(l->fd);
+		return l->fd;
 	l->loopback = is_loopback(l->fd);
-	l->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	pthread_mutex_init(&l->lock, NULL);
+	ls->count++;
 	return 0;
 }
 
-void listener_close(struct listener *l)
+int listeners_open(struct listeners *ls, const struct listen_setup *setup, struct err *err)
 {
-	if (l->fd < 0)
-		return;
-	close(l->fd);
-	if (l->reserve_fd >= 0)
-		close(l->reserve_fd);
-	pthread_mutex_destroy(&l->lock);
-	*l = (struct listener){ .fd = -1, .reserve_fd = -1 };
+	int rc;
+
+	*ls = (struct listeners){
+		.control = setup->control,
+		.accept_mode = setup->accept_mode,
+		.opts = {
+			.backlog = setup->backlog,
+			.receive_lowat = WIRE_PREFACE_BYTES,
+			.no_delay = !setup->delays,
+			.shares_port = setup->accept_mode == ACCEPT_CHILD,
+		},
+		.reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC),
+	};
+	pthread_mutex_init(&ls->lock, NULL);
+	rc = open_tls(ls, setup, err);
+	for (size_t i = 0; i < setup->count && !rc; i++)
+		rc = open_one(ls, &setup->addresses[i], err);
+	if (rc)
+		listeners_close(ls);
+	return rc;
+}
+
+void listeners_close(struct listeners *ls)
+{
+	if (!ls->opts.backlog)
+		return; /* never opened */
+	for (size_t i = 0; i < ls->count; i++)
+		address_unlisten(&ls->all[i].address, ls->all[i].fd);
+	tls_context_free(ls->tls);
+	if (ls->reserve_fd >= 0)
+		close(ls->reserve_fd);
+	pthread_mutex_destroy(&ls->lock);
+	*ls = (struct listeners){ .reserve_fd = -1 };
+}
+
+int listener_open_another(const struct listeners *ls, const struct listener *l)
+{
+	struct address address = l->address;
+
+	if (address.transport == TRANSPORT_UNIX)
+		return -ENOTSUP;
+	return address_listen(&address, &ls->opts, NULL);
 }
 
 /* Else it would wait in the queue for ever, and wake every thread for ever. */
-static void turn_away(struct listener *l)
+static void turn_away(struct listeners *ls, int listening_fd)
 {
 	int fd;
 
-	pthread_mutex_lock(&l->lock);
-	if (l->reserve_fd >= 0)
-		close(l->reserve_fd);
-	fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
+	pthread_mutex_lock(&ls->lock);
+	if (ls->reserve_fd >= 0)
+		close(ls->reserve_fd);
+	fd = accept4(listening_fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd >= 0)
 		close(fd);
-	l->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	pthread_mutex_unlock(&l->lock);
+	ls->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	pthread_mutex_unlock(&ls->lock);
 }
 
-int listener_accept(struct listener *l)
+int listener_accept(struct listeners *ls, const struct listener *l, int listening_fd,
+		    struct channel *ret_channel)
 {
-	int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	struct channel ch = {
+		.fd = accept4(listening_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC),
+	};
 
-	if (fd >= 0)
-		return fd;
-	if (errno != EMFILE && errno != ENFILE)
+	if (ch.fd < 0 && errno != EMFILE && errno != ENFILE)
 		return -EAGAIN;
-	turn_away(l);
-	return -EMFILE;
+	if (ch.fd < 0 ||
+	    (l->address.transport == TRANSPORT_TLS && channel_begin_tls(&ch, ls->tls))) {
+		channel_close(&ch);
+		turn_away(ls, listening_fd);
+		return -EMFILE;
+	}
+	*ret_channel = ch;
+	return 0;
+}
+
+struct stranger *stranger_new(const struct channel *channel, bool may_control)
+{
+	struct stranger *s = calloc(1, sizeof(*s));
+	struct channel lost = *channel;
+
+	if (!s) {
+		channel_close(&lost);
+		return NULL;
+	}
+	s->channel = *channel;
+	s->may_control = may_control && !channel->tls;
+	s->since_ns = clock_now_ns();
+	return s;
+}
+
+void stranger_free(struct stranger *s)
+{
+	if (!s)
+		return;
+	channel_close(&s->channel);
+	free(s);
+}
+
+int stranger_first_byte(const struct stranger *s)
+{
+	uint8_t first;
+
+	if (s->preface_bytes || s->channel.tls)
+		return -1;
+	return recv(s->channel.fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) == 1 ? first : -1;
+}
+
+bool stranger_is_client(const struct stranger *s)
+{
+	int first = s->may_control ? stranger_first_byte(s) : -1;
+
+	return !first || first == CONTROL_TLS_BYTE;
+}
+
+int stranger_listen(struct stranger *s, struct wire_preface *ret_preface)
+{
+	ssize_t n = sizeof(s->preface) - s->preface_bytes;
+
+	if (n)
+		n = channel_recv(&s->channel, s->preface + s->preface_bytes, (size_t)n);
+	if (n == -EAGAIN || n == -EINTR)
+		return 0;
+	if (n < 0 || (!n && s->preface_bytes < sizeof(s->preface)))
+		return -ECONNRESET;
+	s->preface_bytes += (size_t)n;
+	return wire_preface_decode(s->preface, s->preface_bytes, ret_preface, NULL);
 }
 
 void listener_admit(int fd)

@@ -10,8 +10,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sendfile.h>
-#include <sys/socket.h>
 
 #define SLAB_ACTIVES 64
 #define OWN_COST_WINDOW 64 /* requests between two corrections of the mean */
@@ -192,7 +190,7 @@ static void unpark(struct worker *w, struct active *a, enum thread_state state, 
 	account_own(&a->account, delta);
 }
 
-/* Out of the file a reply was taken from; -1 when it was none, or there is nothing (more) in it. */
+/* Out of the file a reply was taken from; < 0 when it was none, or there is nothing (more) in it. */
 static ssize_t send_file(struct active *a, uint64_t bytes, const struct queued_op *q)
 {
 	int file = q && q->op.flags & OPF_SENDFILE && q->target ? storage_fd(q->target) : -1;
@@ -200,11 +198,11 @@ static ssize_t send_file(struct active *a, uint64_t bytes, const struct queued_o
 	ssize_t n;
 
 	if (file < 0 || offset < 0)
-		return -1;
-	n = sendfile(a->conn->source.fd, file, &offset, bytes);
-	if (n < 0 && errno != EAGAIN && errno != EPIPE)
-		serve_failed(a, errno);
-	return n > 0 ? n : -1;
+		return -ENODATA;
+	n = channel_sendfile(&a->conn->channel, file, offset, bytes);
+	if (n < 0 && n != -EAGAIN && n != -EPIPE)
+		serve_failed(a, (int)-n);
+	return n ? n : -ENODATA;
 }
 
 /* Those of the last one stay. */
@@ -224,7 +222,7 @@ void serve_note_sent(struct worker *w, struct active *a, uint64_t tx_sequence, i
 	a->row.tx_ns = tx_ns >= start_ns && tx_ns <= m->last.ns ? tx_ns : 0;
 }
 
-/* One call; < 0: errno says why not. */
+/* One call; < 0: why not. */
 static ssize_t send_some(struct worker *w, struct active *a, uint64_t bytes,
 			 const struct queued_op *q)
 {
@@ -236,8 +234,7 @@ static ssize_t send_some(struct worker *w, struct active *a, uint64_t bytes,
 	bytes = bytes < NODE_CALL_BYTES ? bytes : NODE_CALL_BYTES;
 	n = send_file(a, bytes, q);
 	if (n < 0)
-		n = send(a->conn->source.fd, w->exec.setup->storage->filler, bytes,
-			 MSG_NOSIGNAL | MSG_DONTWAIT);
+		n = channel_send(&a->conn->channel, w->exec.setup->storage->filler, bytes);
 	meter_mark(m, ACTIVITY_NET);
 	serve_note_sent(w, a, tx_sequence, start_ns);
 	return n;
@@ -268,9 +265,9 @@ static enum step send_all(struct worker *w, struct active *a, uint64_t bytes,
 	while (bytes && c->source.fd >= 0) {
 		ssize_t n = send_some(w, a, bytes, q);
 
-		if (n < 0 && errno == EINTR)
+		if (n == -EINTR)
 			continue;
-		if (n < 0 && errno == EAGAIN) {
+		if (n == -EAGAIN) {
 			park(w, a, ACTIVE_SEND);
 			c->sending = a;
 			return STEP_STOP;

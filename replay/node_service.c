@@ -15,9 +15,12 @@ static int make_workers(struct service *s)
 	s->workers = calloc(s->threads, sizeof(*s->workers));
 	if (!s->workers)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < s->threads; i++)
-		if (worker_init(&s->workers[i], s, i))
-			return -ENOMEM;
+	for (uint32_t i = 0; i < s->threads; i++) {
+		int rc = worker_init(&s->workers[i], s, i);
+
+		if (rc)
+			return rc;
+	}
 	return 0;
 }
 
@@ -36,10 +39,10 @@ static int make_parts(struct service *s, struct err *err)
 	s->background = calloc(WIRE_BACKGROUND_THREADS_MAX, sizeof(*s->background));
 	if (!s->conns || !s->background || pipe2(s->strangers, O_NONBLOCK | O_CLOEXEC) ||
 	    pipe2(s->offers, O_NONBLOCK | O_CLOEXEC) ||
-	    idmap_init(&s->conn_ids, WIRE_CONNECTIONS_MAX) || groups_init(&s->groups) ||
-	    make_workers(s))
-		return err_errno(err, ENOMEM, "cannot set up %u threads", s->threads);
-	return 0;
+	    idmap_init(&s->conn_ids, WIRE_CONNECTIONS_MAX) || groups_init(&s->groups))
+		return err_errno(err, ENOMEM, "cannot set up a service");
+	rc = make_workers(s);
+	return rc ? err_errno(err, -rc, "cannot set up %u threads", s->threads) : 0;
 }
 
 /* Everything but its parts. */
@@ -155,13 +158,13 @@ static void close_pipe(const int fds[2])
 
 void service_free(struct service *s)
 {
-	int fd;
+	struct stranger *stranger;
 
 	if (!s)
 		return;
 	service_stop(s);
-	while ((fd = service_take_stranger(s)) >= 0 || (fd = service_take_offer(s)) >= 0)
-		close(fd);
+	while ((stranger = service_take_stranger(s)) || (stranger = service_take_offer(s)))
+		stranger_free(stranger);
 	for (uint32_t i = 0; s->workers && i < s->threads; i++)
 		worker_release(&s->workers[i]);
 	io_release(&s->io);
@@ -411,39 +414,39 @@ struct conn *service_claim(struct service *s, struct worker *w, const struct wir
 	return c;
 }
 
-/* Sockets go whole through a pipe, from thread to thread. */
-static void put_fd(const int pipe[2], int fd)
+/* They go by their address through a pipe, whole, from thread to thread. */
+static void put_stranger(const int pipe[2], struct stranger *stranger)
 {
-	if (write(pipe[1], &fd, sizeof(fd)) != sizeof(fd))
-		close(fd);
+	if (write(pipe[1], &stranger, sizeof(stranger)) != sizeof(stranger))
+		stranger_free(stranger);
 }
 
-static int get_fd(const int pipe[2])
+static struct stranger *get_stranger(const int pipe[2])
 {
-	int fd;
+	struct stranger *stranger;
 
-	return read(pipe[0], &fd, sizeof(fd)) == sizeof(fd) ? fd : -EAGAIN;
+	return read(pipe[0], &stranger, sizeof(stranger)) == sizeof(stranger) ? stranger : NULL;
 }
 
-void service_pass_stranger(struct service *s, int fd)
+void service_pass_stranger(struct service *s, struct stranger *stranger)
 {
-	put_fd(s->strangers, fd);
+	put_stranger(s->strangers, stranger);
 }
 
-int service_take_stranger(struct service *s)
+struct stranger *service_take_stranger(struct service *s)
 {
-	return get_fd(s->strangers);
+	return get_stranger(s->strangers);
 }
 
-bool service_takes(struct service *s, const struct wire_preface *preface, int fd)
+bool service_takes(struct service *s, const struct wire_preface *preface, struct stranger *stranger)
 {
 	if (!is_token(s, preface->token))
 		return false;
-	put_fd(s->offers, fd);
+	put_stranger(s->offers, stranger);
 	return true;
 }
 
-int service_take_offer(struct service *s)
+struct stranger *service_take_offer(struct service *s)
 {
-	return get_fd(s->offers);
+	return get_stranger(s->offers);
 }

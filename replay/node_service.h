@@ -11,7 +11,8 @@
  * itself.
  */
 struct service_setup {
-	struct listener *listener;
+	struct listeners *listeners;
+	const struct worker_opts *workers;
 	struct storage *storage;
 	const struct thread_slot *slots; /* NULL: no probes */
 	uint64_t work_per_ms;
@@ -84,8 +85,9 @@ void service_credit(const struct service *s, struct wire_credit *ret_credit);
 void service_stop(struct service *s);
 void service_usage(const struct service *s, struct wire_usage *ret_usage);
 
-/* A socket that came to another service's threads; true if this one has taken it. */
-bool service_takes(struct service *s, const struct wire_preface *preface, int fd);
+/* One that came to another service's threads; true if this one has taken it. */
+bool service_takes(struct service *s, const struct wire_preface *preface,
+		   struct stranger *stranger);
 
 /* The workers, from here on. */
 
@@ -96,13 +98,13 @@ bool service_takes(struct service *s, const struct wire_preface *preface, int fd
 struct conn *service_claim(struct service *s, struct worker *w, const struct wire_preface *preface,
 			   bool *ret_ours);
 
-/* A socket that service_takes() has got, or -EAGAIN. */
-int service_take_offer(struct service *s);
+/* One that service_takes() has got, or NULL. */
+struct stranger *service_take_offer(struct service *s);
 
-/* A socket that is no data connection of ours: the control thread gets it. */
-void service_pass_stranger(struct service *s, int fd);
+/* It is no data connection of ours: the control thread gets it. */
+void service_pass_stranger(struct service *s, struct stranger *stranger);
 
-/* The control thread, when strangers[0] is readable, and at the end: one of them, or -EAGAIN. */
-int service_take_stranger(struct service *s);
+/* The control thread, when strangers[0] is readable, and at the end: one of them, or NULL. */
+struct stranger *service_take_stranger(struct service *s);
 
 #endif

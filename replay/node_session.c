@@ -125,14 +125,14 @@ int session_strangers_fd(const struct session *s)
 	return s->service ? s->service->strangers[0] : -1;
 }
 
-int session_take_stranger(struct session *s)
+struct stranger *session_take_stranger(struct session *s)
 {
-	return s->service ? service_take_stranger(s->service) : -EAGAIN;
+	return s->service ? service_take_stranger(s->service) : NULL;
 }
 
-bool session_takes(struct session *s, const struct wire_preface *preface, int fd)
+bool session_takes(struct session *s, const struct wire_preface *preface, struct stranger *stranger)
 {
-	return session_accepts(s) && service_takes(s->service, preface, fd);
+	return session_accepts(s) && service_takes(s->service, preface, stranger);
 }
 
 void session_not_refused(struct session *s)
@@ -180,6 +180,11 @@ static int flush(struct session *s, struct err *err)
 	return 0;
 }
 
+static uint16_t control_port(const struct listeners *ls)
+{
+	return ls->all[ls->control].address.port;
+}
+
 static int on_hello(struct session *s, const struct wire_frame *frame, struct err *err)
 {
 	uint64_t ahead = s->setup.requests_ahead;
@@ -198,7 +203,7 @@ static int on_hello(struct session *s, const struct wire_frame *frame, struct er
 		.version = WIRE_VERSION,
 		.work_per_ms = s->setup.work_per_ms,
 		.attribution = s->setup.guard != NULL,
-		.data_port = s->setup.listener->port,
+		.data_port = control_port(s->setup.listeners),
 		.requests_ahead_max = ahead,
 		.ops_ahead_max = ahead * NODE_OPS_PER_REQUEST,
 	};
@@ -212,7 +217,8 @@ static int on_hello(struct session *s, const struct wire_frame *frame, struct er
 static struct service_setup service_setup(const struct session *s)
 {
 	struct service_setup setup = {
-		.listener = s->setup.listener,
+		.listeners = s->setup.listeners,
+		.workers = s->setup.workers,
 		.storage = s->setup.storage,
 		.slots = probe_guard_slots(s->setup.guard),
 		.work_per_ms = s->setup.work_per_ms,

@@ -8,7 +8,8 @@
 
 /* What a session finds on its node. */
 struct session_setup {
-	struct listener *listener;
+	struct listeners *listeners;
+	const struct worker_opts *workers;
 	struct storage *storage;
 	struct probe_guard *guard; /* NULL: no attribution */
 	const atomic_bool *stopping;
@@ -46,10 +47,11 @@ int session_fd(const struct session *s);
  */
 bool session_accepts(const struct session *s);
 int session_strangers_fd(const struct session *s); /* -1: none */
-int session_take_stranger(struct session *s);
+struct stranger *session_take_stranger(struct session *s);
 
 /* A data connection that was let in elsewhere. True: the session has it now. */
-bool session_takes(struct session *s, const struct wire_preface *preface, int fd);
+bool session_takes(struct session *s, const struct wire_preface *preface,
+		   struct stranger *stranger);
 
 /* A stranger was another session's. */
 void session_not_refused(struct session *s);

@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #define REPLIES_MIN 64
 
@@ -134,6 +132,7 @@ struct conn *walk_conn_new(struct worker *w, uint64_t connection_id)
 	if (!wc)
 		return NULL;
 	wc->conn.source = (struct source){ SOURCE_WALK, -1 };
+	wc->conn.channel = CHANNEL_NONE;
 	wc->conn.connection_id = connection_id;
 	wc->conn.worker = w;
 	wc->conn.walks = true;
@@ -149,8 +148,7 @@ static void conn_forget(struct walk_work *work, struct walk_conn *wc)
 	*(wc->before ? &wc->before->after : &work->conns) = wc->after;
 	if (wc->after)
 		wc->after->before = wc->before;
-	if (wc->conn.source.fd >= 0)
-		close(wc->conn.source.fd);
+	channel_close(&wc->conn.channel);
 	free(wc->replies);
 	free(wc);
 }
@@ -213,10 +211,9 @@ static void die(struct worker *w, struct walk_conn *wc)
 {
 	struct conn *c = &wc->conn;
 
-	if (c->source.fd >= 0) {
+	if (c->source.fd >= 0)
 		worker_watch(w, &c->source, c->events, 0);
-		close(c->source.fd);
-	}
+	channel_close(&c->channel);
 	c->source.fd = -1;
 	c->events = 0;
 	wc->replies_count = 0;
@@ -307,11 +304,11 @@ static void flush(struct worker *w, struct walk_conn *wc)
 		ssize_t n;
 
 		meter_mark(m, ACTIVITY_SELF);
-		n = send(wc->conn.source.fd, w->walk.staging, bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+		n = channel_send(&wc->conn.channel, w->walk.staging, bytes);
 		meter_mark(m, ACTIVITY_NET);
-		if (n < 0 && errno == EINTR)
+		if (n == -EINTR)
 			continue;
-		if (n < 0 && errno != EAGAIN)
+		if (n < 0 && n != -EAGAIN)
 			die(w, wc);
 		if (n < 0)
 			return;
@@ -321,13 +318,21 @@ static void flush(struct worker *w, struct walk_conn *wc)
 	}
 }
 
+static bool is_full(const struct walk_conn *wc)
+{
+	return wc->replies_count >= NODE_WALK_REPLIES || wc->open >= NODE_WALK_OPEN;
+}
+
 /* Nobody is read from who does not take his replies, or asks for more than is worked on. */
 static void watch(struct worker *w, struct walk_conn *wc)
 {
 	struct conn *c = &wc->conn;
-	bool full = wc->replies_count >= NODE_WALK_REPLIES || wc->open >= NODE_WALK_OPEN;
 	bool writes = wc->replies_count || wc->dialled;
-	uint32_t events = (full || c->eof ? 0 : EPOLLIN) | (writes ? EPOLLOUT : 0);
+	uint32_t reads = channel_read_events(&c->channel) | (wc->left_over ? EPOLLOUT : 0);
+	uint32_t events = is_full(wc) || c->eof ? 0 : reads;
+
+	if (writes)
+		events |= channel_write_events(&c->channel);
 
 	if (c->eof && !wc->open && !wc->replies_count)
 		die(w, wc);
@@ -382,6 +387,7 @@ struct walk_conn *walk_dial(struct worker *w, uint32_t peer)
 	of_walk(c)->peer = peer + 1;
 	of_walk(c)->dialled = true;
 	c->source.fd = socket(to->at.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	c->channel.fd = c->source.fd;
 	setsockopt(c->source.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (c->source.fd < 0 ||
 	    (connect(c->source.fd, (const struct sockaddr *)&to->at, to->size) &&
@@ -524,27 +530,38 @@ static void take_all(struct worker *w, struct walk_conn *wc, const char *bytes, 
 	wc->parsing = false;
 }
 
-void walk_admitted(struct worker *w, struct conn *c)
+/* What TLS has taken off the socket is read too: no event would tell of it. */
+static void read_all(struct worker *w, struct walk_conn *wc)
 {
-	watch(w, of_walk(c));
-}
+	struct conn *c = &wc->conn;
+	ssize_t n;
 
-void walk_event(struct worker *w, struct conn *c, uint32_t events)
-{
-	struct walk_conn *wc = of_walk(c);
-	ssize_t n = 0;
-
-	if (wc->dialled)
-		dialled(w, wc);
-	if (c->source.fd >= 0 && events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
+	do {
 		n = conn_receive(w, c);
 		if (n > 0)
 			take_all(w, wc, w->received, (size_t)n);
 		else if (!n)
 			c->eof = true;
-		else if (errno != EAGAIN && errno != EINTR)
+		else if (n != -EAGAIN && n != -EINTR)
 			die(w, wc);
-	}
+	} while (n > 0 && channel_has_more(&c->channel) && !is_full(wc));
+	wc->left_over = n > 0 && channel_has_more(&c->channel);
+}
+
+void walk_admitted(struct worker *w, struct conn *c)
+{
+	walk_event(w, c, channel_has_more(&c->channel) ? EPOLLIN : 0);
+}
+
+void walk_event(struct worker *w, struct conn *c, uint32_t events)
+{
+	struct walk_conn *wc = of_walk(c);
+	uint32_t reads = channel_read_events(&c->channel) | EPOLLIN | EPOLLHUP | EPOLLERR;
+
+	if (wc->dialled)
+		dialled(w, wc);
+	if (c->source.fd >= 0 && (events & reads || (wc->left_over && !is_full(wc))))
+		read_all(w, wc);
 	flush(w, wc);
 	watch(w, wc);
 }

@@ -51,11 +51,12 @@ struct walk_conn {
 	struct walk_reply *replies; /* a ring */
 	size_t first_reply, replies_count, replies_capacity;
 	uint64_t sent_of_first;
-	uint32_t peer; /* 1 + its index, of a connection that we opened; 0: a client's */
-	bool dialled;  /* and it is not through yet */
-	uint32_t open; /* requests under way */
-	bool parsing;  /* its bytes are being taken apart: replies leave at the end */
-	bool dead;     /* it goes when none is */
+	uint32_t peer;	/* 1 + its index, of a connection that we opened; 0: a client's */
+	bool dialled;	/* and it is not through yet */
+	uint32_t open;	/* requests under way */
+	bool parsing;	/* its bytes are being taken apart: replies leave at the end */
+	bool left_over; /* TLS holds bytes that are not read yet */
+	bool dead;	/* it goes when none is */
 };
 
 /* A worker's own: requests' memory, and its connections. */

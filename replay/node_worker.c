@@ -2,7 +2,6 @@
 #include "replay/node_worker.h"
 
 #include "base/clock.h"
-#include "replay/control.h"
 #include "replay/limits.h"
 #include "replay/node_service.h"
 #include "replay/node_uring.h"
@@ -22,39 +21,61 @@
 
 struct newcomer {
 	struct source source; /* first */
+	struct stranger *stranger;
+	uint32_t events; /* that are waited for */
 	struct newcomer *next;
+	struct link arrival; /* on its way to the thread that is to meet it */
 };
+
+/* Sockets that all threads share, or that each has for itself (enum accept_mode). */
+static int listen_too(struct worker *w, struct listeners *ls)
+{
+	bool own = ls->accept_mode == ACCEPT_CHILD && w->index > 0;
+
+	if (ls->accept_mode == ACCEPT_PARENT && w->index > 0)
+		return 0;
+	for (size_t i = 0; i < ls->count; i++) {
+		struct listening *at = &w->listening[i];
+		int fd = own ? listener_open_another(ls, &ls->all[i]) : -ENOTSUP;
+
+		if (fd < 0 && fd != -ENOTSUP)
+			return fd;
+		at->listener = &ls->all[i];
+		at->own = fd >= 0;
+		at->source = (struct source){ SOURCE_LISTENER, at->own ? fd : ls->all[i].fd };
+		w->listening_count++;
+	}
+	return 0;
+}
 
 int worker_init(struct worker *w, struct service *service, uint32_t index)
 {
-	int rc = executor_init(&w->exec, &service->exec, index);
+	int rc = executor_init(&w->exec, &service->exec, index), poller_rc, listen_rc;
 
 	w->service = service;
 	w->index = index;
-	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	w->listener = (struct source){ SOURCE_LISTENER, service->setup.listener->fd };
+	sem_init(&w->started, 0, 0);
+	poller_rc = poller_init(&w->poller, service->setup.workers->poll_mode);
 	w->mail_event = (struct source){ SOURCE_MAIL, eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) };
 	w->offers = (struct source){ SOURCE_OFFERS, service->offers[0] };
 	w->received = malloc(NODE_RECEIVE_BYTES);
 	if (!service->walk || service->walk->rows)
 		spool_writer_init(&w->rows, &service->rows);
+	listen_rc = listen_too(w, service->setup.listeners);
 	if (!rc && service->walk)
 		rc = walk_work_init(&w->walk, service->walk);
 	if (!rc && service->io.opts.mode == IO_URING)
 		rc = uring_new(service->io.opts.count, &w->ring, NULL);
-	if (rc)
-		return rc;
+	if (rc || poller_rc || listen_rc)
+		return rc ? rc : poller_rc ? poller_rc : listen_rc;
 	if (w->ring)
 		w->ring_event = (struct source){ SOURCE_RING, uring_event_fd(w->ring) };
-	return w->epoll_fd < 0 || w->mail_event.fd < 0 || !w->received ? -ENOMEM : 0;
+	return w->mail_event.fd < 0 || !w->received ? -ENOMEM : 0;
 }
 
-void worker_watch(struct worker *w, struct source *source, uint32_t old_events, uint32_t new_events)
+int worker_watch(struct worker *w, struct source *source, uint32_t old_events, uint32_t new_events)
 {
-	int what = !old_events ? EPOLL_CTL_ADD : new_events ? EPOLL_CTL_MOD : EPOLL_CTL_DEL;
-	struct epoll_event event = { .events = new_events, .data.ptr = source };
-
-	epoll_ctl(w->epoll_fd, what, source->fd, &event);
+	return poller_watch(&w->poller, source->fd, source, old_events, new_events);
 }
 
 void worker_wake(struct worker *w)
@@ -77,93 +98,189 @@ static void newcomer_free(struct worker *w, struct newcomer *newcomer)
 	free(newcomer);
 }
 
-static void newcomer_add(struct worker *w, int fd)
+/* Takes the stranger over, also on failure. */
+static struct newcomer *newcomer_new(struct stranger *stranger)
 {
-	struct newcomer *newcomer = calloc(1, sizeof(*newcomer)), **at = &w->newcomers.first;
+	struct newcomer *newcomer = stranger ? calloc(1, sizeof(*newcomer)) : NULL;
 
 	if (!newcomer) {
-		close(fd);
+		stranger_free(stranger);
+		return NULL;
+	}
+	newcomer->source = (struct source){ SOURCE_NEWCOMER, stranger->channel.fd };
+	newcomer->stranger = stranger;
+	return newcomer;
+}
+
+static void newcomer_add(struct worker *w, struct newcomer *newcomer)
+{
+	struct newcomer **at = &w->newcomers.first;
+
+	newcomer->events = channel_read_events(&newcomer->stranger->channel);
+	if (worker_watch(w, &newcomer->source, 0, newcomer->events)) { /* beyond select()'s reach */
+		stranger_free(newcomer->stranger);
+		free(newcomer);
 		return;
 	}
-	newcomer->source = (struct source){ SOURCE_NEWCOMER, fd };
 	while (*at)
 		at = &(*at)->next;
 	*at = newcomer;
 	w->newcomers.count++;
-	worker_watch(w, &newcomer->source, 0, EPOLLIN);
+}
+
+/* It is no newcomer any more: its stranger, whom nobody watches now. */
+static struct stranger *take_stranger(struct worker *w, struct newcomer *newcomer)
+{
+	struct stranger *stranger = newcomer->stranger;
+
+	worker_watch(w, &newcomer->source, newcomer->events, 0);
+	newcomer_free(w, newcomer);
+	return stranger;
 }
 
 /* Not while events are being handled: one of them may be the newcomer's. */
 static void drop_oldest_newcomers(struct worker *w)
 {
-	while (w->newcomers.count > NODE_NEWCOMERS_MAX) {
-		close(w->newcomers.first->source.fd);
-		newcomer_free(w, w->newcomers.first);
+	while (w->newcomers.count > NODE_NEWCOMERS_MAX)
+		stranger_free(take_stranger(w, w->newcomers.first));
+}
+
+static void take_arrivals(struct worker *w)
+{
+	struct link *arrival = stack_take_in_order(&w->arrivals);
+
+	while (arrival) {
+		struct newcomer *newcomer =
+			(struct newcomer *)((char *)arrival - offsetof(struct newcomer, arrival));
+
+		arrival = arrival->next;
+		newcomer_add(w, newcomer);
+	}
+}
+
+/* Whoever waits at a socket that is about to go. */
+static void pass_waiting(struct worker *w, struct listening *at)
+{
+	struct channel channel;
+
+	while (!listener_accept(w->service->setup.listeners, at->listener, at->source.fd,
+				&channel)) {
+		struct stranger *stranger = stranger_new(&channel, at->listener->controls);
+
+		if (stranger)
+			service_pass_stranger(w->service, stranger);
 	}
 }
 
 void worker_pass_newcomers(struct worker *w)
 {
-	while (w->newcomers.count) {
-		service_pass_stranger(w->service, w->newcomers.first->source.fd);
-		newcomer_free(w, w->newcomers.first);
+	take_arrivals(w);
+	while (w->newcomers.count)
+		service_pass_stranger(w->service, take_stranger(w, w->newcomers.first));
+	for (size_t i = 0; i < w->listening_count; i++) {
+		if (!w->listening[i].own)
+			continue;
+		pass_waiting(w, &w->listening[i]);
+		close(w->listening[i].source.fd);
+		w->listening[i].own = false;
 	}
+}
+
+/* In turn for all threads, where one accepts for them. */
+static void hand_out(struct worker *w, struct newcomer *newcomer)
+{
+	struct service *service = w->service;
+	struct worker *to = w;
+
+	if (service->setup.listeners->accept_mode == ACCEPT_PARENT)
+		to = &service->workers[w->turn++ % service->threads];
+	if (to == w) {
+		newcomer_add(w, newcomer);
+		return;
+	}
+	stack_push(&to->arrivals, &newcomer->arrival);
+	worker_wake(to);
 }
 
 static void on_listener(struct worker *w, struct source *source, uint32_t events)
 {
-	for (int i = 0; i < ACCEPTS_MAX; i++) {
-		int fd = listener_accept(w->service->setup.listener);
+	const struct listener *listener = ((struct listening *)source)->listener;
+	struct listeners *listeners = w->service->setup.listeners;
 
-		if (fd < 0)
+	for (int i = 0; i < ACCEPTS_MAX; i++) {
+		struct newcomer *newcomer;
+		struct channel channel;
+
+		if (listener_accept(listeners, listener, source->fd, &channel))
 			return;
-		newcomer_add(w, fd);
+		newcomer = newcomer_new(stranger_new(&channel, listener->controls));
+		if (newcomer)
+			hand_out(w, newcomer);
 	}
 }
 
-static void adopt(struct worker *w, struct conn *c, int fd)
+static void adopt(struct worker *w, struct conn *c, struct stranger *stranger)
 {
-	uint8_t preface[WIRE_PREFACE_BYTES];
-
-	if (recv(fd, preface, sizeof(preface), MSG_DONTWAIT) != sizeof(preface)) {
-		close(fd);
-		return;
-	}
-	listener_admit(fd);
-	c->source.fd = fd;
+	listener_admit(stranger->channel.fd);
+	c->channel = stranger->channel;
+	c->source.fd = c->channel.fd;
+	free(stranger);
 	if (c->worker == w)
 		conn_advance(w, c);
 	else
 		conn_mail(c);
 }
 
-/* A whole preface is there, or the client has gone. */
-static void on_newcomer(struct worker *w, struct source *source, uint32_t events)
+/* Its preface is whole: it is ours, another session's, or refused. */
+static void settle(struct worker *w, struct stranger *stranger, const struct wire_preface *preface)
 {
-	uint8_t bytes[WIRE_PREFACE_BYTES];
-	struct wire_preface preface;
-	int fd = source->fd, rc;
-	struct conn *c = NULL;
 	bool ours = false;
-	ssize_t n = recv(fd, bytes, sizeof(bytes), MSG_PEEK | MSG_DONTWAIT);
+	struct conn *c = service_claim(w->service, w, preface, &ours);
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	rc = n > 0 ? wire_preface_decode(bytes, (size_t)n, &preface, NULL) : 0;
-	worker_watch(w, source, EPOLLIN, 0);
-	newcomer_free(w, (struct newcomer *)source);
-	if (rc > 0)
-		c = service_claim(w->service, w, &preface, &ours);
 	if (c) {
-		adopt(w, c, fd);
+		adopt(w, c, stranger);
 		return;
 	}
-	if (n > 0 && bytes[0] && bytes[0] != CONTROL_TLS_BYTE) /* no control connection either */
-		atomic_fetch_add(&w->service->refused, 1);
+	atomic_fetch_add(&w->service->refused, 1);
 	if (ours)
-		close(fd);
+		stranger_free(stranger);
 	else
-		service_pass_stranger(w->service, fd);
+		service_pass_stranger(w->service, stranger);
+}
+
+static void wait_for_rest(struct worker *w, struct newcomer *newcomer)
+{
+	uint32_t events = channel_read_events(&newcomer->stranger->channel);
+
+	if (events != newcomer->events)
+		worker_watch(w, &newcomer->source, newcomer->events, events);
+	newcomer->events = events;
+}
+
+static void on_newcomer(struct worker *w, struct source *source, uint32_t events)
+{
+	struct newcomer *newcomer = (struct newcomer *)source;
+	struct stranger *stranger = newcomer->stranger;
+	struct wire_preface preface;
+	int rc;
+
+	if (stranger_is_client(stranger)) {
+		service_pass_stranger(w->service, take_stranger(w, newcomer));
+		return;
+	}
+	rc = stranger_listen(stranger, &preface);
+	if (!rc) {
+		wait_for_rest(w, newcomer);
+		return;
+	}
+	take_stranger(w, newcomer);
+	if (rc > 0) {
+		settle(w, stranger, &preface);
+		return;
+	}
+	if (stranger->preface_bytes)
+		atomic_fetch_add(&w->service->refused, 1);
+	stranger_free(stranger);
 }
 
 static void take_io_done(struct worker *w)
@@ -193,14 +310,21 @@ static void on_mail(struct worker *w, struct source *source, uint32_t events)
 		mail = mail->next;
 		conn_attend(w, c);
 	}
+	take_arrivals(w);
 }
 
+/* Another thread has heard its preface. */
 static void on_offers(struct worker *w, struct source *source, uint32_t events)
 {
-	int fd = service_take_offer(w->service);
+	struct stranger *stranger = service_take_offer(w->service);
+	struct wire_preface preface;
 
-	if (fd >= 0)
-		newcomer_add(w, fd);
+	if (!stranger)
+		return;
+	if (stranger_listen(stranger, &preface) > 0)
+		settle(w, stranger, &preface);
+	else
+		stranger_free(stranger);
 }
 
 static void on_walk(struct worker *w, struct source *source, uint32_t events)
@@ -241,18 +365,6 @@ static int64_t next_deadline_ns(const struct worker *w)
 	return wake_ns < due_ns ? wake_ns : due_ns;
 }
 
-/* epoll_pwait2() (Linux 5.11) keeps a deadline to the microsecond, where ms are too coarse. */
-static int wait_until(int epoll_fd, struct epoll_event *events, int64_t ns)
-{
-	struct timespec timeout = { ns / NS_PER_SEC, ns % NS_PER_SEC };
-	int n = epoll_pwait2(epoll_fd, events, NODE_EVENTS_MAX, &timeout, NULL);
-
-	if (n < 0 && errno == ENOSYS)
-		n = epoll_wait(epoll_fd, events, NODE_EVENTS_MAX,
-			       (int)(ns / NS_PER_MS < 1000 ? ns / NS_PER_MS + 1 : 1000));
-	return n;
-}
-
 static int wait_for_events(struct worker *w, struct epoll_event *events)
 {
 	struct meter *m = &w->exec.meter;
@@ -263,11 +375,11 @@ static int wait_for_events(struct worker *w, struct epoll_event *events)
 	meter_own(m, NULL);
 	now_ns = meter_mark(m, ACTIVITY_SELF);
 	w->reading.sleep = m->last;
-	if (deadline_ns == INT64_MAX)
-		n = epoll_wait(w->epoll_fd, events, NODE_EVENTS_MAX, -1);
+	if (w->service->setup.workers->spins || deadline_ns <= now_ns)
+		n = poller_wait(&w->poller, events, NODE_EVENTS_MAX, 0);
 	else
-		n = wait_until(w->epoll_fd, events,
-			       deadline_ns > now_ns ? deadline_ns - now_ns : 0);
+		n = poller_wait(&w->poller, events, NODE_EVENTS_MAX,
+				deadline_ns == INT64_MAX ? POLLER_NEVER : deadline_ns - now_ns);
 	meter_mark(m, ACTIVITY_POLL);
 	w->reading.wake = m->last;
 	return n;
@@ -341,18 +453,32 @@ static void note_usage(struct worker *w)
 	w->kernel_ns = timeval_ns(&usage.ru_stime);
 }
 
-static void *worker_main(void *arg)
+static int prepare(struct worker *w)
 {
-	struct worker *w = arg;
+	int rc = placement_apply(&w->service->setup.workers->placement, w->index);
 
 	prctl(PR_SET_NAME, "gait-worker");
 	prctl(PR_SET_TIMERSLACK, 1UL);
 	meter_init(&w->exec.meter, w->exec.setup->slots);
-	worker_watch(w, &w->mail_event, 0, EPOLLIN);
-	worker_watch(w, &w->listener, 0, EPOLLIN | EPOLLEXCLUSIVE);
-	worker_watch(w, &w->offers, 0, EPOLLIN | EPOLLEXCLUSIVE);
-	if (w->ring)
-		worker_watch(w, &w->ring_event, 0, EPOLLIN);
+	if (!rc)
+		rc = worker_watch(w, &w->mail_event, 0, EPOLLIN);
+	if (!rc)
+		rc = worker_watch(w, &w->offers, 0, EPOLLIN | EPOLLEXCLUSIVE);
+	if (!rc && w->ring)
+		rc = worker_watch(w, &w->ring_event, 0, EPOLLIN);
+	for (size_t i = 0; i < w->listening_count && !rc; i++)
+		rc = worker_watch(w, &w->listening[i].source, 0, EPOLLIN | EPOLLEXCLUSIVE);
+	return rc;
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *w = arg;
+
+	w->start_code = prepare(w);
+	sem_post(&w->started);
+	if (w->start_code)
+		return NULL;
 	while (!atomic_load(&w->service->stopping))
 		run_pass(w);
 	uring_free(w->ring);
@@ -366,7 +492,11 @@ int worker_start(struct worker *w)
 	int rc = pthread_create(&w->thread, NULL, worker_main, w);
 
 	w->running = !rc;
-	return -rc;
+	if (rc)
+		return -rc;
+	while (sem_wait(&w->started))
+		;
+	return w->start_code;
 }
 
 void worker_join(struct worker *w)
@@ -381,8 +511,11 @@ void worker_join(struct worker *w)
 void worker_release(struct worker *w)
 {
 	worker_join(w);
-	if (w->epoll_fd > 0)
-		close(w->epoll_fd);
+	for (size_t i = 0; i < w->listening_count; i++)
+		if (w->listening[i].own)
+			close(w->listening[i].source.fd);
+	poller_release(&w->poller);
+	sem_destroy(&w->started);
 	if (w->mail_event.fd > 0)
 		close(w->mail_event.fd);
 	uring_free(w->ring);

@@ -4,9 +4,14 @@
 
 #include "replay/node_background.h"
 #include "replay/node_io.h"
+#include "replay/node_listen.h"
 #include "replay/node_pass.h"
 #include "replay/node_serve.h"
 #include "replay/node_walk.h"
+#include "replay/placement.h"
+#include "replay/poller.h"
+
+#include <semaphore.h>
 
 struct service;
 
@@ -16,8 +21,22 @@ struct newcomers {
 	size_t count;
 };
 
+/* How the threads of a service wait, and where they run. */
+struct worker_opts {
+	enum poll_mode poll_mode;
+	bool spins; /* looks for events without ever sleeping */
+	struct placement placement;
+};
+
+/* A listening socket that this thread accepts from. */
+struct listening {
+	struct source source; /* first */
+	const struct listener *listener;
+	bool own; /* nobody else's */
+};
+
 /*
- * A thread of the service: an epoll loop. A pass takes what is ready, serves it as
+ * A thread of the service: a loop of waiting and serving. A pass takes what is ready, serves it as
  * far as it goes, and ends with the ops that its requests share.
  */
 struct worker {
@@ -26,11 +45,17 @@ struct worker {
 	uint32_t index;
 	pthread_t thread;
 	bool running;
-	int epoll_fd;
-	struct source listener, mail_event, offers;
-	struct stack mail; /* of conn */
-	struct stack io_done; /* of io_job: what others did for it */
-	struct uring *ring;   /* NULL: none */
+	sem_t started; /* the thread has, or has given up */
+	int start_code;
+	struct poller poller;
+	struct source mail_event, offers;
+	struct listening listening[NODE_LISTENERS_MAX];
+	size_t listening_count;
+	struct stack mail;     /* of conn */
+	struct stack arrivals; /* of newcomer, that another thread has accepted */
+	uint32_t turn;	       /* whose the next one is that this thread accepts for all */
+	struct stack io_done;  /* of io_job: what others did for it */
+	struct uring *ring;    /* NULL: none */
 	struct source ring_event;
 	struct newcomers newcomers;
 	char *received; /* NODE_RECEIVE_BYTES: what came in, never looked at */
@@ -59,8 +84,7 @@ void worker_join(struct worker *w);
 void worker_pass_newcomers(struct worker *w);
 void worker_release(struct worker *w);
 
-/* Registers a socket, or changes what is waited for; 0 events: no longer. */
-void worker_watch(struct worker *w, struct source *source, uint32_t old_events,
-		  uint32_t new_events);
+/* Registers a socket, or changes what is waited for; 0 events: no longer. As poller_watch(). */
+int worker_watch(struct worker *w, struct source *source, uint32_t old_events, uint32_t new_events);
 
 #endif

@@ -33,6 +33,7 @@ struct replay {
 	struct run *run;
 	struct secure *secure; /* NULL: the control connection is plain */
 	struct client_session *session;
+	struct tls_context *tls; /* NULL: data connections are plain */
 	struct client *client;
 	int64_t anchor_ns;
 	bool one_clock;
@@ -108,7 +109,7 @@ static int start_local(struct replay *r, struct err *err)
 	const struct local_opts opts = { r->opts->directory,
 					 r->guard ? probe_guard_slots_fd(r->guard) : -1 };
 
-	return r->opts->host ? 0 : local_node_start(&opts, &r->local, err);
+	return r->opts->node ? 0 : local_node_start(&opts, &r->local, err);
 }
 
 /* Early too: a key that cannot be read need not wait for a trace to be. */
@@ -147,11 +148,16 @@ static int create_run(struct replay *r, struct err *err)
 
 static int open_session(struct replay *r, struct err *err)
 {
-	const char *host = r->local ? LOCAL_HOST : r->opts->host;
-	uint16_t port = r->local ? local_node_port(r->local) : r->opts->port;
+	const struct address *control = r->opts->control ? r->opts->control : r->opts->node;
+	struct address local = { .host = LOCAL_HOST };
 	struct manifest_host here;
-	int ret =
-		client_session_open(host, port, r->secure, r->opts->interrupted, &r->session, err);
+	int ret;
+
+	if (r->local) {
+		local.port = local_node_port(r->local);
+		control = &local;
+	}
+	ret = client_session_open(control, r->secure, r->opts->interrupted, &r->session, err);
 
 	if (ret)
 		return ret;
@@ -168,6 +174,32 @@ static bool may_spin(void)
 	return sched_getaffinity(0, sizeof(cpus), &cpus) || CPU_COUNT(&cpus) > 1;
 }
 
+/* Where data connections go, unless it is where the control connection went. */
+static int fill_data(struct replay *r, struct client_setup *setup, struct err *err)
+{
+	const struct address *node = r->opts->control ? r->opts->node : NULL;
+	static const struct tls_setup tls = { .node = false };
+	struct endpoint endpoints[ADDRESS_ENDPOINTS_MAX];
+	int rc;
+
+	setup->data = client_session_data(r->session);
+	setup->transport = TRANSPORT_TCP;
+	if (setup->data.at.ss_family == AF_UNIX)
+		setup->transport = TRANSPORT_UNIX;
+	if (!node)
+		return 0;
+	rc = address_resolve(node, false, endpoints, err);
+	if (rc < 0)
+		return rc;
+	setup->data = endpoints[0];
+	setup->transport = node->transport;
+	if (node->transport != TRANSPORT_TLS)
+		return 0;
+	rc = tls_context_new(&tls, &r->tls, err);
+	setup->tls = r->tls;
+	return rc;
+}
+
 static int open_client(struct replay *r, struct err *err)
 {
 	const struct wire_hello *node = client_session_node(r->session);
@@ -180,8 +212,9 @@ static int open_client(struct replay *r, struct err *err)
 	int ret;
 
 	memcpy(setup.token, node->token, sizeof(setup.token));
-	client_session_address(r->session, &setup.address, &setup.address_bytes);
-	ret = client_new(&setup, &r->client, err);
+	ret = fill_data(r, &setup, err);
+	if (!ret)
+		ret = client_new(&setup, &r->client, err);
 	return ret ? ret : client_connect(r->client, err);
 }
 
@@ -426,6 +459,7 @@ static int write_run(struct replay *r, struct err *err)
 static void replay_release(struct replay *r)
 {
 	client_free(r->client);
+	tls_context_free(r->tls);
 	client_session_free(r->session);
 	secure_free(r->secure);
 	run_free(r->run);

@@ -3,6 +3,7 @@
 #define GAIT_REPLAY_REPLAY_H
 
 #include "base/err.h"
+#include "replay/address.h"
 #include "replay/breakdown.h"
 #include "replay/plan_load.h"
 #include "replay/secure.h"
@@ -22,12 +23,12 @@ struct replay_progress {
 #define REPLAY_WARM_UP_AUTO -1
 
 struct replay_opts {
-	const char *trace, *run; /* paths */
-	const char *host;	 /* of the node; NULL: one is started here */
-	uint16_t port;
-	struct secure_opts secure; /* how the node at host proves itself, and we to it */
-	const char *service;	   /* that the node is for; NULL: whichever the trace has */
-	const char *directory;	   /* of the local node's files; NULL: its default */
+	const char *trace, *run;       /* paths */
+	const struct address *node;    /* where data connections go; NULL: one is started here */
+	const struct address *control; /* and the control connection; NULL: to the same */
+	struct secure_opts secure;     /* how that node proves itself, and we to it */
+	const char *service;	       /* that the node is for; NULL: whichever the trace has */
+	const char *directory;	       /* of the local node's files; NULL: its default */
 	struct plan_opts plan;
 	struct plan_load load;
 	int64_t timeout_ns;

@@ -17,7 +17,8 @@
  *	- certificates of both ends, that one CA signed, and the node's for the host that the client
  *	  was told to reach.
  *
- * No tickets, no early data, no fall-back from one to the other. The only user of libssl; in a
+ * No tickets, no early data, no fall-back from one to the other. Data
+ * connections have their own (replay/channel.h), which proves nothing. In a
  * build without it (GAIT_TLS=OFF) secure_new() refuses.
  */
 struct secure_opts {

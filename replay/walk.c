@@ -43,7 +43,7 @@ static int open_session(struct walk *w, const struct address *address,
 			*ret_session = w->sessions[i];
 			return 0;
 		}
-	rc = client_session_open(address->host, address->port, w->secure, w->opts->interrupted,
+	rc = client_session_open(address, w->secure, w->opts->interrupted,
 				 &w->sessions[w->sessions_count], err);
 	if (rc)
 		return rc;
@@ -125,7 +125,7 @@ static void make_plan(struct walk *w)
 		.connect_retries = o->retries,
 		.connect_retry_ns = (int64_t)o->retry_period_ns,
 	};
-	client_session_address(w->sessions[0], &w->plan.endpoint.at, &w->plan.endpoint.size);
+	w->plan.endpoint = client_session_data(w->sessions[0]);
 	memcpy(w->plan.token, client_session_node(w->sessions[0])->token, sizeof(w->plan.token));
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/units.h"
 #include "cli/cmd.h"
 #include "replay/limits.h"
+#include "replay/local.h"
 #include "replay/node.h"
 #include "replay/node_demand.h"
 #include "replay/wire.h"
@@ -10,10 +10,10 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <string.h>
 
 struct node_cmd_opts {
-	const char *listen;
+	struct option_list listen;
+	const char *control;
 	const char *dir;
 	const char *io;
 	uint64_t threads;
@@ -22,19 +22,37 @@ struct node_cmd_opts {
 	uint32_t compute;
 	struct option_list storage;
 	uint64_t sync_ms;
-	bool direct, wait_spin;
-	bool no_attribution;
-	bool once;
+	bool direct, storage_spin;
+	const char *data_cert, *data_key;
 	struct secure_opts secure;
 	bool insecure;
+	const char *affinity, *sched;
+	uint32_t accept_mode, poll_mode;
+	uint64_t backlog;
+	uint64_t no_delay;
+	bool wait_spin;
+	bool no_attribution;
+	bool once;
 };
 
 static const char *const computes[] = { "work", "cpu", "wall", NULL }; /* enum compute_mode */
+/* As the enums in replay/node_listen.h and replay/poller.h. */
+static const char *const accept_modes[] = { "shared", "child", "parent", NULL };
+static const char *const poll_modes[] = { "epoll", "poll", "select", NULL };
 
 static const struct option_spec specs[] = {
-	{ "listen", 'l', OPTION_TEXT, OPTION_AT(node_cmd_opts, listen), .metavar = "HOST:PORT",
-	  .help = "where clients come in (127.0.0.1:0: any free port); off loopback with --key or "
-		  "certificates" },
+	{ "listen", 'b', OPTION_LIST, OPTION_AT(node_cmd_opts, listen), .metavar = "WORD",
+	  .alias = "bind-addr",
+	  .help = "where to listen: [tcp://|tls://][HOST][:PORT] or unix://PATH, up to 16 times "
+		  "(127.0.0.1:0, any free port)" },
+	{ "control", '\0', OPTION_TEXT, OPTION_AT(node_cmd_opts, control), .metavar = "WORD",
+	  .help = "where clients come in, tcp or unix (the first of --listen that is tcp, else unix); off "
+		  "loopback with --key or certificates" },
+	{ "data-cert", '\0', OPTION_TEXT, OPTION_AT(node_cmd_opts, data_cert), .metavar = "FILE",
+	  .alias = "ssl-cert",
+	  .help = "certificate of tls:// listeners, PEM, with its chain (one is made)" },
+	{ "data-key", '\0', OPTION_TEXT, OPTION_AT(node_cmd_opts, data_key), .metavar = "FILE",
+	  .alias = "ssl-key", .help = "its key, PEM (in the file of the certificate)" },
 	{ "key", 'k', OPTION_TEXT, OPTION_AT(node_cmd_opts, secure.key), .metavar = "FILE",
 	  .help = "serve only clients with this key (gait keys new makes one)" },
 	{ "tls-cert", '\0', OPTION_TEXT, OPTION_AT(node_cmd_opts, secure.cert), .metavar = "FILE",
@@ -45,11 +63,32 @@ static const struct option_spec specs[] = {
 	  .help = "serve only clients with a certificate that this CA signed (PEM)" },
 	{ "insecure", '\0', OPTION_FLAG, OPTION_AT(node_cmd_opts, insecure),
 	  .help = "serve whoever comes, off loopback too" },
+	{ "backlog-length", '\0', OPTION_U64, OPTION_AT(node_cmd_opts, backlog), .metavar = "N",
+	  .alias = "bl", .fallback = NODE_BACKLOG, .min = 1, .max = 65535,
+	  .help = "connections that may wait to be accepted, at each listener" },
+	{ "no-delay", '\0', OPTION_U64, OPTION_AT(node_cmd_opts, no_delay), .metavar = "0|1",
+	  .alias = "nd", .fallback = 1, .max = 1,
+	  .help = "send replies at once (TCP_NODELAY), or gather small ones" },
+	{ "accept-mode", 'a', OPTION_CHOICE, OPTION_AT(node_cmd_opts, accept_mode),
+	  .metavar = "MODE", .fallback = ACCEPT_SHARED, .choices = accept_modes,
+	  .help = "who takes new connections: shared, any thread; child, each thread at sockets of "
+		  "its own (SO_REUSEPORT); parent, the first thread, for all in turn" },
+	{ "poll-mode", 'p', OPTION_CHOICE, OPTION_AT(node_cmd_opts, poll_mode), .metavar = "MODE",
+	  .fallback = POLL_EPOLL, .choices = poll_modes,
+	  .help = "how threads wait: epoll, poll, or select (descriptors below 1024)" },
+	{ "wait-spin", '\0', OPTION_FLAG, OPTION_AT(node_cmd_opts, wait_spin), .alias = "ws",
+	  .help = "threads look for requests without ever sleeping" },
+	{ "thread-affinity", 'c', OPTION_TEXT, OPTION_AT(node_cmd_opts, affinity),
+	  .metavar = "CPUS",
+	  .help = "a CPU for each thread, in turn: auto, or as in 0,2,4-8:2 (any CPU)" },
+	{ "sched-policy", '\0', OPTION_TEXT, OPTION_AT(node_cmd_opts, sched), .metavar = "POLICY",
+	  .help = "of the service's threads: other[:NICE], rr:PRIORITY, fifo:PRIORITY or "
+		  "dl:RUNTIME_US,DEADLINE_US" },
 	{ "dir", 'd', OPTION_TEXT, OPTION_AT(node_cmd_opts, dir), .metavar = "DIR",
 	  .help = "where the service's files are laid out, in a directory of their own that is "
 		  "removed at the end ($TMPDIR)" },
 	{ "threads", 't', OPTION_U64, OPTION_AT(node_cmd_opts, threads), .metavar = "N",
-	  .max = WIRE_THREADS_MAX, .help = "threads of the service (as recorded)" },
+	  .alias = "nt", .max = WIRE_THREADS_MAX, .help = "threads of the service (as recorded)" },
 	{ "compute", '\0', OPTION_CHOICE, OPTION_AT(node_cmd_opts, compute),
 	  .fallback = COMPUTE_WORK, .choices = computes, .metavar = "HOW",
 	  .help = "how computing is measured out: work, the same units whatever disturbs them; cpu, "
@@ -61,7 +100,7 @@ static const struct option_spec specs[] = {
 	  .max = 3600000, .help = "sync devices once in so long, and stores wait for that" },
 	{ "odirect", '\0', OPTION_FLAG, OPTION_AT(node_cmd_opts, direct),
 	  .help = "use devices past the page cache" },
-	{ "wait-spin-storage", '\0', OPTION_FLAG, OPTION_AT(node_cmd_opts, wait_spin),
+	{ "wait-spin-storage", '\0', OPTION_FLAG, OPTION_AT(node_cmd_opts, storage_spin),
 	  .help = "threads of devices spin while they have nothing to do" },
 	{ "io", '\0', OPTION_TEXT, OPTION_AT(node_cmd_opts, io), .metavar = "HOW",
 	  .help = "who does loads, stores and syncs: worker, the thread that serves the request; "
@@ -81,9 +120,12 @@ static const struct option_spec specs[] = {
 static const struct options options = {
 	.command = "node",
 	.synopsis = "",
-	.about = "Plays services for gait replay: prints \"listening on HOST:PORT\" when it is ready, "
-		 "then serves one client after another until it is interrupted.",
-	.examples = "gait node --listen 10.0.0.7:7400 --key gait.key --dir /mnt/candidate\n",
+	.about =
+		"Plays services for gait replay: prints \"listening on WORD\" for each listener when "
+		"it is ready, the one where clients come in first, then serves one client after another until it is interrupted.",
+	.examples =
+		"gait node --listen 10.0.0.7:7400 --key gait.key --dir /mnt/candidate\n"
+		"gait node --listen 127.0.0.1:7400 --listen tls://:7443 --listen unix:///run/gait.sock\n",
 	.specs = specs,
 	.specs_count = sizeof(specs) / sizeof(specs[0]),
 };
@@ -105,20 +147,31 @@ static void stop_on_signals(struct node *node)
 	sigaction(SIGHUP, &action, NULL);
 }
 
-/* What a script waits for, and what its user should know. */
-static void announce(const struct node *node, const char *host)
+static void announce_one(const struct node *node, const struct listener *listener)
 {
-	bool ipv6 = strchr(host, ':');
-	char at[UNIT_HOST_SIZE + 16];
+	char at[ADDRESS_TEXT_SIZE];
 
-	snprintf(at, sizeof(at), "%s%s%s:%u", ipv6 ? "[" : "", host, ipv6 ? "]" : "",
-		 node_port(node));
-	if (node_why_unattributed(node))
-		cmd_complain("no attribution: %s", node_why_unattributed(node));
-	if (node_is_insecure(node))
+	address_format(&listener->address, at);
+	if (listener->controls && node_is_insecure(node))
 		cmd_complain("--insecure: whoever can reach %s can use this machine's CPU and disk",
 			     at);
 	printf("listening on %s\n", at);
+}
+
+/* What a script waits for, and what its user should know: first where clients come in. */
+static void announce(const struct node *node)
+{
+	const struct listener *listeners;
+	size_t count = node_listeners(node, &listeners);
+
+	if (node_why_unattributed(node))
+		cmd_complain("no attribution: %s", node_why_unattributed(node));
+	for (size_t i = 0; i < count; i++)
+		if (listeners[i].controls)
+			announce_one(node, &listeners[i]);
+	for (size_t i = 0; i < count; i++)
+		if (!listeners[i].controls)
+			announce_one(node, &listeners[i]);
 	fflush(stdout);
 }
 
@@ -136,7 +189,7 @@ static int run(const struct node_opts *opts)
 	if (rc)
 		return cmd_failed(&err);
 	stop_on_signals(node);
-	announce(node, opts->host);
+	announce(node);
 	rc = node_run(node, &err);
 	node_free(node);
 	return rc ? cmd_failed(&err) : EXIT_FINE;
@@ -145,7 +198,7 @@ static int run(const struct node_opts *opts)
 static int add_devices(const struct node_cmd_opts *given, struct devices *devices, struct err *err)
 {
 	const struct device_defaults defaults = { (uint32_t)given->sync_ms, given->direct,
-						  given->wait_spin };
+						  given->storage_spin };
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < given->storage.count; i++)
@@ -153,10 +206,87 @@ static int add_devices(const struct node_cmd_opts *given, struct devices *device
 	return rc;
 }
 
+static int add_listener(struct listen_setup *listen, const char *word, struct err *err)
+{
+	static const struct address_defaults any = { LOCAL_HOST, 0 };
+
+	if (listen->count == NODE_LISTENERS_MAX)
+		return err_set(err, E2BIG, "a node listens at %d addresses at most",
+			       NODE_LISTENERS_MAX);
+	return address_parse(word, &any, &listen->addresses[listen->count++], err);
+}
+
+static size_t first_of(const struct listen_setup *listen, enum transport transport)
+{
+	size_t i = 0;
+
+	while (i < listen->count && listen->addresses[i].transport != transport)
+		i++;
+	return i;
+}
+
+static int choose_control(struct listen_setup *listen, const char *word, struct err *err)
+{
+	if (word) {
+		enum transport transport;
+		int rc = add_listener(listen, word, err);
+
+		listen->control = listen->count - 1;
+		transport = listen->addresses[listen->control].transport;
+		if (rc || transport == TRANSPORT_TCP || transport == TRANSPORT_UNIX)
+			return rc;
+		return err_set(err, EINVAL, "clients come in by tcp or unix, not by '%s'", word);
+	}
+	listen->control = first_of(listen, TRANSPORT_TCP);
+	if (listen->control == listen->count)
+		listen->control = first_of(listen, TRANSPORT_UNIX);
+	if (listen->control < listen->count || !listen->count)
+		return 0;
+	return err_set(
+		err, EINVAL,
+		"where do clients come in? --listen has neither a tcp nor a unix address, so "
+		"--control must name one");
+}
+
+static int fill_listen(const struct node_cmd_opts *given, struct listen_setup *listen,
+		       struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < given->listen.count && !rc; i++)
+		rc = add_listener(listen, given->listen.items[i], err);
+	if (!rc)
+		rc = choose_control(listen, given->control, err);
+	if (rc)
+		return rc;
+	listen->control = listen->count ? listen->control : 0;
+	listen->accept_mode = (enum accept_mode)given->accept_mode;
+	listen->backlog = (int)given->backlog;
+	listen->delays = !given->no_delay;
+	listen->tls_cert = given->data_cert;
+	listen->tls_key = given->data_key;
+	if (given->data_key && !given->data_cert)
+		return err_set(err, EINVAL, "--data-key is the key of which --data-cert?");
+	return 0;
+}
+
+static int fill_workers(const struct node_cmd_opts *given, struct worker_opts *workers,
+			struct err *err)
+{
+	int rc = 0;
+
+	workers->poll_mode = (enum poll_mode)given->poll_mode;
+	workers->spins = given->wait_spin;
+	if (given->affinity)
+		rc = cpu_list_parse(given->affinity, &workers->placement.cpus, err);
+	if (!rc && given->sched)
+		rc = sched_choice_parse(given->sched, &workers->placement.sched, err);
+	return rc;
+}
+
 int cmd_node(int argc, char **argv)
 {
-	char host[UNIT_HOST_SIZE] = "127.0.0.1";
-	struct node_opts opts = { .host = host };
+	struct node_opts opts = { 0 };
 	static struct devices devices;
 	struct node_cmd_opts given;
 	struct option_args args;
@@ -165,13 +295,8 @@ int cmd_node(int argc, char **argv)
 
 	if (code >= 0)
 		return code;
-	if (given.listen && unit_parse_endpoint(given.listen, host, &opts.port, &err))
-		return cmd_misused(&options, &err);
-	if (!host[0]) {
-		err_set(&err, EINVAL, "--listen '%s' has no host", given.listen);
-		return cmd_misused(&options, &err);
-	}
-	if (secure_check(&given.secure, &err))
+	if (fill_listen(&given, &opts.listen, &err) || fill_workers(&given, &opts.workers, &err) ||
+	    secure_check(&given.secure, &err))
 		return cmd_misused(&options, &err);
 	opts.secure = given.secure;
 	opts.insecure = given.insecure;

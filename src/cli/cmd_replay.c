@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 struct replay_cmd_opts {
-	const char *node, *output, *directory, *speed, *until, *warm_up, *sweep, *hold;
+	const char *node, *control, *output, *directory, *speed, *until, *warm_up, *sweep, *hold;
 	uint32_t batching, arrivals;
 	uint64_t timeout_ns, seed, loops;
 	struct secure_opts secure;
@@ -27,8 +27,11 @@ static const char *const batchings[] = { "live", "recorded", NULL };
 static const char *const arrivals[] = { "auto", "clock", "dependent", NULL };
 
 static const struct option_spec specs[] = {
-	{ "node", 'n', OPTION_TEXT, OPTION_AT(replay_cmd_opts, node),
-	  .metavar = "[SERVICE=]HOST:PORT", .help = "a running gait node that plays the service" },
+	{ "node", 'n', OPTION_TEXT, OPTION_AT(replay_cmd_opts, node), .metavar = "[SERVICE=]WORD",
+	  .help = "a running gait node that plays the service: [tcp://|tls://][HOST]:PORT or "
+		  "unix://PATH, where its data connections go" },
+	{ "control", 0, OPTION_TEXT, OPTION_AT(replay_cmd_opts, control), .metavar = "WORD",
+	  .help = "where that node is told what to play, tcp or unix (as --node)" },
 	{ "key", 'k', OPTION_TEXT, OPTION_AT(replay_cmd_opts, secure.key), .metavar = "FILE",
 	  .help = "the key that the node has too (gait keys new makes one)" },
 	{ "tls-cert", 0, OPTION_TEXT, OPTION_AT(replay_cmd_opts, secure.cert), .metavar = "FILE",
@@ -117,21 +120,31 @@ static void catch_signals(void)
 	sigaction(SIGHUP, &action, NULL);
 }
 
-/* "[SERVICE=]HOST:PORT" into its parts; the texts are kept here. */
+/* "redis=10.0.0.7:80": what stands before an equals sign, unless that is part of a path. */
+static size_t service_length(const char *text)
+{
+	size_t len = strcspn(text, "=:/");
+
+	return text[len] == '=' ? len : 0;
+}
+
+/* The texts are kept here. */
 static int parse_node(const char *text, struct replay_opts *replay, struct err *err)
 {
-	static char service[64], host[UNIT_HOST_SIZE];
-	const char *equals = strchr(text, '=');
+	static const struct address_defaults defaults = { LOCAL_HOST, -1 };
+	static struct address node;
+	static char service[64];
+	size_t len = service_length(text);
 	int rc;
 
-	if (equals) {
-		snprintf(service, sizeof(service), "%.*s", (int)(equals - text), text);
+	if (len) {
+		snprintf(service, sizeof(service), "%.*s", (int)len, text);
 		replay->service = service;
 	}
-	replay->host = host;
-	rc = unit_parse_endpoint(equals ? equals + 1 : text, host, &replay->port, err);
-	if (!rc && !host[0])
-		snprintf(host, sizeof(host), "%s", LOCAL_HOST);
+	rc = address_parse(len ? text + len + 1 : text, &defaults, &node, err);
+	replay->node = &node;
+	if (!rc && node.transport == TRANSPORT_UDP)
+		return err_set(err, EPROTONOSUPPORT, "a node does not listen for datagrams yet");
 	return rc;
 }
 
@@ -195,6 +208,24 @@ static int parse_load(const struct replay_cmd_opts *opts, struct plan_load *load
 	return rc;
 }
 
+static int parse_control(const char *text, struct replay_opts *replay, struct err *err)
+{
+	static const struct address_defaults defaults = { LOCAL_HOST, -1 };
+	static struct address control;
+	int rc = text ? address_parse(text, &defaults, &control, err) : 0;
+
+	if (rc)
+		return rc;
+	if (!text && replay->node && replay->node->transport == TRANSPORT_TLS)
+		return err_set(err, EINVAL,
+			       "where is the node told what to play? --node tls:// is for data "
+			       "connections; --control HOST:PORT names its tcp or unix address");
+	if (text && control.transport != TRANSPORT_TCP && control.transport != TRANSPORT_UNIX)
+		return err_set(err, EINVAL, "--control is tcp or unix, not '%s'", text);
+	replay->control = text ? &control : NULL;
+	return 0;
+}
+
 static int check_use(const struct replay_cmd_opts *opts, struct err *err)
 {
 	if (!opts->output)
@@ -206,6 +237,8 @@ static int check_use(const struct replay_cmd_opts *opts, struct err *err)
 		return err_set(err, EINVAL, "--sweep sets the speed itself: leave out --speed");
 	if (opts->hold && !opts->sweep)
 		return err_set(err, EINVAL, "--hold is for --sweep");
+	if (opts->control && !opts->node)
+		return err_set(err, EINVAL, "--control is that of a --node");
 	if (opts->directory && !opts->local)
 		return err_set(err, EINVAL,
 			       "--dir is for --local; a node elsewhere has its own option");
@@ -412,7 +445,8 @@ int cmd_replay(int argc, char **argv)
 	if (check_use(&opts, &err) || parse_sweep(&opts, &sweep, &err) ||
 	    parse_load(&opts, &replay.load, &err) ||
 	    (opts.warm_up && parse_warm_up(opts.warm_up, &replay.warm_up_ns, &err)) ||
-	    (opts.node && parse_node(opts.node, &replay, &err)))
+	    (opts.node && parse_node(opts.node, &replay, &err)) ||
+	    parse_control(opts.control, &replay, &err))
 		return cmd_misused(&options, &err);
 	replay.trace = args.values[0];
 	replay.run = opts.output;

@@ -52,7 +52,22 @@ stop_node() {
 }
 
 @test "wrong options are a usage error" {
-	run --separate-stderr -2 "$GAIT" node --listen nonsense
+	for word in 127.0.0.1:nonsense 7400 dpdk://:7400 ::1:7400 '[::1]7400' unix:; do
+		run --separate-stderr -2 "$GAIT" node --listen "$word"
+		[[ $stderr == *"'$word'"* ]]
+	done
+	run --separate-stderr -2 "$GAIT" node --listen tls://:7443
+	[[ $stderr == *"where do clients come in?"* ]]
+	run --separate-stderr -2 "$GAIT" node --control udp://:7443
+	run --separate-stderr -2 "$GAIT" node --data-key key.pem
+	for cpus in "" "1," 4-2 1-2:0 x 0:2; do
+		run --separate-stderr -2 "$GAIT" node --thread-affinity "$cpus"
+		[[ $stderr == *"'$cpus' is no list of CPUs"* ]]
+	done
+	for policy in rr rr:100 fifo:0 other:20 dl:1 dl:2,1 batch; do
+		run --separate-stderr -2 "$GAIT" node --sched-policy "$policy"
+		[[ $stderr == *"'$policy' is no scheduling policy"* ]]
+	done
 	run --separate-stderr -2 "$GAIT" node --threads 1000
 	run --separate-stderr -2 "$GAIT" node --max-requests-ahead 0
 }

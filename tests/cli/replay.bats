@@ -150,7 +150,11 @@ column() {
 	run -2 "$GAIT" replay "$TRACE" --local --node :1 -o run.gait
 	[[ "$output" == "gait: who plays the service?"* ]]
 	run -2 "$GAIT" replay "$TRACE" --node 10.0.0.1 -o run.gait
-	[[ "$output" == *"is not HOST:PORT"* ]]
+	[[ "$output" == *"'10.0.0.1' has no port: write HOST:PORT"* ]]
+	run -2 "$GAIT" replay "$TRACE" --node tls://10.0.0.1:1 -o run.gait
+	[[ "$output" == "gait: where is the node told what to play?"* ]]
+	run -2 "$GAIT" replay "$TRACE" --local --control 10.0.0.1:1 -o run.gait
+	[[ "$output" == "gait: --control is that of a --node"* ]]
 	run -2 "$GAIT" replay "$TRACE" --node :1 --dir x -o run.gait
 	[[ "$output" == "gait: --dir is for --local"* ]]
 }

@@ -122,7 +122,6 @@ static void start_node(struct fixture *f, const struct node_opts *extra)
 	memset(f, 0, sizeof(*f));
 	strcpy(f->dir, "/tmp/gait-test-node-XXXXXX");
 	CHECK(mkdtemp(f->dir) != NULL);
-	opts.host = "127.0.0.1";
 	opts.dir = f->dir;
 	opts.storage_bytes = opts.storage_bytes ? opts.storage_bytes : 1 << 24;
 	opts.requests_ahead = opts.requests_ahead ? opts.requests_ahead : 1024;
