@@ -966,6 +966,186 @@ static void test_walk_on_devices(void)
 	}
 }
 
+/* One end of a data connection that is not plain TCP; waits where the node would not. */
+static void wait_for(const struct channel *ch, uint32_t events)
+{
+	struct pollfd pfd = { .fd = ch->fd, .events = (short)events };
+
+	CHECK_EQ(poll(&pfd, 1, WAIT_MS), 1);
+}
+
+static struct channel dial_listener(const struct listener *l, struct tls_context *tls)
+{
+	struct endpoint endpoints[ADDRESS_ENDPOINTS_MAX];
+	struct channel ch = CHANNEL_NONE;
+	int count = address_resolve(&l->address, false, endpoints, NULL), which, rc;
+
+	ch.fd = endpoints_connect(endpoints, count, l->address.transport, WAIT_MS, &which);
+	if (!CHECK(ch.fd >= 0))
+		exit(1);
+	if (l->address.transport == TRANSPORT_TLS && tls)
+		CHECK_EQ(channel_begin_tls(&ch, tls), 0);
+	while ((rc = channel_handshake(&ch)) == -EAGAIN)
+		wait_for(&ch, channel_read_events(&ch));
+	CHECK_EQ(rc, 0);
+	return ch;
+}
+
+static void channel_put(struct channel *ch, const void *data, size_t size)
+{
+	const char *at = data;
+
+	while (size) {
+		ssize_t n = channel_send(ch, at, size);
+
+		if (n == -EAGAIN)
+			wait_for(ch, channel_write_events(ch));
+		else if (!CHECK(n > 0))
+			return;
+		at += n > 0 ? n : 0;
+		size -= n > 0 ? (size_t)n : 0;
+	}
+}
+
+/* Takes `size` bytes; 0: the end comes first, which is what is wanted. */
+static void channel_expect(struct channel *ch, size_t size)
+{
+	static char scratch[65536];
+	ssize_t n = 1;
+
+	while (n > 0 || n == -EAGAIN) {
+		size_t want = size && size < sizeof(scratch) ? size : sizeof(scratch);
+
+		n = channel_recv(ch, scratch, want);
+		if (n == -EAGAIN)
+			wait_for(ch, channel_read_events(ch));
+		else if (n > 0 && CHECK(size >= (size_t)n) && !(size -= (size_t)n))
+			return;
+	}
+	CHECK_EQ(size, 0);
+}
+
+static void put_preface(struct fixture *f, struct channel *ch, uint64_t connection_id, size_t part)
+{
+	struct wire_preface preface = { .connection_id = connection_id };
+	uint8_t bytes[WIRE_PREFACE_BYTES];
+
+	memcpy(preface.token, f->hello.token, sizeof(preface.token));
+	wire_preface_encode(&preface, bytes);
+	for (size_t at = 0; at < sizeof(bytes); at += part)
+		channel_put(ch, bytes + at, part);
+}
+
+/* What is no data connection is closed, and keeps nobody from being served. */
+static void knock_in_vain(const struct listener *l, struct tls_context *tls)
+{
+	/* a preface's length and more: with less it would be waited for, up to a limit */
+	static const char *const knocks[] = { "GET /nothing/to/be/had/here HTTP/1.1\r\n\r\n",
+					      "GAIT and more, but no preface of ours", "G" };
+	struct wire_hello hello = { .magic = WIRE_MAGIC, .version = WIRE_VERSION };
+	struct channel ch;
+	struct buf out;
+
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(knocks); i++) {
+		const char *knock = knocks[i / 2];
+
+		ch = dial_listener(l, i % 2 ? tls : NULL);
+		channel_put(&ch, knock, strlen(knock));
+		if (knock[1])
+			channel_expect(&ch, 0);
+		channel_close(&ch);
+	}
+	buf_init(&out, 1 << 20); /* clients come in elsewhere */
+	wire_put_hello(&out, &hello);
+	ch = dial_listener(l, tls);
+	channel_put(&ch, out.data, out.len);
+	channel_expect(&ch, 0);
+	channel_close(&ch);
+	buf_release(&out);
+}
+
+static void serve_over(struct fixture *f, const struct listener *l, struct tls_context *tls)
+{
+	static const struct {
+		uint64_t request_bytes, response_bytes;
+	} sizes[] = { { 14, 5 }, { 1, 1 }, { 31, 100000 }, { 200000, 7 }, { 3, 0 }, { 9, 2 } };
+	struct plan_op ops[] = { COMPUTE(1000), REPLY(5) };
+	uint64_t sent = 0, expected = 0;
+	struct channel ch;
+	char *data;
+
+	meet(f);
+	put_service(f, 2, PLAN_BATCHING_LIVE);
+	for (uint64_t connection = 1; connection <= 2; connection++) {
+		put_connection(f, connection, (uint32_t)connection - 1);
+		for (size_t i = 0; i < ARRAY_SIZE(sizes); i++)
+			put_request(f, 100 * connection + i, connection, sizes[i].request_bytes,
+				    sizes[i].response_bytes, ops, 2);
+	}
+	lay_out(f);
+	knock_in_vain(l, tls);
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		sent += sizes[i].request_bytes;
+		expected += sizes[i].response_bytes;
+	}
+	data = calloc(1, sent);
+	for (uint64_t connection = 1; connection <= 2; connection++) {
+		ch = dial_listener(l, tls);
+		put_preface(f, &ch, connection, connection == 1 ? 1 : WIRE_PREFACE_BYTES);
+		channel_put(&ch, data, sent); /* all at once */
+		channel_expect(&ch, expected);
+		channel_close(&ch);
+	}
+	free(data);
+	stop_session(f);
+	CHECK_EQ(f->rows_count, 2 * ARRAY_SIZE(sizes));
+	for (size_t i = 0; i < f->rows_count && i < ROWS_MAX; i++)
+		CHECK_EQ(f->rows[i].status, 0);
+	CHECK(f->usage.refused > 0);
+	close(f->control);
+	f->rows_count = 0;
+	f->control = -1;
+}
+
+/* Listeners beside the control one, in each way to accept and to wait. */
+static void test_other_listeners(void)
+{
+	static const enum transport transports[] = { TRANSPORT_UNIX, TRANSPORT_TCP, TRANSPORT_TLS };
+	size_t count = GAIT_TLS ? 3 : 2;
+	struct node_opts opts = { .listen.count = 1 + count };
+	const struct tls_setup setup = { .node = false };
+	struct tls_context *tls = NULL;
+	struct fixture f;
+
+	if (GAIT_TLS)
+		CHECK_EQ(tls_context_new(&setup, &tls, NULL), 0);
+	strcpy(opts.listen.addresses[0].host, "127.0.0.1");
+	for (size_t i = 0; i < count; i++) {
+		struct address *a = &opts.listen.addresses[1 + i];
+
+		a->transport = transports[i];
+		if (a->transport == TRANSPORT_UNIX)
+			snprintf(a->host, sizeof(a->host), "/tmp/gait-test-node-%d.sock", getpid());
+		else
+			strcpy(a->host, "::1");
+	}
+	for (int mode = 0; mode < 3; mode++) { /* there are three of each */
+		const struct listener *listeners;
+
+		opts.workers.poll_mode = (enum poll_mode)mode;
+		opts.listen.accept_mode = (enum accept_mode)mode;
+		start_node(&f, &opts);
+		CHECK_EQ(node_listeners(f.node, &listeners), 1 + count);
+		for (size_t i = 1; i <= count; i++) {
+			check_case("mode %d, %s", mode,
+				   transport_name(listeners[i].address.transport));
+			serve_over(&f, &listeners[i], tls);
+		}
+		stop_node(&f);
+	}
+	tls_context_free(tls);
+}
+
 int main(void)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -984,5 +1164,6 @@ int main(void)
 	RUN(test_io_modes);
 	RUN(test_end_within_io);
 	RUN(test_walk_on_devices);
+	RUN(test_other_listeners);
 	return check_done();
 }
