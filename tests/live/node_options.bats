@@ -142,7 +142,7 @@ port_of() # WORD
 	start_node -b 127.0.0.1:0 -b 127.0.0.1:0 --control "unix:$BATS_TEST_TMPDIR/control.sock"
 	assert_equal "said first" "$control" "unix://$BATS_TEST_TMPDIR/control.sock"
 	run -1 "$GAIT" replay "$golden" --node "$(word 2)" --no-attribution -o "$run_dir"
-	[[ $output == *"the node closed its control connection" || $output == *"lost the node"* ]] ||
+	[[ $output == *"closed its control connection"* || $output == *"lost the connection"* ]] ||
 		fail "$output"
 	replay_to "$(word 3)" --control "$control"
 }
