@@ -23,6 +23,7 @@ struct walk {
 	struct address *addresses;
 	size_t sessions_count;
 	struct wire_peer *peers;
+	struct tls_context *tls; /* NULL: data connections are not encrypted */
 	struct walk_rows *rows;
 	struct walk_plan plan;
 	struct walk_sender *senders;
@@ -67,7 +68,8 @@ static int open_sessions(struct walk *w, struct err *err)
 	if (secure_wanted(&w->opts->secure))
 		rc = secure_new(&w->opts->secure, SECURE_CLIENT, &w->secure, err);
 	if (!rc)
-		rc = open_session(w, &w->opts->to, &session, err);
+		rc = open_session(w, w->opts->has_control ? &w->opts->control : &w->opts->to,
+				  &session, err);
 	for (size_t i = 0; !rc && i < chain->peers_count; i++) {
 		struct wire_peer *peer = &w->peers[i];
 		struct address data = chain->peers[i];
@@ -104,6 +106,29 @@ static int prepare_sessions(struct walk *w, struct err *err)
 	return rc;
 }
 
+/* Where data connections go, unless it is where the control connection went. */
+static int find_data(struct walk *w, struct err *err)
+{
+	static const struct tls_setup tls = { .node = false };
+	const struct address *to = &w->opts->to;
+	struct endpoint endpoints[ADDRESS_ENDPOINTS_MAX];
+	int rc;
+
+	w->plan.transport = to->transport;
+	w->plan.endpoint = client_session_data(w->sessions[0]);
+	if (!w->opts->has_control)
+		return 0;
+	rc = address_resolve(to, false, endpoints, err);
+	if (rc < 0)
+		return rc;
+	w->plan.endpoint = endpoints[0];
+	if (to->transport != TRANSPORT_TLS)
+		return 0;
+	rc = tls_context_new(&tls, &w->tls, err);
+	w->plan.tls = w->tls;
+	return rc;
+}
+
 static void make_plan(struct walk *w)
 {
 	const struct walk_opts *o = w->opts;
@@ -125,7 +150,6 @@ static void make_plan(struct walk *w)
 		.connect_retries = o->retries,
 		.connect_retry_ns = (int64_t)o->retry_period_ns,
 	};
-	w->plan.endpoint = client_session_data(w->sessions[0]);
 	memcpy(w->plan.token, client_session_node(w->sessions[0])->token, sizeof(w->plan.token));
 }
 
@@ -292,7 +316,9 @@ static int walk(struct walk *w, struct err *err)
 	if (rc)
 		return rc;
 	make_plan(w);
-	rc = start_senders(w, err);
+	rc = find_data(w, err);
+	if (!rc)
+		rc = start_senders(w, err);
 	if (rc)
 		return rc;
 	lost = watch(w, err);
@@ -330,6 +356,7 @@ int walk_run(const struct walk_opts *opts, struct walk_result *ret_result, struc
 	free(w.addresses);
 	free(w.peers);
 	secure_free(w.secure);
+	tls_context_free(w.tls);
 	if (rc)
 		walk_result_release(ret_result);
 	return rc;

@@ -38,6 +38,8 @@ struct walk_progress {
 /* Texts and specs are lent: they outlive walk_run(). */
 struct walk_opts {
 	struct address to;
+	bool has_control;
+	struct address control; /* of the node; else `to`, which is TCP or UNIX then */
 	bool bound;
 	struct address bind;	   /* our own end, when bound; port 0: any */
 	struct chain chain;	   /* what each request asks for */

@@ -5,12 +5,9 @@
 #include "replay/walk.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #define RING_MIN 16
 #define RING_MAX (1u << 22) /* then it waits for replies: late, and counted as that */
@@ -204,13 +201,11 @@ static bool put_request(struct walk_link *l, char *out, size_t *at, int64_t now_
 }
 
 /* -errno when the connection is broken. */
-static ssize_t send_part(const struct walk_link *l, const char *data, size_t bytes)
+static ssize_t send_part(struct walk_link *l, const char *data, size_t bytes)
 {
-	ssize_t n = send(l->fd, data, bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+	ssize_t n = channel_send(&l->channel, data, bytes);
 
-	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-	return n;
+	return n == -EAGAIN || n == -EINTR ? 0 : n;
 }
 
 /* What the socket did not take has to wait for it. */
@@ -348,13 +343,18 @@ static int take(struct walk_link *l, const char *bytes, size_t n, int64_t now_ns
 
 int walk_link_receive(struct walk_link *l, char *in)
 {
-	ssize_t n = recv(l->fd, in, WALK_BUFFER_BYTES, MSG_DONTWAIT);
+	int rc = 0;
 
-	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-	if (!n)
-		return -ECONNRESET;
-	return take(l, in, (size_t)n, now_of(l));
+	do { /* of what TLS holds already no event would tell */
+		ssize_t n = channel_recv(&l->channel, in, WALK_BUFFER_BYTES);
+
+		if (n == -EAGAIN || n == -EINTR)
+			return rc;
+		if (n <= 0)
+			return n ? (int)n : -ECONNRESET;
+		rc = take(l, in, (size_t)n, now_of(l));
+	} while (rc > 0 && channel_has_more(&l->channel));
+	return rc;
 }
 
 /* --- sessions ------------------------------------------------------------------------------ */
@@ -369,7 +369,7 @@ static void begin_session(struct walk_link *l)
 
 int walk_link_init(struct walk_link *l, uint32_t thread)
 {
-	l->fd = -1;
+	l->channel = CHANNEL_NONE;
 	l->thread = thread;
 	if (!ring_grow(l))
 		return -ENOMEM;
@@ -380,30 +380,26 @@ int walk_link_init(struct walk_link *l, uint32_t thread)
 
 void walk_link_release(struct walk_link *l)
 {
-	if (l->fd >= 0)
-		close(l->fd);
+	channel_close(&l->channel);
 	free(l->ring);
 	free(l->unsent);
 }
 
 int walk_link_connect(struct walk_link *l)
 {
-	const struct endpoint *to = &l->plan->endpoint;
-	int on = l->plan->no_delay;
+	const struct walk_plan *plan = l->plan;
+	int rc;
 
 	l->connecting_ns = now_of(l);
-	l->fd = socket(to->at.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (l->fd < 0)
-		return -errno;
 	l->events = 0;
-	setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	l->state = WALK_LINK_CONNECTING;
-	if (connect(l->fd, (const struct sockaddr *)&to->at, to->size) && errno != EINPROGRESS)
-		return -errno;
-	return 0;
+	rc = endpoint_connect(&plan->endpoint, plan->transport, plan->no_delay, &l->channel.fd);
+	if (rc && rc != -EINPROGRESS)
+		return rc;
+	return plan->tls ? channel_begin_tls(&l->channel, plan->tls) : 0;
 }
 
-static int send_preface(const struct walk_link *l)
+static int send_preface(struct walk_link *l)
 {
 	struct wire_preface preface = {
 		.flags = WIRE_PREFACE_WALK,
@@ -413,7 +409,7 @@ static int send_preface(const struct walk_link *l)
 
 	memcpy(preface.token, l->plan->token, sizeof(preface.token));
 	wire_preface_encode(&preface, bytes);
-	return send(l->fd, bytes, sizeof(bytes), MSG_NOSIGNAL) == sizeof(bytes) ? 0 : -EPIPE;
+	return channel_send(&l->channel, bytes, sizeof(bytes)) == sizeof(bytes) ? 0 : -EPIPE;
 }
 
 /* When the threads' first requests are due: together, or spread over one period. */
@@ -430,8 +426,10 @@ int walk_link_connected(struct walk_link *l)
 	int64_t now_ns = now_of(l);
 	int error = 0, rc;
 
-	getsockopt(l->fd, SOL_SOCKET, SO_ERROR, &error, &size);
-	rc = error ? -error : send_preface(l);
+	getsockopt(l->channel.fd, SOL_SOCKET, SO_ERROR, &error, &size);
+	rc = error ? -error : channel_handshake(&l->channel);
+	if (!rc)
+		rc = send_preface(l);
 	if (rc)
 		return rc;
 	hist_record(&l->tally->connect, (uint64_t)(now_ns - l->connecting_ns));
@@ -447,9 +445,7 @@ int walk_link_connected(struct walk_link *l)
 
 bool walk_link_next_session(struct walk_link *l)
 {
-	if (l->fd >= 0)
-		close(l->fd);
-	l->fd = -1;
+	channel_close(&l->channel);
 	free(l->unsent);
 	l->unsent = NULL;
 	l->unsent_from = l->unsent_to = 0;

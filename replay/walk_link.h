@@ -5,6 +5,7 @@
 #include "base/hist.h"
 #include "base/spec.h"
 #include "replay/address.h"
+#include "replay/channel.h"
 #include "replay/walk_rows.h"
 #include "replay/wire.h"
 
@@ -18,7 +19,9 @@
 
 /* What all connections of a walk have in common. */
 struct walk_plan {
-	struct endpoint endpoint; /* of the node's data port */
+	struct endpoint endpoint; /* where the node takes data connections */
+	enum transport transport;
+	struct tls_context *tls; /* NULL: they are not encrypted */
 	uint8_t token[WIRE_TOKEN_BYTES];
 	uint32_t threads;  /* DistWalk's: as many connections at a time */
 	uint64_t requests; /* of each, in all its sessions together */
@@ -62,7 +65,7 @@ struct walk_link {
 	struct walk_tally *tally;
 	struct walk_writer *writer;
 	int64_t anchor_ns;
-	int fd;
+	struct channel channel;
 	uint32_t thread;
 	uint32_t retries_left;
 	uint64_t session;
@@ -96,7 +99,7 @@ void walk_link_release(struct walk_link *l);
 /* Begins to connect: 0, or -errno. The socket becomes writable when it is through. */
 int walk_link_connect(struct walk_link *l);
 
-/* What came of it; 0: the session has begun. */
+/* What came of it; 0: the session has begun, -EAGAIN: hands are not shaken yet. */
 int walk_link_connected(struct walk_link *l);
 
 /*

@@ -84,8 +84,16 @@ static void watch(struct loop *p, struct walk_link *l, uint32_t events)
 
 	if (events == l->events)
 		return;
-	epoll_ctl(p->epoll_fd, l->events ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, l->fd, &event);
+	epoll_ctl(p->epoll_fd, l->events ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, l->channel.fd, &event);
 	l->events = events;
+}
+
+static void watch_open(struct loop *p, struct walk_link *l)
+{
+	bool full = walk_link_is_full(l);
+
+	watch(p, l,
+	      channel_read_events(&l->channel) | (full ? channel_write_events(&l->channel) : 0));
 }
 
 static void retire(struct loop *p, struct walk_link *l)
@@ -122,9 +130,7 @@ static void break_link(struct loop *p, struct walk_link *l, int error)
 
 static void fail_connect(struct loop *p, struct walk_link *l, int error)
 {
-	if (l->fd >= 0)
-		close(l->fd);
-	l->fd = -1;
+	channel_close(&l->channel);
 	if (!l->retries_left) {
 		if (!p->sender->err.text[0])
 			err_errno(&p->sender->err, error, "thread %u cannot connect", l->thread);
@@ -161,7 +167,7 @@ static void send_link(struct loop *p, struct walk_link *l)
 		break_link(p, l, -rc);
 		return;
 	}
-	watch(p, l, walk_link_is_full(l) ? EPOLLIN | EPOLLOUT : EPOLLIN);
+	watch_open(p, l);
 	/* with too many under way: again when the next reply has come, or soon */
 	if (!walk_link_is_full(l) && l->next < l->end && !(was_full && !rc))
 		push(p, index_of(p, l), rc ? l->due_ns : now_of(p) + LOOK_LEAST_NS);
@@ -171,12 +177,16 @@ static void connected(struct loop *p, struct walk_link *l)
 {
 	int rc = walk_link_connected(l);
 
+	if (rc == -EAGAIN) {
+		watch(p, l, channel_read_events(&l->channel));
+		return;
+	}
 	p->connecting--;
 	if (rc) {
 		fail_connect(p, l, -rc);
 		return;
 	}
-	watch(p, l, EPOLLIN);
+	watch_open(p, l);
 	if (walk_link_is_through(l)) /* a session without requests */
 		end_session(p, l);
 	else
@@ -197,13 +207,16 @@ static void receive_link(struct loop *p, struct walk_link *l)
 
 static void on_event(struct loop *p, struct walk_link *l, uint32_t events)
 {
+	uint32_t reads = channel_read_events(&l->channel) | EPOLLHUP | EPOLLERR;
+
 	if (l->state == WALK_LINK_CONNECTING) {
 		connected(p, l);
 		return;
 	}
-	if (l->state == WALK_LINK_OPEN && events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+	if (l->state == WALK_LINK_OPEN && events & reads)
 		receive_link(p, l);
-	if (l->state == WALK_LINK_OPEN && events & EPOLLOUT && walk_link_is_full(l))
+	if (l->state == WALK_LINK_OPEN && walk_link_is_full(l) &&
+	    events & channel_write_events(&l->channel))
 		send_link(p, l);
 }
 

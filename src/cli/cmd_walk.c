@@ -17,7 +17,7 @@
 #define NAME_MAX_BYTES 32     /* "--store-offset" */
 
 struct walk_cmd_opts {
-	const char *to, *bind, *requests, *period, *rate, *request_bytes, *reply_bytes, *rows;
+	const char *to, *control, *bind, *requests, *period, *rate, *request_bytes, *reply_bytes, *rows;
 	const char *retry_period, *script, *output, *run;
 	struct option_series ops;
 	struct walk_tls tls;
@@ -44,6 +44,9 @@ static const char *const zero_or_one[] = { "0", "1", NULL };
 static const struct option_spec specs[] = {
 	{ "to", '\0', OPTION_TEXT, AT(to), .metavar = "ADDRESS",
 	  .help = "the node, [tcp|tls|udp:[//]][HOST][:PORT] or unix:PATH (localhost:7891)" },
+	{ "control", '\0', OPTION_TEXT, AT(control), .metavar = "ADDRESS",
+	  .help = "where the node is told what to do, tcp or unix, if that is not where it takes "
+		  "requests" },
 	{ "bind-addr", 'b', OPTION_TEXT, AT(bind), .metavar = "HOST[:PORT]",
 	  .help = "our own end of the connections" },
 	{ "num-pkts", 'n', OPTION_TEXT, AT(requests), .metavar = "N",
@@ -395,6 +398,14 @@ static int read_texts(struct walk_cmd_opts *given, struct walk_opts *opts, struc
 	struct spec_files files = { 0 };
 	int rc = read_address("--to", given->to, CHAIN_PORT, &opts->to, err);
 
+	opts->has_control = given->control;
+	if (!rc && given->control)
+		rc = read_address("--control", given->control, CHAIN_PORT, &opts->control, err);
+	if (!rc && !given->control && opts->to.transport != TRANSPORT_TCP &&
+	    opts->to.transport != TRANSPORT_UNIX)
+		rc = err_set(err, EINVAL,
+			     "--to: a node listens to what it is told on tcp or unix: "
+			     "--control ADDRESS says where");
 	opts->bound = given->bind;
 	if (!rc && given->bind)
 		rc = read_address("--bind-addr", given->bind, 0, &opts->bind, err);
@@ -490,6 +501,8 @@ static int describe(const struct walk_opts *opts, struct buf *out, struct err *e
 	put_address(out, "--to", &opts->to);
 	if (opts->bound)
 		put_address(out, "--bind-addr", &opts->bind);
+	if (opts->has_control)
+		put_address(out, "--control", &opts->control);
 	buf_printf(out,
 		   "--num-pkts %" PRIu64 "\n--num-threads %u\n--num-sessions %" PRIu64
 		   "\n--seed %" PRIu64 "\n",
