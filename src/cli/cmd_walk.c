@@ -401,11 +401,6 @@ static int read_texts(struct walk_cmd_opts *given, struct walk_opts *opts, struc
 	opts->has_control = given->control;
 	if (!rc && given->control)
 		rc = read_address("--control", given->control, CHAIN_PORT, &opts->control, err);
-	if (!rc && !given->control && opts->to.transport != TRANSPORT_TCP &&
-	    opts->to.transport != TRANSPORT_UNIX)
-		rc = err_set(err, EINVAL,
-			     "--to: a node listens to what it is told on tcp or unix: "
-			     "--control ADDRESS says where");
 	opts->bound = given->bind;
 	if (!rc && given->bind)
 		rc = read_address("--bind-addr", given->bind, 0, &opts->bind, err);
@@ -603,6 +598,12 @@ static int run(const struct walk_opts *opts)
 	struct err err;
 	int code;
 
+	if (!opts->has_control && opts->to.transport != TRANSPORT_TCP &&
+	    opts->to.transport != TRANSPORT_UNIX) {
+		err_set(&err, EINVAL, "--to: a node is told what to do on tcp or unix: "
+				      "--control ADDRESS says where");
+		return cmd_failed(&err);
+	}
 	stop_on_signals();
 	if (walk_run(opts, &result, &err))
 		return cmd_failed(&err);
