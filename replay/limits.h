@@ -62,6 +62,9 @@
 #define NODE_SPOOL_CHUNKS 64
 #define NODE_SPOOL_CHUNK_BYTES 65536
 
+/* How long threads have to tell what they have counted, when that is asked for. */
+#define NODE_REPORT_MS 50
+
 /* How often the control thread credits requests and writes rows. */
 #define NODE_TICK_MS 20
 

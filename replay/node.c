@@ -43,7 +43,9 @@ struct node {
 	struct storage storage;
 	uint64_t work_per_ms;
 	int stop_event;
-	atomic_bool stopping;
+	atomic_bool stopping, reporting;
+	int64_t report_ns; /* when what was asked for is told; INT64_MAX: nothing was */
+	struct node_stats stats;
 	struct session *sessions[NODE_SESSIONS_MAX];
 	size_t sessions_count;
 	const struct session *replaying; /* the one that has the storage; NULL: none */
@@ -152,6 +154,8 @@ int node_new(const struct node_opts *opts, struct node **ret_node, struct err *e
 	n->opts = *opts;
 	fill_defaults(&n->opts.listen);
 	n->storage.dir_fd = -1;
+	node_stats_init(&n->stats);
+	n->report_ns = INT64_MAX;
 	n->tells = (struct tells){ clock_now_ns(), NODE_TELLS_MAX, 0 };
 	start_probe(n);
 	raise_descriptor_limit();
@@ -303,6 +307,7 @@ void node_free(struct node *n)
 		close(n->stop_event);
 	probe_guard_free(n->guard);
 	secure_free(n->secure);
+	node_stats_release(&n->stats);
 	free(n);
 }
 
@@ -327,13 +332,52 @@ const char *node_why_unattributed(const struct node *n)
 	return n->guard || !n->opts.attribution ? NULL : n->unattributed.text;
 }
 
-void node_stop(struct node *n)
+static void wake(struct node *n)
 {
 	uint64_t one = 1;
 
-	atomic_store(&n->stopping, true);
 	if (write(n->stop_event, &one, sizeof(one)) < 0)
-		return; /* it has been told already */
+		return; /* it has been woken already */
+}
+
+void node_stop(struct node *n)
+{
+	atomic_store(&n->stopping, true);
+	wake(n);
+}
+
+void node_report(struct node *n)
+{
+	atomic_store(&n->reporting, true);
+	wake(n);
+}
+
+/* Threads are asked what they have counted; they have a moment for it. */
+static void ask_for_stats(struct node *n)
+{
+	uint64_t count;
+
+	if (read(n->stop_event, &count, sizeof(count)) < 0 ||
+	    !atomic_exchange(&n->reporting, false))
+		return;
+	atomic_fetch_add(&n->stats.asked, 1);
+	for (size_t i = 0; i < n->sessions_count; i++)
+		session_wake(n->sessions[i]);
+	n->report_ns = clock_now_ns() + NODE_REPORT_MS * NS_PER_MS;
+}
+
+static void tell_stats(struct node *n)
+{
+	struct buf text;
+
+	n->report_ns = INT64_MAX;
+	if (!n->opts.report)
+		return;
+	buf_init(&text, 65536);
+	node_stats_put(&n->stats, &text);
+	if (!buf_failed(&text))
+		n->opts.report(n->opts.tell_arg, buf_text(&text));
+	buf_release(&text);
 }
 
 static void begin_session(struct node *n, struct control *control)
@@ -346,6 +390,7 @@ static void begin_session(struct node *n, struct control *control)
 		.stopping = &n->stopping,
 		.replaying = &n->replaying,
 		.work_per_ms = n->work_per_ms,
+		.stats = &n->stats,
 		.compute = n->opts.compute,
 		.io = n->opts.io,
 		.requests_ahead = n->opts.requests_ahead,
@@ -526,7 +571,7 @@ static nfds_t fill_polls(const struct node *n, struct pollfd *polls)
 
 static int poll_timeout_ms(const struct node *n)
 {
-	if (threads_accept(n))
+	if (threads_accept(n) || n->report_ns != INT64_MAX)
 		return NODE_TICK_MS;
 	return n->newcomers_count || n->sessions_count ? NODE_NEWCOMER_MS : -1;
 }
@@ -580,6 +625,10 @@ static void run_once(struct node *n)
 
 	if (poll(polls, count, poll_timeout_ms(n)) < 0)
 		return;
+	if (polls[POLL_STOP].revents)
+		ask_for_stats(n);
+	if (clock_now_ns() >= n->report_ns)
+		tell_stats(n);
 	read_sessions(n, polls + POLL_FIXED, sessions);
 	for (size_t i = 0; i < n->listeners.count; i++)
 		if (polls[POLL_LISTENERS + i].revents)
@@ -594,5 +643,7 @@ int node_run(struct node *n, struct err *err)
 	while (!atomic_load(&n->stopping) && !(n->opts.once && n->served && !n->sessions_count))
 		run_once(n);
 	end_sessions(n);
+	if (n->served)
+		tell_stats(n);
 	return 0;
 }

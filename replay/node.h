@@ -24,6 +24,8 @@ struct node_opts {
 	/* a client that was turned away and why, in the thread of node_run(); may be NULL */
 	void (*tell)(void *arg, const char *sentence);
 	void *tell_arg;
+	/* a table of what was done so far; at node_report(), and at the end; may be NULL */
+	void (*report)(void *arg, const char *text);
 	uint32_t compute; /* enum compute_mode */
 	struct io_opts io;
 	const struct devices *devices; /* lent; NULL: none */
@@ -56,5 +58,6 @@ int node_run(struct node *n, struct err *err);
 
 /* From any thread, or a signal handler. */
 void node_stop(struct node *n);
+void node_report(struct node *n);
 
 #endif

@@ -18,16 +18,26 @@ int executor_init(struct executor *x, const struct exec_setup *setup, uint32_t i
 		return -ENOMEM;
 	}
 	spool_writer_init(&x->oprows, setup->oprows);
+	stats_init(&x->stats);
 	return 0;
 }
 
 void executor_release(struct executor *x)
 {
 	spool_writer_end(&x->oprows);
+	if (x->setup && x->setup->stats)
+		node_stats_add(x->setup->stats, &x->stats);
+	stats_release(&x->stats);
 	if (x->buffer)
 		munmap(x->buffer, NODE_CALL_BYTES);
 	x->buffer = NULL;
 	streamed_release(&x->streamed);
+}
+
+void executor_tell_stats(struct executor *x)
+{
+	if (x->setup->stats)
+		node_stats_answer(x->setup->stats, &x->stats, &x->stats_seen);
 }
 
 static void run_compute(struct executor *x, const struct plan_op *op, struct target *target,
@@ -175,8 +185,14 @@ void exec_note(struct executor *x, uint64_t call_id, const struct plan_op *op, u
 		.target_id = op->target_id,
 	};
 
-	if (result->done)
-		spool_add(&x->oprows, &row);
+	if (!result->done)
+		return;
+	spool_add(&x->oprows, &row);
+	if (call_id == x->counted) /* a call for several requests */
+		return;
+	x->counted = call_id;
+	stats_count(&x->stats, op->kind, result->status, result->bytes,
+		    result->end_ns - result->start_ns);
 }
 
 int exec_alone(struct executor *x, const struct plan_op *op, struct target *target,

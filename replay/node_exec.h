@@ -5,6 +5,7 @@
 #include "replay/meter.h"
 #include "replay/node_demand.h"
 #include "replay/node_spool.h"
+#include "replay/node_stats.h"
 #include "replay/storage.h"
 #include "replay/wire.h"
 
@@ -18,6 +19,7 @@ struct exec_setup {
 	struct storage *storage;
 	struct spool *oprows;
 	struct demand demand;
+	struct node_stats *stats; /* NULL: nobody asks for any */
 };
 
 struct executor {
@@ -28,6 +30,9 @@ struct executor {
 	struct spool_writer oprows;
 	struct ledger ledger;
 	uint64_t calls; /* the last call_id */
+	struct stats stats;
+	uint32_t stats_seen;
+	uint64_t counted; /* the last call_id in them */
 };
 
 /* `index` tells executors apart. The thread that uses it begins with its meter_init(). */
@@ -54,6 +59,9 @@ bool exec_knows(uint32_t kind);
  */
 struct exec_result exec_run(struct executor *x, const struct plan_op *op, struct target *target,
 			    int64_t *ret_shared);
+
+/* Adds what it has counted to the node's, if that was asked for. Now and then. */
+void executor_tell_stats(struct executor *x);
 
 /* Ids of calls, for exec_note(). */
 uint64_t exec_next_call(struct executor *x);

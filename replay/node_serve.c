@@ -684,6 +684,7 @@ static enum step finish(struct worker *w, struct active *a)
 			c->last = NULL;
 	}
 	w->exec.ledger.count[LG_REQUESTS]++;
+	w->exec.stats.requests++;
 	count_own_cost(w);
 	active_free(w, a);
 	return STEP_STOP;

@@ -58,6 +58,7 @@ static struct service *allocate(const struct service_setup *setup)
 		.storage = setup->storage,
 		.oprows = &s->oprows,
 		.demand = { setup->compute, setup->work_per_ms, &s->stopping },
+		.stats = setup->stats,
 	};
 	io_init(&s->io, &setup->io, &s->exec);
 	s->strangers[0] = s->strangers[1] = s->offers[0] = s->offers[1] = -1;
@@ -317,6 +318,12 @@ void service_go(struct service *s, int64_t anchor_ns)
 	for (uint32_t i = 0; i < s->background_threads; i++)
 		if (s->background[i].thread)
 			background_go(&s->background[i], anchor_ns);
+}
+
+void service_wake(struct service *s)
+{
+	for (uint32_t i = 0; s->started && i < s->threads; i++)
+		worker_wake(&s->workers[i]);
 }
 
 void service_tick(struct service *s)

@@ -16,6 +16,7 @@ struct service_setup {
 	struct storage *storage;
 	const struct thread_slot *slots; /* NULL: no probes */
 	uint64_t work_per_ms;
+	struct node_stats *stats;
 	enum compute_mode compute;
 	struct io_opts io;
 	uint64_t requests_ahead;
@@ -74,6 +75,9 @@ int service_add_request(struct service *s, const struct plan_request *request,
 /* Threads serve from here on; background ops wait for the anchor (CLOCK_MONOTONIC ns). */
 int service_start(struct service *s, struct err *err);
 void service_go(struct service *s, int64_t anchor_ns);
+
+/* Its threads shall look around them: at what the node asks. */
+void service_wake(struct service *s);
 
 /* Writes rows out. To be called now and then. */
 void service_tick(struct service *s);

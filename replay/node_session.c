@@ -135,6 +135,12 @@ bool session_takes(struct session *s, const struct wire_preface *preface, struct
 	return session_accepts(s) && service_takes(s->service, preface, stranger);
 }
 
+void session_wake(struct session *s)
+{
+	if (s->service)
+		service_wake(s->service);
+}
+
 void session_not_refused(struct session *s)
 {
 	atomic_fetch_sub(&s->service->refused, 1);
@@ -222,6 +228,7 @@ static struct service_setup service_setup(const struct session *s)
 		.storage = s->setup.storage,
 		.slots = probe_guard_slots(s->setup.guard),
 		.work_per_ms = s->setup.work_per_ms,
+		.stats = s->setup.stats,
 		.compute = s->setup.compute,
 		.io = s->setup.io,
 		.requests_ahead = s->setup.requests_ahead,

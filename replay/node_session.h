@@ -15,6 +15,7 @@ struct session_setup {
 	const atomic_bool *stopping;
 	const struct session **replaying; /* the node's one session that replays; NULL: none */
 	uint64_t work_per_ms;
+	struct node_stats *stats;
 	enum compute_mode compute;
 	struct io_opts io;
 	uint64_t requests_ahead;
@@ -55,6 +56,9 @@ bool session_takes(struct session *s, const struct wire_preface *preface,
 
 /* A stranger was another session's. */
 void session_not_refused(struct session *s);
+
+/* service_wake() */
+void session_wake(struct session *s);
 
 /* Ends the service; then a last look at the strangers, and session_free(). */
 void session_end(struct session *s);

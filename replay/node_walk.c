@@ -470,6 +470,7 @@ static bool request_came(struct worker *w, struct walk_conn *wc)
 	}
 	if (p->plain_reply_bytes && !wc->message.at) {
 		w->exec.ledger.count[LG_REQUESTS]++;
+		w->exec.stats.requests++;
 		reply_add(w, wc, &wc->message, p->plain_reply_bytes, WIRE_STATUS_OK);
 		return true;
 	}

@@ -427,6 +427,7 @@ static void run_pass(struct worker *w)
 	pass_finish(w);
 	run_background(w);
 	walk_sweep(w);
+	executor_tell_stats(&w->exec);
 	if (w->ring)
 		uring_flush(w->ring);
 }

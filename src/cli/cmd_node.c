@@ -134,7 +134,10 @@ static struct node *running; /* for the signal handler */
 
 static void on_signal(int signal)
 {
-	node_stop(running);
+	if (signal == SIGUSR1)
+		node_report(running);
+	else
+		node_stop(running);
 }
 
 static void stop_on_signals(struct node *node)
@@ -145,6 +148,7 @@ static void stop_on_signals(struct node *node)
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGHUP, &action, NULL);
+	sigaction(SIGUSR1, &action, NULL);
 }
 
 static void announce_one(const struct node *node, const struct listener *listener)
@@ -178,6 +182,11 @@ static void announce(const struct node *node)
 static void tell(void *arg, const char *sentence)
 {
 	cmd_complain("%s", sentence);
+}
+
+static void report(void *arg, const char *text)
+{
+	fputs(text, stderr);
 }
 
 static int run(const struct node_opts *opts)
@@ -301,6 +310,7 @@ int cmd_node(int argc, char **argv)
 	opts.secure = given.secure;
 	opts.insecure = given.insecure;
 	opts.tell = tell;
+	opts.report = report;
 	if (io_opts_parse(given.io ? given.io : "worker", &opts.io, &err))
 		return cmd_misused(&options, &err);
 	if (add_devices(&given, &devices, &err))

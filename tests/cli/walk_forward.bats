@@ -165,3 +165,22 @@ three_peers() {
 	walks -n 20 -r 100 -F "$(three_peers)" -C 10us -R -R 64
 	[ "$(counted answered)" = 20 ]
 }
+
+# said PATTERN: by node a, on stderr
+said() {
+	grep -qE "$1" a.err
+}
+
+@test "SIGUSR1, and the end: each node tells how many ops of each kind it has done" {
+	walks -n 40 -r 200 -C 10us --sleep 1ms -F "127.0.0.1:${port[b]}" -C 10us -C 10us -R -R 100
+	kill -USR1 "${node[a]}"
+	await "the node's table" said '^reply +40 '
+	grep -qE '^40 requests served$' a.err
+	grep -qE '^compute +40 +0 ' a.err
+	grep -qE '^sleep +40 .* 1\.[0-9]+ ms' a.err
+	grep -qE '^forward +40 +0 ' a.err
+	kill "${node[b]}"
+	wait "${node[b]}" || true
+	grep -qE '^compute +80 +0 ' b.err
+	grep -qE '^40 requests served$' b.err
+}
