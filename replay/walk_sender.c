@@ -14,11 +14,15 @@
 #define EVENTS_MAX 256
 #define RELEASES_MAX 64	   /* connections that send before replies are looked at */
 #define CONNECTING_MAX 256 /* at a time */
+#define CONNECT_TIMEOUT_NS (10 * NS_PER_SEC)
 #define STOP_GRACE_NS (2 * NS_PER_SEC)
 #define LOOK_MOST_NS (100 * NS_PER_MS) /* between two looks at what has waited too long */
 #define LOOK_LEAST_NS NS_PER_MS
 
-/* Connections by when they have something to do, the earliest first; each is in it once at most. */
+/*
+ * Connections by when they have something to do, the earliest first. One that is put in again has
+ * its latest time; the entry before is passed over.
+ */
 struct due {
 	int64_t due_ns;
 	uint32_t link;
@@ -30,7 +34,8 @@ struct loop {
 	struct walk_link *links;
 	uint32_t count, live, connecting;
 	struct due *heap;
-	uint32_t heap_count;
+	size_t heap_count, heap_capacity;
+	int64_t *valid; /* of each link: the time of its entry that counts; PACE_NEVER: none does */
 	int epoll_fd;
 	int64_t look_ns, look_every_ns; /* when timeouts are looked for next */
 	int64_t stop_ns;		/* PACE_NEVER: it does not stop */
@@ -45,19 +50,35 @@ static int64_t now_of(const struct loop *p)
 
 /* --- the heap ------------------------------------------------------------------------------ */
 
+static bool heap_grow(struct loop *p)
+{
+	size_t capacity = 2 * p->heap_capacity;
+	struct due *heap = realloc(p->heap, capacity * sizeof(*heap));
+
+	if (!heap)
+		return false;
+	p->heap = heap;
+	p->heap_capacity = capacity;
+	return true;
+}
+
 static void push(struct loop *p, uint32_t link, int64_t due_ns)
 {
-	uint32_t at = p->heap_count++;
+	size_t at = p->heap_count;
 
-	for (; at && p->heap[(at - 1) / 2].due_ns > due_ns; at = (at - 1) / 2)
+	if (at == p->heap_capacity && !heap_grow(p))
+		return; /* the link's requests time out */
+	p->valid[link] = due_ns;
+	for (p->heap_count++; at && p->heap[(at - 1) / 2].due_ns > due_ns; at = (at - 1) / 2)
 		p->heap[at] = p->heap[(at - 1) / 2];
 	p->heap[at] = (struct due){ due_ns, link };
 }
 
-static uint32_t pop(struct loop *p)
+/* The first one's link; NULL: that entry does not count any more. */
+static struct walk_link *pop(struct loop *p)
 {
-	uint32_t first = p->heap[0].link, at = 0, child;
-	struct due moved = p->heap[--p->heap_count];
+	struct due first = p->heap[0], moved = p->heap[--p->heap_count];
+	size_t at = 0, child;
 
 	while ((child = 2 * at + 1) < p->heap_count) {
 		if (child + 1 < p->heap_count && p->heap[child + 1].due_ns < p->heap[child].due_ns)
@@ -68,7 +89,10 @@ static uint32_t pop(struct loop *p)
 		at = child;
 	}
 	p->heap[at] = moved;
-	return first;
+	if (p->valid[first.link] != first.due_ns)
+		return NULL;
+	p->valid[first.link] = PACE_NEVER;
+	return &p->links[first.link];
 }
 
 /* --- connections --------------------------------------------------------------------------- */
@@ -106,16 +130,16 @@ static void retire(struct loop *p, struct walk_link *l)
 		atomic_fetch_add_explicit(&p->sender->failed, failed, memory_order_relaxed);
 }
 
-/* The session is over, well or not. */
+/* The session is over, well or not. When it is time to stop, no other begins. */
 static void end_session(struct loop *p, struct walk_link *l)
 {
-	if (walk_link_next_session(l) && p->stop_ns == PACE_NEVER) {
-		push(p, index_of(p, l), l->due_ns);
-		return;
-	}
-	if (l->state != WALK_LINK_OVER) /* further sessions do not begin any more */
+	while (walk_link_next_session(l)) {
+		if (p->stop_ns == PACE_NEVER) {
+			push(p, index_of(p, l), l->due_ns);
+			return;
+		}
 		walk_link_fail(l, WALK_UNSENT);
-	l->state = WALK_LINK_OVER;
+	}
 	p->live--;
 }
 
@@ -158,7 +182,6 @@ static void connect_link(struct loop *p, struct walk_link *l)
 
 static void send_link(struct loop *p, struct walk_link *l)
 {
-	bool was_full = walk_link_is_full(l);
 	uint64_t begun;
 	int rc = walk_link_send(l, p->out, p->stop_ns == PACE_NEVER, &begun);
 
@@ -169,7 +192,7 @@ static void send_link(struct loop *p, struct walk_link *l)
 	}
 	watch_open(p, l);
 	/* with too many under way: again when the next reply has come, or soon */
-	if (!walk_link_is_full(l) && l->next < l->end && !(was_full && !rc))
+	if (!walk_link_is_full(l) && l->next < l->end)
 		push(p, index_of(p, l), rc ? l->due_ns : now_of(p) + LOOK_LEAST_NS);
 }
 
@@ -235,10 +258,14 @@ static void do_due(struct loop *p, struct walk_link *l)
 /* What is due; when the next will be. */
 static int64_t release_due(struct loop *p)
 {
+	struct walk_link *l;
+
 	for (int i = 0; p->heap_count; i++) {
 		if (i == RELEASES_MAX || p->heap[0].due_ns > now_of(p))
 			return p->heap[0].due_ns;
-		do_due(p, &p->links[pop(p)]);
+		l = pop(p);
+		if (l)
+			do_due(p, l);
 	}
 	return PACE_NEVER;
 }
@@ -266,6 +293,11 @@ static void look_for_timeouts(struct loop *p)
 	for (uint32_t i = 0; i < p->count; i++) {
 		struct walk_link *l = &p->links[i];
 
+		if (l->state == WALK_LINK_CONNECTING &&
+		    now_ns - l->connecting_ns > CONNECT_TIMEOUT_NS) {
+			p->connecting--;
+			fail_connect(p, l, ETIMEDOUT);
+		}
 		if (l->state != WALK_LINK_OPEN)
 			continue;
 		walk_link_expire(l, now_ns);
@@ -349,8 +381,10 @@ static int loop_init(struct loop *p, struct walk_sender *sender)
 	p->count = p->live = (plan->threads - sender->first + sender->step - 1) / sender->step;
 	p->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	p->links = calloc(p->count, sizeof(*p->links));
-	p->heap = calloc(p->count, sizeof(*p->heap));
-	if (p->epoll_fd < 0 || !p->links || !p->heap)
+	p->heap_capacity = 2 * (size_t)p->count;
+	p->heap = calloc(p->heap_capacity, sizeof(*p->heap));
+	p->valid = calloc(p->count, sizeof(*p->valid));
+	if (p->epoll_fd < 0 || !p->links || !p->heap || !p->valid)
 		return -ENOMEM;
 	for (uint32_t i = 0; !rc && i < p->count; i++) {
 		struct walk_link *l = &p->links[i];
@@ -372,6 +406,7 @@ static void loop_release(struct loop *p)
 		walk_link_release(&p->links[i]);
 	free(p->links);
 	free(p->heap);
+	free(p->valid);
 	if (p->epoll_fd >= 0)
 		close(p->epoll_fd);
 }
