@@ -21,6 +21,7 @@
 #define HELLO_TIMEOUT_S 10
 #define READY_TIMEOUT_S 600 /* the node lays out its files */
 #define FETCH_TIMEOUT_S 60
+#define TOTALS_TIMEOUT_S 5 /* when there are no rows to be fetched */
 
 struct client_session {
 	struct control *control;
@@ -33,6 +34,7 @@ struct client_session {
 	size_t planned; /* requests that were sent */
 	uint64_t planned_ops;
 	bool plan_ended;
+	bool keeps_rows; /* the node does */
 	struct wire_credit credit;
 	bool hello, ready, bye; /* have come */
 	int64_t heard_ns;
@@ -399,6 +401,7 @@ int client_session_prepare(struct client_session *s, const struct plan *plan,
 	int ret;
 
 	s->plan = plan;
+	s->keeps_rows = true;
 	put_service(s, batching);
 	ret = send_window(s, err);
 	if (ret)
@@ -415,6 +418,7 @@ int client_session_prepare_walk(struct client_session *s, const struct client_se
 				  .rows = walk->rows };
 
 	s->plan_ended = true;
+	s->keeps_rows = walk->rows;
 	wire_put_walk(&s->out, &head);
 	wire_put_text(&s->out, walk->chain, walk->chain_bytes);
 	for (size_t i = 0; i < walk->peers_count; i++)
@@ -455,5 +459,6 @@ int client_session_fetch(struct client_session *s, const struct client_session_s
 	if (!s->plan_ended)
 		wire_put_empty(&s->out, WIRE_PLAN_END);
 	wire_put_empty(&s->out, WIRE_STOP);
-	return wait_for(s, &s->bye, FETCH_TIMEOUT_S, "its rows were fetched", err);
+	return wait_for(s, &s->bye, s->keeps_rows ? FETCH_TIMEOUT_S : TOTALS_TIMEOUT_S,
+			"its rows were fetched", err);
 }
