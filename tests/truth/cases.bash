@@ -10,10 +10,13 @@ CASE_SERVER='--request 500 --reply 700 --cpu 1ms..2ms
 	--store DIR/store --store-bytes 100..4000'
 CASE_CLIENT='--request 500 --reply 700 --check 1'
 
-# What must hold, always. Of the pairs X and X-us one must hold. The 99th percentile of CPU (10%) is
-# judged by scripts/accuracy alone: with 100 requests it is the worst but one, which a busy machine decides.
+# What must hold, always. Of the pairs X and X-us one must hold. What a busy machine decides is judged
+# by scripts/accuracy alone, on a quiet one: the 99th percentile of CPU, which with 100 requests is the
+# worst but one, and how little the server takes beyond what it burns (its caches are others' then:
+# 15 us become 300). Here that only has to be less than another request's burning.
 CASE_LIMITS='--requests 100 --extra 0 --bytes 100 --ops 100 --cpu 5 --cpu-us 5
-	--time 5 --time-us 20 --lost 0'
+	--cpu-rest 50 --cpu-rest-us 500 --time 5 --time-us 20 --lost 0'
+CASE_QUIET_LIMITS='--cpu-p99 10 --cpu-rest 5 --cpu-rest-us 5'
 
 # NAME|SERVER_OPTIONS|CLIENT_OPTIONS|LIMITS, on top of these. UPSTREAM is another server, which is called.
 CASES=(

@@ -26,16 +26,23 @@ struct log_call {
 	uint64_t bytes_out, bytes_in, port, number;
 };
 
+struct log_burn {
+	int64_t ns, middle_ns; /* CPU time in one go; when, CLOCK_MONOTONIC */
+	uint64_t tid;
+};
+
 struct log_row {
 	uint64_t connection, request;
 	char peer[64];
 	uint64_t bytes_in, bytes_out;
-	int64_t cpu_ns, read_end_ns, reply_start_ns, reply_last_ns, reply_end_ns;
+	int64_t read_end_ns, reply_start_ns, reply_last_ns, reply_end_ns;
 	uint64_t read_tid, work_tid, reply_tid;
 	struct log_op *ops;
 	size_t ops_count;
 	struct log_call *calls;
 	size_t calls_count;
+	struct log_burn *burns;
+	size_t burns_count;
 	const struct taken *found; /* the trace's request; NULL: it has none */
 };
 
@@ -89,10 +96,12 @@ enum measure {
 	M_CALLS,       /* calls attached to the request that made them */
 	M_CALLS_WRONG, /* to another one, without low confidence */
 	M_CALLS_LOW,   /* with a confidence below 50 */
-	M_CPU_MEDIAN,  /* off, percent */
+	M_CPU_MEDIAN,  /* of the ops in which the server burnt it, off, percent */
 	M_CPU_MEDIAN_US, /* off */
 	M_CPU_P99,
 	M_CPU_P99_US,
+	M_CPU_REST, /* of the other ops, percent of what was burnt, median */
+	M_CPU_REST_US,
 	M_TIME, /* from read to the end of the reply, off, percent, median */
 	M_TIME_US,
 	M_UNATTRIBUTED, /* percent of the total, median */

@@ -3,8 +3,8 @@
 #include "judge/judge.h"
 
 static const char header[] =
-	"connection,peer,request,bytes_in,bytes_out,cpu_ns,read_start_ns,read_end_ns,"
-	"reply_start_ns,reply_last_ns,reply_end_ns,read_tid,work_tid,reply_tid,ops,calls\n";
+	"connection,peer,request,bytes_in,bytes_out,read_start_ns,read_end_ns,"
+	"reply_start_ns,reply_last_ns,reply_end_ns,read_tid,work_tid,reply_tid,ops,calls,burns\n";
 
 #define FIELDS 16
 
@@ -60,6 +60,15 @@ static struct log_call parse_call(const char *text)
 	return call;
 }
 
+static struct log_burn parse_burn(const char *text)
+{
+	struct log_burn burn;
+
+	if (sscanf(text, "%ld@%ld/%lu", &burn.ns, &burn.middle_ns, &burn.tid) != 3)
+		odd(text);
+	return burn;
+}
+
 static size_t words(const char *text)
 {
 	size_t count = *text != '\0';
@@ -69,16 +78,19 @@ static size_t words(const char *text)
 	return count;
 }
 
-static void parse_lists(struct log_row *row, char *ops, char *calls)
+static void parse_lists(struct log_row *row, char *ops, char *calls, char *burns)
 {
 	char *word;
 
 	row->ops = must_alloc(calloc(words(ops) + 1, sizeof(*row->ops)));
 	row->calls = must_alloc(calloc(words(calls) + 1, sizeof(*row->calls)));
+	row->burns = must_alloc(calloc(words(burns) + 1, sizeof(*row->burns)));
 	while ((word = strsep(&ops, " ")) && *word)
 		row->ops[row->ops_count++] = parse_op(word);
 	while ((word = strsep(&calls, " ")) && *word)
 		row->calls[row->calls_count++] = parse_call(word);
+	while ((word = strsep(&burns, " ")) && *word)
+		row->burns[row->burns_count++] = parse_burn(word);
 }
 
 static struct log_row parse_row(char *line)
@@ -97,15 +109,14 @@ static struct log_row parse_row(char *line)
 	row.request = strtoull(fields[2], NULL, 10);
 	row.bytes_in = strtoull(fields[3], NULL, 10);
 	row.bytes_out = strtoull(fields[4], NULL, 10);
-	row.cpu_ns = strtoll(fields[5], NULL, 10);
-	row.read_end_ns = strtoll(fields[7], NULL, 10);
-	row.reply_start_ns = strtoll(fields[8], NULL, 10);
-	row.reply_last_ns = strtoll(fields[9], NULL, 10);
-	row.reply_end_ns = strtoll(fields[10], NULL, 10);
-	row.read_tid = strtoull(fields[11], NULL, 10);
-	row.work_tid = strtoull(fields[12], NULL, 10);
-	row.reply_tid = strtoull(fields[13], NULL, 10);
-	parse_lists(&row, fields[14], fields[15]);
+	row.read_end_ns = strtoll(fields[6], NULL, 10);
+	row.reply_start_ns = strtoll(fields[7], NULL, 10);
+	row.reply_last_ns = strtoll(fields[8], NULL, 10);
+	row.reply_end_ns = strtoll(fields[9], NULL, 10);
+	row.read_tid = strtoull(fields[10], NULL, 10);
+	row.work_tid = strtoull(fields[11], NULL, 10);
+	row.reply_tid = strtoull(fields[12], NULL, 10);
+	parse_lists(&row, fields[13], fields[14], fields[15]);
 	return row;
 }
 

@@ -31,6 +31,10 @@ static const struct figure {
 	[M_CPU_MEDIAN_US] = { "cpu-us", "CPU off in the median", " us", true, M_CPU_MEDIAN, true },
 	[M_CPU_P99] = { "cpu-p99", "CPU off at p99", "%", true, M_CPU_P99_US, true },
 	[M_CPU_P99_US] = { "cpu-p99-us", "CPU off at p99", " us", true, M_CPU_P99, false },
+	[M_CPU_REST] = { "cpu-rest", "CPU beyond the known in the median", "%", true, M_CPU_REST_US,
+			 true },
+	[M_CPU_REST_US] = { "cpu-rest-us", "CPU beyond the known in the median", " us", true,
+			    M_CPU_REST, true },
 	[M_TIME] = { "time", "time off in the median", "%", true, M_TIME_US, true },
 	[M_TIME_US] = { "time-us", "time off in the median", " us", true, M_TIME, true },
 	[M_UNATTRIBUTED] = { "unattributed", "time unattributed in the median", "%", true, M_COUNT,
@@ -62,8 +66,8 @@ static const char usage[] =
 	"limits, in percent but for -us (micro seconds), extra and lost (counts); of a pair\n"
 	"X and X-us one must hold:\n"
 	"  --requests --extra --bytes --ops --ops-count --ops-kinds --ops-bytes --threads\n"
-	"  --calls --calls-wrong --calls-low --cpu --cpu-us --cpu-p99 --cpu-p99-us --time --time-us\n"
-	"  --unattributed --confidence --confidence-least --low --lost\n";
+	"  --calls --calls-wrong --calls-low --cpu --cpu-us --cpu-p99 --cpu-p99-us --cpu-rest\n"
+	"  --cpu-rest-us --time --time-us --unattributed --confidence --confidence-least --low --lost\n";
 
 /* Takes the limits out of argv; what is left is for take_options(). */
 static void take_limits(char **argv)

@@ -101,7 +101,7 @@ static bool all_same(const struct log_row *truth, const struct row_op **ops,
 struct tally {
 	size_t found, extra, bytes, ops, ops_count, ops_kinds, ops_bytes, threads, low;
 	size_t calls, calls_right, calls_wrong, calls_low;
-	struct list cpu, cpu_us, time, time_us, unattributed, confidence;
+	struct list cpu, cpu_us, rest, rest_us, time, time_us, unattributed, confidence;
 };
 
 static void tally_ops(struct tally *tally, const struct log_row *truth)
@@ -152,22 +152,52 @@ static double irq_ns(const struct row_latency *l)
  * hit, and so does the server; gait does not. So the truth is between gait's user time and that with
  * the interrupts that it saw, as far as the ops lasted longer than their CPU time.
  */
-static void tally_cpu(struct tally *tally, const struct log_row *truth)
+static double cpu_off(double user, double truth, double irq)
 {
-	double user = 0, longer = 0, irq = irq_ns(truth->found->latency), off;
+	return fmax(fmax(user - truth, truth - user - irq), 0);
+}
 
+/* The server burns some of its time in this op. */
+static bool has_burn(const struct log_row *truth, const struct row_op *op, int64_t zero_ns)
+{
+	for (size_t i = 0; i < truth->burns_count; i++) {
+		int64_t at = truth->burns[i].middle_ns - zero_ns - op->start_ns;
+
+		if (truth->burns[i].tid == op->thread_id && at >= 0 && at < (int64_t)op->elapsed_ns)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The server knows its burns; what it takes between its calls beyond them it does not, and that is
+ * some micro seconds on a quiet machine and some hundred on one where others push it out of the caches.
+ */
+static void tally_cpu(struct tally *tally, const struct log_row *truth, int64_t zero_ns)
+{
+	double known = 0, user = 0, rest = 0, longer = 0, off;
+
+	for (size_t i = 0; i < truth->burns_count; i++)
+		known += truth->burns[i].ns;
 	for (size_t i = 0; i < truth->found->ops_count; i++) {
 		const struct row_op *op = truth->found->ops[i];
 
 		if (op->kind != OP_COMPUTE || op->after_reply)
 			continue;
+		if (!has_burn(truth, op, zero_ns)) {
+			rest += op->cpu_ns;
+			continue;
+		}
 		user += op->cpu_ns;
 		longer += op->elapsed_ns > op->cpu_ns ? op->elapsed_ns - op->cpu_ns : 0;
 	}
-	off = fmax(fmax(user - truth->cpu_ns, truth->cpu_ns - user - fmin(irq, longer)), 0);
+	off = cpu_off(user, known, fmin(irq_ns(truth->found->latency), longer));
 	list_add(&tally->cpu_us, off / 1000);
-	if (truth->cpu_ns)
-		list_add(&tally->cpu, 100 * off / truth->cpu_ns);
+	list_add(&tally->rest_us, rest / 1000);
+	if (known > 0) {
+		list_add(&tally->cpu, 100 * off / known);
+		list_add(&tally->rest, 100 * rest / known);
+	}
 }
 
 /* The last byte was handed to the network while the last call that sends was going on. */
@@ -257,7 +287,7 @@ static void tally_parent(struct tally *tally, const struct log *log, const struc
 
 /* --- all ----------------------------------------------------------------------------------- */
 
-static void tally_found(struct tally *tally, const struct log_row *truth)
+static void tally_found(struct tally *tally, const struct log_row *truth, int64_t zero_ns)
 {
 	const struct row_request *row = truth->found->row;
 
@@ -268,7 +298,7 @@ static void tally_found(struct tally *tally, const struct log_row *truth)
 	list_add(&tally->confidence, row->confidence);
 	tally_ops(tally, truth);
 	tally_threads(tally, truth);
-	tally_cpu(tally, truth);
+	tally_cpu(tally, truth, zero_ns);
 	tally_time(tally, truth);
 	tally_latency(tally, truth->found->latency);
 }
@@ -299,7 +329,7 @@ size_t measure_all(const struct log *log, const struct log *upstream,
 			continue;
 		count++;
 		if (log->rows[i].found)
-			tally_found(&t, &log->rows[i]);
+			tally_found(&t, &log->rows[i], trace->manifest->start_monotonic_ns);
 		if (!upstream->count)
 			tally_forwards(&t, &log->rows[i]);
 	}
@@ -320,6 +350,8 @@ size_t measure_all(const struct log *log, const struct log *upstream,
 	ret_values[M_CPU_MEDIAN_US] = list_percentile(&t.cpu_us, 50);
 	ret_values[M_CPU_P99] = list_percentile(&t.cpu, 99);
 	ret_values[M_CPU_P99_US] = list_percentile(&t.cpu_us, 99);
+	ret_values[M_CPU_REST] = list_percentile(&t.rest, 50);
+	ret_values[M_CPU_REST_US] = list_percentile(&t.rest_us, 50);
 	ret_values[M_TIME] = list_percentile(&t.time, 50);
 	ret_values[M_TIME_US] = list_percentile(&t.time_us, 50);
 	ret_values[M_UNATTRIBUTED] = list_percentile(&t.unattributed, 50);

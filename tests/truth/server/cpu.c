@@ -58,17 +58,15 @@ void cpu_calibrate(void)
  * Near enough to what was asked for, and known to what it was: each further look would be a system
  * call within what is to be user time.
  */
-int64_t cpu_burn(int64_t ns)
+struct burn cpu_burn(int64_t ns)
 {
-	int64_t start, took = 0;
+	int64_t begun = clock_ns(CLOCK_MONOTONIC), start = look(), took = 0;
 
-	if (!ns)
-		return 0;
-	start = look();
 	for (int tries = 0; tries < TRIES_MAX && took < ns - ns / 20; tries++) {
 		spin((ns - took) * rounds_per_ns + 10);
 		start += look_ns;
 		took = look() - start;
 	}
-	return took > 0 ? took : 0;
+	return (struct burn){ .ns = took,
+			      .middle_ns = begun + (clock_ns(CLOCK_MONOTONIC) - begun) / 2 };
 }

@@ -76,8 +76,8 @@ static void write_op(FILE *f, const struct did_op *op, bool first)
 
 static void write_row(FILE *f, const struct served *r)
 {
-	fprintf(f, "%lu,%s,%lu,%lu,%lu,%ld,%ld,%ld,%ld,%ld,%ld,%d,%d,%d,", r->connection, r->peer,
-		r->request, r->bytes_in, r->bytes_out, r->cpu_ns, r->read_start_ns, r->read_end_ns,
+	fprintf(f, "%lu,%s,%lu,%lu,%lu,%ld,%ld,%ld,%ld,%ld,%d,%d,%d,", r->connection, r->peer,
+		r->request, r->bytes_in, r->bytes_out, r->read_start_ns, r->read_end_ns,
 		r->reply_start_ns, r->reply_last_ns, r->reply_end_ns, r->read_tid, r->work_tid,
 		r->reply_tid);
 	for (size_t i = 0; i < r->ops_count; i++)
@@ -86,6 +86,10 @@ static void write_row(FILE *f, const struct served *r)
 	for (size_t i = 0; i < r->calls_count; i++)
 		fprintf(f, "%s%lu/%lu@%u/%lu", i ? " " : "", r->calls[i].bytes_out,
 			r->calls[i].bytes_in, r->calls[i].port, r->calls[i].number);
+	fputc(',', f);
+	for (size_t i = 0; i < r->burns_count; i++)
+		fprintf(f, "%s%ld@%ld/%d", i ? " " : "", r->burns[i].ns, r->burns[i].middle_ns,
+			r->burns[i].tid);
 	fputc('\n', f);
 }
 
@@ -100,8 +104,8 @@ void log_write(void)
 	if (!f)
 		die(opts.log);
 	fprintf(f,
-		"connection,peer,request,bytes_in,bytes_out,cpu_ns,read_start_ns,read_end_ns,"
-		"reply_start_ns,reply_last_ns,reply_end_ns,read_tid,work_tid,reply_tid,ops,calls\n");
+		"connection,peer,request,bytes_in,bytes_out,read_start_ns,read_end_ns,"
+		"reply_start_ns,reply_last_ns,reply_end_ns,read_tid,work_tid,reply_tid,ops,calls,burns\n");
 	for (size_t at = 0; at < taken; at += row_bytes(row->ops_count)) {
 		row = (const struct served *)(rows->row + at);
 		if (__atomic_load_n(&row->connection, __ATOMIC_ACQUIRE))

@@ -174,7 +174,8 @@ struct connection *net_accept(int listener)
 		return NULL;
 	c = connection_new(fd);
 	connection_name(c, &peer);
-	cpu_burn(range_pick(opts.accept_ns, &worker_self()->random));
+	if (opts.accept_ns.hi)
+		cpu_burn(range_pick(opts.accept_ns, &worker_self()->random));
 	return c;
 }
 

@@ -65,7 +65,15 @@ void worker_forget(void)
 
 static void compute(struct request *r, struct range ns, uint64_t factor)
 {
-	r->row.cpu_ns += cpu_burn(range_pick(ns, &worker_self()->random) * factor);
+	uint64_t asked = range_pick(ns, &worker_self()->random) * factor;
+
+	struct burn *burn = &r->row.burns[r->row.burns_count];
+
+	if (!asked)
+		return;
+	*burn = cpu_burn(asked);
+	burn->tid = worker_self()->tid;
+	r->row.burns_count++;
 }
 
 void serve_parse(struct request *chain)

@@ -17,6 +17,7 @@
 
 #define OPS_MAX 40
 #define CALLS_MAX 8
+#define BURNS_MAX 2 /* by who reads it, by who works on it */
 #define PEER_SIZE 64
 #define CHAIN_MAX 32	    /* requests of one connection at a time */
 #define IN_BYTES (64 << 10) /* of requests that are coming in, at least */
@@ -107,16 +108,22 @@ struct did_call {
 	uint32_t port;	 /* this end of it */
 };
 
+/* CPU time in one go. */
+struct burn {
+	int64_t ns, middle_ns; /* of the thread's clock; when, CLOCK_MONOTONIC */
+	pid_t tid;
+};
+
 /* What one request truly took. */
 struct served {
 	uint64_t connection, request; /* of the server, of the connection; from 1 */
 	char peer[PEER_SIZE];
 	uint64_t bytes_in, bytes_out;
-	int64_t cpu_ns;
 	int64_t read_start_ns, read_end_ns, reply_start_ns; /* CLOCK_MONOTONIC */
 	int64_t reply_last_ns, reply_end_ns; /* begin and end of the last call that sends */
 	pid_t read_tid, work_tid, reply_tid;
-	uint32_t ops_count, calls_count;
+	uint32_t ops_count, calls_count, burns_count;
+	struct burn burns[BURNS_MAX];
 	struct did_call calls[CALLS_MAX];
 	struct did_op ops[OPS_MAX]; /* last: the log takes those that are there */
 };
@@ -180,8 +187,8 @@ void did(struct request *r, enum did kind, uint64_t bytes, uint64_t offset);
 /* --- cpu.c --------------------------------------------------------------------------------- */
 
 void cpu_calibrate(void);
-/* Burns user time; returns the thread's CPU time that it was, without looking at the clock. */
-int64_t cpu_burn(int64_t ns);
+/* Burns user time; what it was is without looking at the clock. */
+struct burn cpu_burn(int64_t ns);
 
 /* --- files.c ------------------------------------------------------------------------------- */
 
