@@ -101,12 +101,12 @@ struct unit {
 	size_t count, capacity;
 	struct mark marks[UNIT_MARKS];
 	unsigned marks_count;
-	int64_t user_ns, user_start_ns; /* user time since the last op */
-	int64_t called_ns;		/* waits for the replies to its calls */
-	struct request_ref guess;	/* whose it is thought to be, before it is delivered */
-	bool soft;			/* nothing shows yet that the thread works on it */
-	uint64_t end[TS_COUNT];		/* delivered: the thread's counters then */
-	int64_t end_ns;			/* 0: it is not */
+	int64_t user[TS_COUNT], user_start_ns; /* user time since the last op, with its waits */
+	int64_t called_ns;		       /* waits for the replies to its calls */
+	struct request_ref guess; /* whose it is thought to be, before it is delivered */
+	bool soft;		  /* nothing shows yet that the thread works on it */
+	uint64_t end[TS_COUNT];	  /* delivered: the thread's counters then */
+	int64_t end_ns;		  /* 0: it is not */
 	struct athread *thread;
 	struct unit *older, *newer; /* in service->delivered */
 };
@@ -336,7 +336,8 @@ size_t rounds_next(struct rounds *rounds, const struct pending *step);
 /* unit.c */
 /* Makes sure that t has a unit, with all user time in its ops. False: out of memory. */
 bool unit_ready(struct assembler *a, struct athread *t);
-void unit_add_user(struct assembler *a, struct athread *t, int64_t ns, int64_t start_ns);
+void unit_add_user(struct assembler *a, struct athread *t, const int64_t delta[TS_COUNT],
+		   int64_t start_ns);
 /* delta: the thread's time in it. */
 void unit_add_op(struct assembler *a, struct athread *t, const struct row_op *op,
 		 const int64_t delta[TS_COUNT]);

@@ -210,7 +210,7 @@ static void deliver(struct assembler *a, struct athread *t, const struct event_c
 	struct unit *u = t->unit;
 	struct request *r = u ? request_get(u->guess) : NULL;
 
-	if (!u || (!u->count && !u->user_ns))
+	if (!u || (!u->count && !u->user[TS_USER]))
 		return;
 	unit_ready(a, t);
 	memcpy(u->end, e->exit, sizeof(u->end));
@@ -238,6 +238,7 @@ void op_on_signal(struct assembler *a, struct athread *t, const struct event_cal
 	struct request *r = owner_current(t);
 
 	owner_give_before(a, t, seg, NULL, false);
+	owner_leave(t, seg->enter_ns); /* if it is for this request, another goes on with it now */
 	owner_give_call(a, t, seg, r);
 	if (e->op == SYSCALL_WAKE || e->op == SYSCALL_GIVE)
 		t->gave_ns = seg->exit_ns;
@@ -499,7 +500,7 @@ bool handoff_collect(struct assembler *a, struct athread *t, struct request *r,
 	}
 	timeline_add(&t->timeline, seg->before);
 	if (!t->serves)
-		unit_add_user(a, t, seg->before[TS_USER], t->last_ns);
+		unit_add_user(a, t, seg->before, t->last_ns);
 	if (t->unit)
 		unit_ready(a, t);
 	if (r->worked_on && t->unit && t->unit->count > 1)

@@ -113,6 +113,8 @@ void owner_leave(struct athread *t, int64_t at_ns)
 
 	if (!r || r->thread != t || r->elsewhere || request_is_answered(r))
 		return;
+	if (r->left_ns && r->worker)
+		return; /* what it has done since, beside the worker, the request did not wait for */
 	r->left = r->account;
 	account_detach(&r->left, &t->timeline);
 	account_polled(&r->left, &t->timeline, r->called ? SUB_CALL : SUB_NET_SOCKET);
@@ -182,7 +184,7 @@ void owner_give_before(struct assembler *a, struct athread *t, const struct segm
 		t->background_start_ns = t->background_ns ? t->background_start_ns : t->last_ns;
 		t->background_ns += user;
 	} else {
-		unit_add_user(a, t, user, t->last_ns);
+		unit_add_user(a, t, seg->before, t->last_ns);
 	}
 }
 

@@ -52,7 +52,7 @@ static struct pending *unit_push(struct assembler *a, struct unit *u, const stru
 	return p;
 }
 
-/* The user time since the last op becomes an op of its own. */
+/* The user time since the last op, and its waits, become an op of their own. */
 static void unit_flush_user(struct assembler *a, struct unit *u)
 {
 	struct row_op op = {
@@ -60,17 +60,16 @@ static void unit_flush_user(struct assembler *a, struct unit *u)
 		.service_id = u->thread->service->row.service_id,
 		.thread_id = u->thread->tid,
 		.start_ns = u->user_start_ns,
-		.elapsed_ns = u->user_ns,
-		.cpu_ns = u->user_ns,
-		.work = u->user_ns * a->opts.work_per_ms / 1000000,
+		.elapsed_ns = counters_sum(u->user),
+		.cpu_ns = u->user[TS_USER],
+		.work = u->user[TS_USER] * a->opts.work_per_ms / 1000000,
 		.offset = TRACE_NONE,
 	};
-
-	struct pending *p = u->user_ns > 0 ? unit_push(a, u, &op) : NULL;
+	struct pending *p = u->user[TS_USER] ? unit_push(a, u, &op) : NULL;
 
 	if (p)
-		p->delta[TS_USER] = u->user_ns;
-	u->user_ns = 0;
+		memcpy(p->delta, u->user, sizeof(p->delta));
+	memset(u->user, 0, sizeof(u->user));
 }
 
 bool unit_ready(struct assembler *a, struct athread *t)
@@ -82,15 +81,17 @@ bool unit_ready(struct assembler *a, struct athread *t)
 	return u;
 }
 
-void unit_add_user(struct assembler *a, struct athread *t, int64_t ns, int64_t start_ns)
+void unit_add_user(struct assembler *a, struct athread *t, const int64_t delta[TS_COUNT],
+		   int64_t start_ns)
 {
-	struct unit *u = ns > 0 ? unit_get(a, t) : NULL;
+	struct unit *u = delta[TS_USER] > 0 ? unit_get(a, t) : NULL;
 
 	if (!u)
 		return;
-	if (!u->user_ns)
+	if (!u->user[TS_USER])
 		u->user_start_ns = start_ns;
-	u->user_ns += ns;
+	for (size_t i = 0; i < TS_COUNT; i++)
+		u->user[i] += delta[i];
 }
 
 static struct unit *unit_room(struct assembler *a, struct athread *t)
