@@ -37,6 +37,7 @@ ACCOUNT_INLINE void account_thaw(struct thread_slot *s, uint64_t now)
 	s->unsaid = ~0u;
 	s->mark_ns = now;
 	s->last_ns = now;
+	s->steal_at = s->stolen_ns = 0;
 }
 
 /* What the thread does now: the outermost interruption wins. */
@@ -71,6 +72,20 @@ ACCOUNT_INLINE void account_charge(struct thread_slot *s, uint64_t now)
 	account_add(s, account_state(s), now);
 }
 
+/*
+ * The hypervisor has taken stolen_ns from the thread's CPU so far. What it took since the thread's
+ * last event there it took from the thread; to be told before the event itself is.
+ */
+ACCOUNT_INLINE void account_stolen(struct thread_slot *s, uint64_t stolen_ns, uint64_t now)
+{
+	uint64_t stolen = stolen_ns - s->stolen_ns;
+
+	s->stolen_ns = stolen_ns;
+	if (s->off_cpu || now <= s->last_ns)
+		return;
+	account_add(s, TS_STEAL, stolen < now - s->last_ns ? s->last_ns + stolen : now);
+}
+
 /* A thread is followed from now on; `waiting` when it is off the CPU at this moment. */
 ACCOUNT_INLINE void account_start(struct thread_slot *s, uint64_t now, bool waiting)
 {
@@ -80,6 +95,7 @@ ACCOUNT_INLINE void account_start(struct thread_slot *s, uint64_t now, bool wait
 	s->unsaid = ~0u; /* whoever reads events knows nothing of it yet */
 	s->last_ns = s->mark_ns = now;
 	s->wake_ns = 0;
+	s->steal_at = s->stolen_ns = 0;
 	s->off_cpu = waiting ? 1 + TS_WAIT_OTHER : 0;
 	s->sys = s->sys_wait = s->sys_op = 0;
 	s->softirq = s->hardirq = s->hardirq_depth = 0;

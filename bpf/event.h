@@ -32,7 +32,7 @@ enum thread_state {
 	TS_RUNQUEUE,  /* woken, the CPU was busy */
 	TS_PREEMPTED, /* runnable, the CPU was taken */
 	TS_THROTTLED, /* runnable, the quota of the group was used up */
-	TS_STEAL,
+	TS_STEAL,     /* the hypervisor ran something else on the CPU */
 	TS_WAIT_POLL, /* for anything: epoll, poll, select, accept */
 	TS_WAIT_NET,
 	TS_WAIT_SLEEP,
@@ -69,8 +69,9 @@ struct thread_slot {
 	uint64_t mark_ns; /* the mark: entry to this system call */
 	uint64_t ns[TS_MAX];
 
-	uint64_t wake_ns; /* woken since the switch-out, 0: not yet; written by the waker */
-	uint64_t pad;
+	uint64_t wake_ns;      /* woken since the switch-out, 0: not yet; written by the waker */
+	uint64_t stolen_ns;    /* by the hypervisor from its CPU, up to its last event on it */
+	uint64_t steal_at;     /* where the kernel says so; 0: not yet known, or never */
 	uint64_t mark[TS_MAX]; /* the counters at the mark, of those that moved since */
 	/* of a run: the last receive and transmit of this thread */
 	uint64_t rx_arrival_ns;	      /* first byte of what the last receive returned; 0: unknown */
@@ -80,7 +81,7 @@ struct thread_slot {
 	uint64_t rx_sequence;	      /* grows with each receive */
 	uint64_t tx_ns;		      /* handed to the device queue; of the last send */
 	uint64_t tx_sequence;
-	uint64_t pad2[2]; /* a multiple of a cache line */
+	uint64_t pad; /* a multiple of a cache line */
 };
 
 /* What a system call does, as far as gait follows it (src/probe/syscalls.c has the table). */
@@ -219,7 +220,7 @@ struct event_call {
 	uint8_t object; /* enum object_kind */
 	uint8_t tls;	/* enum tls_op that the thread was in; it moved ciphertext */
 	uint8_t pad[3];
-	uint32_t more;		  /* 1: of a call that was told before; it takes no more time */
+	uint32_t more; /* 1: of a call that was told before; it takes no more time */
 	/* of a request of io_uring, in whose place the event stands: when it was submitted and
 	 * when it was done, which may both be outside of the thread's call; else 0 */
 	uint64_t submit_ns, done_ns;

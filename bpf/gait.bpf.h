@@ -161,7 +161,8 @@ extern __u32 rebase_how; /* enum rebase, for rebase_threads */
 
 extern const volatile __u32 cfg_sample; /* one connection in so many is told of; 0: all */
 
-extern const volatile bool cfg_requests_only; /* --detail requests: no counters are kept */
+extern const volatile __s64 cfg_steal_from_rq; /* src/probe/steal.h; 0: nobody steals, or says so */
+extern const volatile bool cfg_requests_only;  /* --detail requests: no counters are kept */
 extern __u64 tls_stopped; /* by user space: from now on no TLS function is told of */
 
 static __always_inline void loss_count(enum loss_kind kind)
@@ -198,6 +199,42 @@ static __always_inline struct thread_slot *slot_of_task(struct task_struct *task
 static __always_inline struct thread_slot *slot_of_current(void)
 {
 	return slot_of_task(bpf_get_current_task_btf());
+}
+
+#define SLOT_CHANGE(slot, change)   \
+	do {                        \
+		(slot)->sequence++; \
+		change;             \
+		(slot)->sequence++; \
+	} while (0)
+
+/* What the hypervisor has taken so far from the CPU that the slot's thread came to last. */
+static __always_inline __u64 cpu_stolen_ns(const struct thread_slot *slot)
+{
+	__u64 ns = 0;
+
+	bpf_probe_read_kernel(&ns, sizeof(ns), (const void *)slot->steal_at);
+	return ns;
+}
+
+/* The thread comes to this CPU: what was taken from it before was not the thread's. */
+static __always_inline void steal_begin(struct thread_slot *slot, struct task_struct *task)
+{
+	slot->steal_at = (__u64)BPF_CORE_READ(task, se.cfs_rq, rq) + cfg_steal_from_rq;
+	slot->stolen_ns = cpu_stolen_ns(slot);
+}
+
+/* The time of an event of the slot's thread, on its CPU: what was stolen is told first. */
+static __always_inline __u64 slot_now(struct thread_slot *slot)
+{
+	__u64 now = bpf_ktime_get_ns(), stolen;
+
+	if (!cfg_steal_from_rq || !slot->steal_at)
+		return now;
+	stolen = cpu_stolen_ns(slot);
+	if (stolen != slot->stolen_ns)
+		SLOT_CHANGE(slot, account_stolen(slot, stolen, now));
+	return now;
 }
 
 /*

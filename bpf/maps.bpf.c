@@ -26,3 +26,4 @@ bool uring_used;
 const volatile struct syscall_class cfg_syscalls[SYSCALLS_MAX] = {};
 const volatile bool cfg_requests_only = false;
 const volatile __u32 cfg_sample = 0;
+const volatile __s64 cfg_steal_from_rq = 0;

@@ -2,13 +2,6 @@
 /* Microstates of followed threads: on and off the CPU, and what interrupts them. */
 #include "gait.bpf.h"
 
-#define SLOT_CHANGE(slot, change)   \
-	do {                        \
-		(slot)->sequence++; \
-		change;             \
-		(slot)->sequence++; \
-	} while (0)
-
 static __always_inline bool throttled(struct task_struct *task)
 {
 	struct task_struct___throttled *flavour = (void *)task;
@@ -20,8 +13,7 @@ static __always_inline bool throttled(struct task_struct *task)
 	return false;
 }
 
-static __always_inline void leave(struct task_struct *task, struct thread_slot *slot, bool runnable,
-				  __u64 now)
+static __always_inline void leave(struct task_struct *task, struct thread_slot *slot, bool runnable)
 {
 	struct account_leave why = {
 		.runnable = runnable,
@@ -29,8 +21,17 @@ static __always_inline void leave(struct task_struct *task, struct thread_slot *
 		.iowait = BPF_CORE_READ_BITFIELD_PROBED(task, in_iowait),
 		.memstall = BPF_CORE_READ_BITFIELD_PROBED(task, in_memstall),
 	};
+	__u64 now = slot_now(slot);
 
 	SLOT_CHANGE(slot, account_switch_out(slot, &why, now));
+}
+
+static __always_inline void arrive(struct task_struct *task, struct thread_slot *slot,
+				   bool cpu_was_idle)
+{
+	SLOT_CHANGE(slot, account_switch_in(slot, cpu_was_idle, bpf_ktime_get_ns()));
+	if (cfg_steal_from_rq)
+		steal_begin(slot, task);
 }
 
 SEC("tp_btf/sched_switch")
@@ -40,10 +41,10 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_stru
 	struct thread_slot *slot = slot_of_task(prev);
 
 	if (slot)
-		leave(prev, slot, preempt || !prev_state, bpf_ktime_get_ns());
+		leave(prev, slot, preempt || !prev_state);
 	slot = slot_of_task(next);
 	if (slot)
-		SLOT_CHANGE(slot, account_switch_in(slot, !prev->pid, bpf_ktime_get_ns()));
+		arrive(next, slot, !prev->pid);
 	return 0;
 }
 
@@ -61,8 +62,11 @@ static __always_inline int hardirq_enter(enum thread_state state)
 {
 	struct thread_slot *slot = slot_of_current();
 
-	if (slot)
-		SLOT_CHANGE(slot, account_hardirq_enter(slot, state, bpf_ktime_get_ns()));
+	if (slot) {
+		__u64 now = slot_now(slot);
+
+		SLOT_CHANGE(slot, account_hardirq_enter(slot, state, now));
+	}
 	return 0;
 }
 
@@ -70,8 +74,11 @@ static __always_inline int hardirq_exit(void)
 {
 	struct thread_slot *slot = slot_of_current();
 
-	if (slot)
-		SLOT_CHANGE(slot, account_hardirq_exit(slot, bpf_ktime_get_ns()));
+	if (slot) {
+		__u64 now = slot_now(slot);
+
+		SLOT_CHANGE(slot, account_hardirq_exit(slot, now));
+	}
 	return 0;
 }
 
@@ -98,8 +105,11 @@ int BPF_PROG(on_softirq_entry, unsigned int vector)
 {
 	struct thread_slot *slot = slot_of_current();
 
-	if (slot && !account_softirq_is_own(slot, vector))
-		SLOT_CHANGE(slot, account_softirq_enter(slot, vector, bpf_ktime_get_ns()));
+	if (slot && !account_softirq_is_own(slot, vector)) {
+		__u64 now = slot_now(slot);
+
+		SLOT_CHANGE(slot, account_softirq_enter(slot, vector, now));
+	}
 	return 0;
 }
 
@@ -108,7 +118,10 @@ int BPF_PROG(on_softirq_exit, unsigned int vector)
 {
 	struct thread_slot *slot = slot_of_current();
 
-	if (slot && slot->softirq)
-		SLOT_CHANGE(slot, account_softirq_exit(slot, bpf_ktime_get_ns()));
+	if (slot && slot->softirq) {
+		__u64 now = slot_now(slot);
+
+		SLOT_CHANGE(slot, account_softirq_exit(slot, now));
+	}
 	return 0;
 }

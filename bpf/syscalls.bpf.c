@@ -431,7 +431,7 @@ int BPF_PROG(on_call_enter, struct pt_regs *regs, long nr)
 		return 0;
 	if (uring_used)
 		uring_catch_up();
-	call.now = bpf_ktime_get_ns();
+	call.now = slot_now(call.slot);
 	call_begin(task, thread, call.slot, regs, nr, call.now);
 	op = call.slot->sys_op;
 	if (thread->object == OBJECT_SIGNAL && op_gives(op) && call.now >= resumed_ns)
@@ -901,7 +901,7 @@ int BPF_PROG(on_call_exit, struct pt_regs *regs, long ret)
 	call.slot = thread ? slot_of(thread) : NULL;
 	if (!call.slot)
 		return 0;
-	call.now = bpf_ktime_get_ns();
+	call.now = slot_now(call.slot);
 	/* it was in the call before it was followed: its end is the first that is seen */
 	if (!call.slot->sys)
 		call_begin(task, thread, call.slot, regs, CALL_NUMBER(regs), call.now);

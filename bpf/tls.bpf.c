@@ -94,7 +94,7 @@ static __always_inline bool is_off(void)
 /* The thread is in user code, where no system call's programs keep its counters up to date. */
 static __always_inline void charge_now(struct thread_slot *slot)
 {
-	__u64 now = bpf_ktime_get_ns();
+	__u64 now = slot_now(slot);
 
 	slot->sequence++;
 	account_present(slot, now);

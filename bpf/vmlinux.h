@@ -65,7 +65,10 @@ struct files_struct {
 	struct fdtable *fdt;
 };
 
+struct rq;
+
 struct cfs_rq {
+	struct rq *rq;
 	int throttle_count;
 };
 

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "probe/expand.h"
+#include "probe/steal.h"
 #include "probe/syscalls.h"
 #include "probe/tls.h"
 
@@ -260,6 +261,7 @@ static int load(struct probe *p, const struct probe_opts *opts)
 	}
 	choose_programs(p->skel->obj, btf, uses[opts->mode] | (opts->counts_sends ? USE_COUNT : 0));
 	p->skel->rodata->cfg_sample = opts->sample;
+	p->skel->rodata->cfg_steal_from_rq = steal_from_rq(btf);
 	p->skel->rodata->cfg_requests_only = opts->mode == PROBE_REQUESTS;
 	syscalls_classify((struct syscall_class *)p->skel->rodata->cfg_syscalls);
 	if (opts->mode == PROBE_RUN)

@@ -183,6 +183,27 @@ static void test_missed_switch_in(void)
 	CHECK_EQ(s.ns[TS_KERNEL_NET], 30);
 }
 
+/* What was stolen while it ran is neither its own nor its call's; elsewhere it is not its matter. */
+static void test_stolen(void)
+{
+	struct thread_slot s = started(0);
+
+	s.stolen_ns = 5000;
+	account_stolen(&s, 5030, 100);
+	account_sys_enter(&s, &recv_class, 100);
+	account_stolen(&s, 5530, 200); /* more than there was: the rest was before it */
+	account_sys_exit(&s, 200);
+	CHECK_EQ(s.ns[TS_STEAL], 30 + 100);
+	CHECK_EQ(s.ns[TS_USER], 70);
+	CHECK_EQ(s.ns[TS_KERNEL_NET], 0);
+	account_switch_out(&s, &preempted, 300);
+	account_stolen(&s, 5600, 400);
+	account_switch_in(&s, false, 400);
+	CHECK_EQ(s.ns[TS_STEAL], 130);
+	CHECK_EQ(s.ns[TS_PREEMPTED], 100);
+	CHECK_EQ(total(&s), 400);
+}
+
 static void test_peek_leaves_no_trace(void)
 {
 	struct thread_slot s = started(0), before;
@@ -293,6 +314,7 @@ int main(void)
 	RUN(test_loopback_receive_inside_send);
 	RUN(test_own_softirq_needs_no_charge);
 	RUN(test_missed_switch_in);
+	RUN(test_stolen);
 	RUN(test_peek_leaves_no_trace);
 	RUN(test_any_order_sums);
 	RUN(test_mark_is_remembered);
