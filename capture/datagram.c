@@ -137,7 +137,7 @@ void datagram_call(struct assembler *a, struct athread *t, const struct event_da
 
 void datagram_more(struct assembler *a, struct athread *t, const struct event_datagram_more *e)
 {
-	int64_t now = TRACE_TIME(a, e->head.ns);
+	int64_t now = t->last_ns; /* of the call: since it was told, an interrupt may have come */
 	struct segment seg = { .enter_ns = now, .exit_ns = now, .start_ns = now, .end_ns = now };
 	union as_stream s = { .receive.call = { .head = e->head,
 						.enter_ns = e->head.ns,

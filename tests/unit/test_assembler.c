@@ -645,10 +645,10 @@ static void datagram_call(struct fake *f, uint16_t peer, bool sent, const void *
 	assembler_event(f->assembler, &e, sizeof(e));
 }
 
-/* Another one of the same call. */
+/* Another one of the same call, told after an interrupt. */
 static void datagram_too(struct fake *f, uint16_t peer, const void *bytes, size_t size)
 {
-	struct event_datagram_more e = { .head = { EVENT_DATAGRAM_MORE, 3, 1, f->now },
+	struct event_datagram_more e = { .head = { EVENT_DATAGRAM_MORE, 3, 1, f->now + 3 },
 					 .datagram = datagram_of(f, peer, false, bytes, size) };
 
 	e.datagram.arrival_ns = f->now - 25;
@@ -688,6 +688,24 @@ static void test_datagrams(void)
 	CHECK_EQ(f.rows.latency[0].unattributed_ns, 0);
 }
 
+static const struct row_request *request_of(const struct fake *f, uint64_t bytes)
+{
+	size_t i = 0;
+
+	while (i < f->rows.count[TABLE_REQUESTS] && f->rows.requests[i].request_bytes != bytes)
+		i++;
+	return &f->rows.requests[i];
+}
+
+/* Whose the first store is. */
+static uint64_t store_owner(const struct fake *f)
+{
+	for (size_t i = 0; i < f->rows.count[TABLE_OPS]; i++)
+		if (f->rows.ops[i].kind == OP_STORE)
+			return f->rows.ops[i].request_id;
+	return 0;
+}
+
 /* Each is a request of its own; the call's time is the first one's, what it waited the other's. */
 static void test_datagrams_of_one_call(void)
 {
@@ -699,10 +717,12 @@ static void test_datagrams_of_one_call(void)
 	datagram_too(&f, 2000, noise, 30);
 	spend(&f, TS_USER, 50);
 	datagram_call(&f, 1000, true, noise, 41);
+	store(&f, 500);
 	spend(&f, TS_USER, 70);
 	datagram_call(&f, 2000, true, noise, 31);
 	fake_end(&f);
 	CHECK_EQ(f.rows.count[TABLE_REQUESTS], 2);
+	CHECK_EQ(store_owner(&f), request_of(&f, 30)->request_id);
 	for (size_t i = 0; i < 2; i++) {
 		const struct row_request *r = &f.rows.requests[i];
 		const struct row_latency *l = &f.rows.latency[i];
