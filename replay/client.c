@@ -2,6 +2,7 @@
 #include "replay/client_core.h"
 
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "probe/probe.h"
 
 #include <errno.h>
@@ -13,7 +14,6 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #define BUFFER_BYTES 65536
@@ -92,18 +92,14 @@ static int open_descriptors(struct client *c)
 /* As many descriptors as we may have: one for each connection. */
 static int raise_limit(const struct plan *plan, struct err *err)
 {
-	struct rlimit limit;
+	uint64_t most = descriptors_raise();
 
-	if (getrlimit(RLIMIT_NOFILE, &limit))
-		return err_errno(err, errno, "cannot read the limit of open files");
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
-	if (limit.rlim_max > plan->connections_count + 32)
+	if (most > plan->connections_count + 32)
 		return 0;
 	return err_set(err, EMFILE,
 		       "%zu connections need more open files than the %llu allowed here: raise "
 		       "them with `ulimit -Hn`",
-		       plan->connections_count, (unsigned long long)limit.rlim_max);
+		       plan->connections_count, (unsigned long long)most);
 }
 
 int client_new(const struct client_setup *setup, struct client **ret_client, struct err *err)

@@ -2,6 +2,7 @@
 #include "replay/node.h"
 
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "base/work.h"
 #include "replay/limits.h"
 #include "replay/local.h"
@@ -14,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -53,17 +53,6 @@ struct node {
 	struct newcomer newcomers[NODE_NEWCOMERS_MAX]; /* the oldest first */
 	size_t newcomers_count;
 };
-
-/* A connection and a file each take a descriptor. */
-static void raise_descriptor_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit))
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
-}
 
 /* A node can be of use without. */
 static void start_probe(struct node *n)
@@ -158,7 +147,7 @@ int node_new(const struct node_opts *opts, struct node **ret_node, struct err *e
 	n->report_ns = INT64_MAX;
 	n->tells = (struct tells){ clock_now_ns(), NODE_TELLS_MAX, 0 };
 	start_probe(n);
-	raise_descriptor_limit();
+	descriptors_raise(); /* a connection and a file each take a descriptor */
 	n->work_per_ms = work_calibrate();
 	n->stop_event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	rc = n->stop_event < 0 ? err_errno(err, errno, "cannot set up a node") :

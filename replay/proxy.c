@@ -2,6 +2,7 @@
 #include "replay/proxy.h"
 
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "replay/pace.h"
 #include "replay/proxy_flow.h"
 
@@ -14,7 +15,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -113,17 +113,6 @@ static int listen_at_all(struct proxy *p, struct err *err)
 	return 0;
 }
 
-/* A connection takes two descriptors. */
-static void raise_descriptor_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit))
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 static int set_up(struct proxy *p, struct err *err)
 {
 	p->room.opts = &p->opts;
@@ -146,7 +135,7 @@ int proxy_new(const struct proxy_opts *opts, struct proxy **ret_proxy, struct er
 		return err_errno(err, ENOMEM, "cannot set up a proxy");
 	p->opts = *opts;
 	p->pace.spin_ns = opts->no_spin || sysconf(_SC_NPROCESSORS_ONLN) < 2 ? 0 : PACE_SPIN_NS;
-	raise_descriptor_limit();
+	descriptors_raise(); /* a connection takes two descriptors */
 	rc = set_up(p, err);
 	if (!rc)
 		rc = listen_at_all(p, err);
