@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 
 #define RING_MIN 16
-#define RING_MAX (1u << 22) /* then it waits for replies: late, and counted as that */
+#define RINGS_MAX (1u << 21) /* then it waits for replies: late, and counted as that */
 
 static int64_t now_of(const struct walk_link *l)
 {
@@ -84,13 +84,19 @@ static struct walk_request *request_at(const struct walk_link *l, uint64_t reque
 	return &l->ring[request & (l->ring_size - 1)];
 }
 
+/* All connections of a sender together hold RINGS_MAX, beyond what each begins with. */
 static bool ring_grow(struct walk_link *l)
 {
 	size_t size = l->ring_size ? 2 * l->ring_size : RING_MIN;
-	struct walk_request *ring = size > RING_MAX ? NULL : calloc(size, sizeof(*ring));
+	uint64_t of_all = l->tally->rings + size - l->ring_size;
+	struct walk_request *ring;
 
+	if (l->ring_size && of_all > RINGS_MAX)
+		return false;
+	ring = calloc(size, sizeof(*ring));
 	if (!ring)
 		return false;
+	l->tally->rings = of_all;
 	for (uint64_t i = l->oldest; i < l->next; i++)
 		ring[i & (size - 1)] = *request_at(l, i);
 	free(l->ring);
@@ -148,6 +154,15 @@ void walk_link_retire(struct walk_link *l, uint64_t *ret_answered, uint64_t *ret
 	*ret_failed = l->oldest - before - answered;
 }
 
+bool walk_link_is_stuck(struct walk_link *l, int64_t now_ns)
+{
+	if (!walk_link_is_full(l))
+		return false;
+	if (l->stuck_ns < 0)
+		l->stuck_ns = now_ns;
+	return now_ns - l->stuck_ns > l->plan->timeout_ns;
+}
+
 static void settle(struct walk_request *r, enum walk_outcome outcome)
 {
 	r->outcome = (uint8_t)outcome;
@@ -164,6 +179,13 @@ void walk_link_expire(struct walk_link *l, int64_t now_ns)
 		if (!r->settled)
 			settle(r, WALK_TIMEOUT);
 	}
+}
+
+void walk_link_stop(struct walk_link *l)
+{
+	l->tally->outcomes[WALK_UNSENT] += l->plan->requests - l->next;
+	l->end = l->next;
+	l->stopping = true;
 }
 
 void walk_link_fail(struct walk_link *l, enum walk_outcome outcome)
@@ -205,19 +227,22 @@ static ssize_t send_part(struct walk_link *l, const char *data, size_t bytes)
 {
 	ssize_t n = channel_send(&l->channel, data, bytes);
 
-	return n == -EAGAIN || n == -EINTR ? 0 : n;
+	if (n == -EAGAIN || n == -EINTR)
+		return 0;
+	if (n > 0)
+		l->stuck_ns = -1;
+	return n;
 }
 
-/* What the socket did not take has to wait for it. */
+/* What the socket did not take has to wait for it; nothing does yet. */
 static int keep(struct walk_link *l, const char *data, size_t bytes)
 {
 	if (!bytes)
 		return 0;
-	if (!l->unsent)
-		l->unsent = malloc(WALK_BUFFER_BYTES);
+	l->unsent = malloc(bytes);
 	if (!l->unsent)
 		return -ENOMEM;
-	memmove(l->unsent, data, bytes);
+	memcpy(l->unsent, data, bytes);
 	l->unsent_from = 0;
 	l->unsent_to = bytes;
 	return 0;
@@ -371,6 +396,7 @@ int walk_link_init(struct walk_link *l, uint32_t thread)
 {
 	l->channel = CHANNEL_NONE;
 	l->thread = thread;
+	timer_init(&l->timer);
 	if (!ring_grow(l))
 		return -ENOMEM;
 	begin_session(l);
@@ -439,6 +465,7 @@ int walk_link_connected(struct walk_link *l)
 		l->due_ns = now_ns;
 	l->due_fraction = 0;
 	l->head_bytes = l->reply_left = 0;
+	l->stuck_ns = -1;
 	l->state = WALK_LINK_OPEN;
 	return 0;
 }
@@ -452,7 +479,7 @@ bool walk_link_next_session(struct walk_link *l)
 	l->body_left = 0;
 	l->due_ns = now_of(l);
 	l->session++;
-	if (l->session == l->plan->sessions)
+	if (l->stopping || l->session == l->plan->sessions)
 		l->state = WALK_LINK_OVER;
 	else
 		begin_session(l);

@@ -6,6 +6,7 @@
 #include "base/spec.h"
 #include "replay/address.h"
 #include "replay/channel.h"
+#include "replay/timers.h"
 #include "replay/walk_rows.h"
 #include "replay/wire.h"
 
@@ -45,6 +46,8 @@ struct walk_tally {
 	uint64_t bytes_out, bytes_in;
 	uint64_t raised; /* requests that were smaller than a header */
 	uint64_t rows_waited;
+	uint64_t rings;	     /* requests that the rings of all its connections have room for */
+	int64_t ended_ns;    /* when the last of its connections was through */
 	struct hist latency; /* ns from due to received, of those that were answered */
 	struct hist service; /* from sent to received */
 	struct hist late;    /* from due to sent */
@@ -71,6 +74,7 @@ struct walk_link {
 	uint64_t session;
 	uint64_t next, end;  /* request to be sent next, beyond the session's last; of its thread */
 	uint64_t oldest;     /* not yet settled */
+	struct timer timer;  /* when it has something to do; the sender's */
 	int64_t due_ns;	     /* of the next; or of the next attempt to connect */
 	double due_fraction; /* of a ns, of due_ns */
 	int64_t connecting_ns;	   /* since when it is */
@@ -78,11 +82,13 @@ struct walk_link {
 	size_t ring_size;
 	char *unsent; /* what the socket has not taken; NULL: nothing */
 	size_t unsent_from, unsent_to;
+	int64_t stuck_ns; /* since when the socket takes nothing, as far as was looked; -1: it does */
 	uint64_t body_left; /* of a longer message, not yet in a buffer */
 	uint8_t head[WIRE_MESSAGE_BYTES];
 	size_t head_bytes;
 	struct wire_message reply; /* that is coming in */
 	uint64_t reply_left;
+	bool stopping;	 /* this session is its last */
 	uint32_t events; /* of epoll; 0: not registered */
 	enum walk_link_state {
 		WALK_LINK_CLOSED, /* tries to connect when that is due */
@@ -115,11 +121,17 @@ int walk_link_receive(struct walk_link *l, char *in);
 /* Those that have waited too long by now_ns are over. */
 void walk_link_expire(struct walk_link *l, int64_t now_ns);
 
+/* The socket has taken nothing for as long as a reply may take: nobody reads there. */
+bool walk_link_is_stuck(struct walk_link *l, int64_t now_ns);
+
 /* Settled requests leave as rows, in the order of sending; how many of them were answered, and not. */
 void walk_link_retire(struct walk_link *l, uint64_t *ret_answered, uint64_t *ret_failed);
 
 /* Everything of the session that has not been answered is over. */
 void walk_link_fail(struct walk_link *l, enum walk_outcome outcome);
+
+/* Nothing begins any more, in this session or a further one: it is the last. */
+void walk_link_stop(struct walk_link *l);
 
 /* The session has ended: closes the socket. False: it was the last. */
 bool walk_link_next_session(struct walk_link *l);

@@ -19,23 +19,12 @@
 #define LOOK_MOST_NS (100 * NS_PER_MS) /* between two looks at what has waited too long */
 #define LOOK_LEAST_NS NS_PER_MS
 
-/*
- * Connections by when they have something to do, the earliest first. One that is put in again has
- * its latest time; the entry before is passed over.
- */
-struct due {
-	int64_t due_ns;
-	uint32_t link;
-};
-
 struct loop {
 	struct walk_sender *sender;
 	const struct walk_plan *plan;
 	struct walk_link *links;
 	uint32_t count, live, connecting;
-	struct due *heap;
-	size_t heap_count, heap_capacity;
-	int64_t *valid; /* of each link: the time of its entry that counts; PACE_NEVER: none does */
+	struct timers timers; /* of the connections: when they have something to do */
 	int epoll_fd;
 	int64_t look_ns, look_every_ns; /* when timeouts are looked for next */
 	int64_t stop_ns;		/* PACE_NEVER: it does not stop */
@@ -48,58 +37,16 @@ static int64_t now_of(const struct loop *p)
 	return clock_now_ns() - p->sender->anchor_ns;
 }
 
-/* --- the heap ------------------------------------------------------------------------------ */
-
-static bool heap_grow(struct loop *p)
-{
-	size_t capacity = 2 * p->heap_capacity;
-	struct due *heap = realloc(p->heap, capacity * sizeof(*heap));
-
-	if (!heap)
-		return false;
-	p->heap = heap;
-	p->heap_capacity = capacity;
-	return true;
-}
-
-static void push(struct loop *p, uint32_t link, int64_t due_ns)
-{
-	size_t at = p->heap_count;
-
-	if (at == p->heap_capacity && !heap_grow(p))
-		return; /* the link's requests time out */
-	p->valid[link] = due_ns;
-	for (p->heap_count++; at && p->heap[(at - 1) / 2].due_ns > due_ns; at = (at - 1) / 2)
-		p->heap[at] = p->heap[(at - 1) / 2];
-	p->heap[at] = (struct due){ due_ns, link };
-}
-
-/* The first one's link; NULL: that entry does not count any more. */
-static struct walk_link *pop(struct loop *p)
-{
-	struct due first = p->heap[0], moved = p->heap[--p->heap_count];
-	size_t at = 0, child;
-
-	while ((child = 2 * at + 1) < p->heap_count) {
-		if (child + 1 < p->heap_count && p->heap[child + 1].due_ns < p->heap[child].due_ns)
-			child++;
-		if (p->heap[child].due_ns >= moved.due_ns)
-			break;
-		p->heap[at] = p->heap[child];
-		at = child;
-	}
-	p->heap[at] = moved;
-	if (p->valid[first.link] != first.due_ns)
-		return NULL;
-	p->valid[first.link] = PACE_NEVER;
-	return &p->links[first.link];
-}
-
 /* --- connections --------------------------------------------------------------------------- */
 
 static uint32_t index_of(const struct loop *p, const struct walk_link *l)
 {
 	return (uint32_t)(l - p->links);
+}
+
+static struct walk_link *link_of(struct timer *timer)
+{
+	return (struct walk_link *)((char *)timer - offsetof(struct walk_link, timer));
 }
 
 static void watch(struct loop *p, struct walk_link *l, uint32_t events)
@@ -130,17 +77,13 @@ static void retire(struct loop *p, struct walk_link *l)
 		atomic_fetch_add_explicit(&p->sender->failed, failed, memory_order_relaxed);
 }
 
-/* The session is over, well or not. When it is time to stop, no other begins. */
+/* The session is over, well or not. */
 static void end_session(struct loop *p, struct walk_link *l)
 {
-	while (walk_link_next_session(l)) {
-		if (p->stop_ns == PACE_NEVER) {
-			push(p, index_of(p, l), l->due_ns);
-			return;
-		}
-		walk_link_fail(l, WALK_UNSENT);
-	}
-	p->live--;
+	bool goes_on = walk_link_next_session(l);
+
+	timers_set(&p->timers, &l->timer, goes_on ? l->due_ns : TIMER_NEVER);
+	p->live -= !goes_on;
 }
 
 static void break_link(struct loop *p, struct walk_link *l, int error)
@@ -165,7 +108,7 @@ static void fail_connect(struct loop *p, struct walk_link *l, int error)
 	l->retries_left--;
 	l->state = WALK_LINK_CLOSED;
 	l->due_ns = now_of(p) + p->plan->connect_retry_ns;
-	push(p, index_of(p, l), l->due_ns);
+	timers_set(&p->timers, &l->timer, l->due_ns);
 }
 
 static void connect_link(struct loop *p, struct walk_link *l)
@@ -193,7 +136,7 @@ static void send_link(struct loop *p, struct walk_link *l)
 	watch_open(p, l);
 	/* with too many under way: again when the next reply has come, or soon */
 	if (!walk_link_is_full(l) && l->next < l->end)
-		push(p, index_of(p, l), rc ? l->due_ns : now_of(p) + LOOK_LEAST_NS);
+		timers_set(&p->timers, &l->timer, rc ? l->due_ns : now_of(p) + LOOK_LEAST_NS);
 }
 
 static void connected(struct loop *p, struct walk_link *l)
@@ -213,7 +156,7 @@ static void connected(struct loop *p, struct walk_link *l)
 	if (walk_link_is_through(l)) /* a session without requests */
 		end_session(p, l);
 	else
-		push(p, index_of(p, l), l->due_ns);
+		timers_set(&p->timers, &l->timer, l->due_ns);
 }
 
 static void receive_link(struct loop *p, struct walk_link *l)
@@ -252,22 +195,17 @@ static void do_due(struct loop *p, struct walk_link *l)
 	else if (l->state == WALK_LINK_CLOSED && p->connecting < CONNECTING_MAX)
 		connect_link(p, l);
 	else if (l->state == WALK_LINK_CLOSED)
-		push(p, index_of(p, l), now_of(p) + LOOK_LEAST_NS);
+		timers_set(&p->timers, &l->timer, now_of(p) + LOOK_LEAST_NS);
 }
 
 /* What is due; when the next will be. */
 static int64_t release_due(struct loop *p)
 {
-	struct walk_link *l;
+	struct timer *timer;
 
-	for (int i = 0; p->heap_count; i++) {
-		if (i == RELEASES_MAX || p->heap[0].due_ns > now_of(p))
-			return p->heap[0].due_ns;
-		l = pop(p);
-		if (l)
-			do_due(p, l);
-	}
-	return PACE_NEVER;
+	for (int i = 0; i < RELEASES_MAX && (timer = timers_take(&p->timers, now_of(p))); i++)
+		do_due(p, link_of(timer));
+	return timers_due_ns(&p->timers);
 }
 
 static void handle_events(struct loop *p, int64_t sleep_ns)
@@ -304,6 +242,8 @@ static void look_for_timeouts(struct loop *p)
 		retire(p, l);
 		if (walk_link_is_through(l))
 			end_session(p, l);
+		else if (walk_link_is_stuck(l, now_ns))
+			break_link(p, l, ETIMEDOUT);
 	}
 }
 
@@ -316,8 +256,7 @@ static void stop(struct loop *p)
 
 		if (l->state == WALK_LINK_OVER)
 			continue;
-		p->sender->tally.outcomes[WALK_UNSENT] += l->end - l->next;
-		l->end = l->next;
+		walk_link_stop(l);
 		if (walk_link_is_through(l))
 			end_session(p, l);
 	}
@@ -350,7 +289,7 @@ static void wait_for_next(struct loop *p, int64_t due_ns)
 static void run(struct loop *p)
 {
 	for (uint32_t i = 0; i < p->count; i++)
-		push(p, i, p->links[i].due_ns);
+		timers_set(&p->timers, &p->links[i].timer, p->links[i].due_ns);
 	while (p->live) {
 		int64_t due_ns = release_due(p);
 
@@ -381,10 +320,7 @@ static int loop_init(struct loop *p, struct walk_sender *sender)
 	p->count = p->live = (plan->threads - sender->first + sender->step - 1) / sender->step;
 	p->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	p->links = calloc(p->count, sizeof(*p->links));
-	p->heap_capacity = 2 * (size_t)p->count;
-	p->heap = calloc(p->heap_capacity, sizeof(*p->heap));
-	p->valid = calloc(p->count, sizeof(*p->valid));
-	if (p->epoll_fd < 0 || !p->links || !p->heap || !p->valid)
+	if (p->epoll_fd < 0 || !p->links || timers_reserve(&p->timers, p->count))
 		return -ENOMEM;
 	for (uint32_t i = 0; !rc && i < p->count; i++) {
 		struct walk_link *l = &p->links[i];
@@ -405,8 +341,7 @@ static void loop_release(struct loop *p)
 	for (uint32_t i = 0; p->links && i < p->count; i++)
 		walk_link_release(&p->links[i]);
 	free(p->links);
-	free(p->heap);
-	free(p->valid);
+	timers_release(&p->timers);
 	if (p->epoll_fd >= 0)
 		close(p->epoll_fd);
 }
@@ -425,6 +360,7 @@ static void *sender_main(void *arg)
 		loop_release(p);
 	free(p);
 	sender->tally.sent = sender->sent;
+	sender->tally.ended_ns = clock_now_ns() - sender->anchor_ns;
 	atomic_store(&sender->over, true);
 	return NULL;
 }
