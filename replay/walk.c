@@ -2,6 +2,7 @@
 #include "replay/walk.h"
 
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "replay/client_session.h"
 #include "replay/pace.h"
 #include "replay/walk_sender.h"
@@ -15,6 +16,7 @@
 
 #define LEAD_NS (20 * NS_PER_MS) /* from when the senders start to the first request */
 #define POLL_MS 50
+#define DESCRIPTORS_OTHER 32 /* the control connection's, files, one of each sender */
 
 struct walk {
 	const struct walk_opts *opts;
@@ -161,6 +163,19 @@ static uint32_t senders_count(const struct walk *w)
 	return w->opts->threads < most ? w->opts->threads : most;
 }
 
+/* Each connection is a descriptor, and there are some others. */
+static int raise_limit(uint32_t threads, struct err *err)
+{
+	uint64_t most = descriptors_raise();
+
+	if (most > threads + DESCRIPTORS_OTHER)
+		return 0;
+	return err_set(err, EMFILE,
+		       "%u connections need more open files than the %llu allowed here: raise them "
+		       "with `ulimit -Hn`",
+		       threads, (unsigned long long)most);
+}
+
 static int start_senders(struct walk *w, struct err *err)
 {
 	int rc = 0;
@@ -277,6 +292,8 @@ static void add_tally(struct walk_result *r, const struct walk_sender *s)
 	r->bytes_in += t->bytes_in;
 	r->raised += t->raised;
 	r->rows_waited += t->rows_waited;
+	if (t->ended_ns > r->duration_ns)
+		r->duration_ns = t->ended_ns;
 	for (size_t i = 0; i < WALK_OUTCOMES; i++)
 		r->outcomes[i] += t->outcomes[i];
 	hist_merge(&r->latency, &t->latency);
@@ -291,7 +308,6 @@ static void sum_up(struct walk *w)
 {
 	struct walk_result *r = w->result;
 
-	r->duration_ns = clock_now_ns() - w->anchor_ns;
 	for (uint32_t i = 0; i < w->senders_count; i++)
 		add_tally(r, &w->senders[i]);
 	r->invalid = hist_value_at_percentile(&r->late, 99) >
@@ -307,8 +323,10 @@ static void join_senders(struct walk *w)
 
 static int walk(struct walk *w, struct err *err)
 {
-	int rc = open_sessions(w, err), lost;
+	int rc = raise_limit(w->opts->threads, err), lost;
 
+	if (!rc)
+		rc = open_sessions(w, err);
 	if (!rc)
 		rc = prepare_sessions(w, err);
 	if (!rc && w->opts->has_output)

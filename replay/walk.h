@@ -18,7 +18,7 @@
  * `gait walk`: synthetic requests, each an op chain, as DistWalk's client sends them.
  * What it is told is all in walk_opts; src/cli/cmd_walk.c makes it of a command line.
  */
-#define WALK_THREADS_MAX 256
+#define WALK_THREADS_MAX 65536 /* connections, that is; senders are as many as CPUs */
 #define WALK_SESSIONS_MAX 1000000000ull
 #define WALK_RATE 1000 /* requests a second of a thread that is told none */
 #define WALK_REQUEST_BYTES 1024

@@ -120,7 +120,7 @@ complains() {
 	complains "-n: 'ten' is not a number" -n ten
 	complains "-n: '0' is not a whole number above 0" -n 0
 	complains "-n: '1.5' is not a whole number" -n 1.5
-	complains "'257' is more than 256" --nt 257
+	complains "'65537' is more than 65536" --nt 65537
 	complains "--num-threads: '0' is less than 1" --nt 0
 	complains "--rate: it must be above 0" -r 0
 	complains "--rate: 'exp:3' changes; --rate-step-secs must say" -r exp:3
