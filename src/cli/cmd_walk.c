@@ -557,6 +557,18 @@ static void put_hist(struct buf *out, const char *name, const struct hist *h)
 	buf_printf(out, "  max %s\n", text);
 }
 
+static void put_rate(struct buf *out, const struct walk_result *r)
+{
+	char text[UNIT_TEXT_SIZE];
+
+	unit_format_ns(text, sizeof(text), r->duration_ns);
+	buf_printf(out, "took %s", text);
+	if (r->duration_ns > 0)
+		buf_printf(out, "  answered a second %.0f",
+			   (double)r->outcomes[WALK_OK] * NS_PER_SEC / (double)r->duration_ns);
+	buf_putc(out, '\n');
+}
+
 /* The losses first. */
 static void print_summary(const struct walk_opts *opts, const struct walk_result *r)
 {
@@ -568,6 +580,7 @@ static void print_summary(const struct walk_opts *opts, const struct walk_result
 		   "  unsent %" PRIu64 "\n",
 		   r->sent, r->outcomes[WALK_OK], r->outcomes[WALK_ERROR],
 		   r->outcomes[WALK_TIMEOUT], r->outcomes[WALK_UNSENT]);
+	put_rate(&out, r);
 	if (r->raised)
 		buf_printf(&out, "%" PRIu64 " requests were made larger, to hold a header\n",
 			   r->raised);
