@@ -32,6 +32,7 @@
 
 /* Connections that have not said yet what they are. The oldest gives way. */
 #define NODE_NEWCOMERS_MAX 64
+#define NODE_WORKER_NEWCOMERS_MAX 1024 /* of a thread of a service: many data connections at once */
 #define NODE_NEWCOMER_MS 5000
 
 /* Sentences about clients that were turned away: so many at once, then one in so long. */

@@ -12,6 +12,7 @@
 #include <sys/epoll.h>
 
 #define REPLIES_MIN 64
+#define REPLIES_KEPT 4096 /* those of one receive are fewer */
 
 static struct walk_conn *of_walk(struct conn *c)
 {
@@ -153,16 +154,26 @@ static void conn_forget(struct walk_work *work, struct walk_conn *wc)
 	free(wc);
 }
 
+/* It is looked at when the pass ends. */
+static void doom(struct walk_work *work, struct walk_conn *wc)
+{
+	wc->dead = true;
+	if (wc->doomed)
+		return;
+	wc->doomed = true;
+	wc->next_doomed = work->doomed;
+	work->doomed = wc;
+}
+
 void walk_sweep(struct worker *w)
 {
-	struct walk_conn *next;
+	struct walk_conn *wc = w->walk.doomed, *next;
 
-	if (!w->walk.any_dead)
-		return;
-	w->walk.any_dead = false;
-	for (struct walk_conn *wc = w->walk.conns; wc; wc = next) {
-		next = wc->after;
-		if (wc->dead && !wc->open)
+	w->walk.doomed = NULL;
+	for (; wc; wc = next) {
+		next = wc->next_doomed;
+		wc->doomed = false;
+		if (!wc->open)
 			conn_forget(&w->walk, wc);
 	}
 }
@@ -207,6 +218,16 @@ static bool replies_grow(struct walk_conn *wc)
 	return true;
 }
 
+/* After a burst; a ring of the usual size is kept. */
+static void replies_shrink(struct walk_conn *wc)
+{
+	if (wc->replies_count || wc->replies_capacity <= REPLIES_KEPT)
+		return;
+	free(wc->replies);
+	wc->replies = NULL;
+	wc->replies_capacity = 0;
+}
+
 static void die(struct worker *w, struct walk_conn *wc)
 {
 	struct conn *c = &wc->conn;
@@ -217,7 +238,7 @@ static void die(struct worker *w, struct walk_conn *wc)
 	c->source.fd = -1;
 	c->events = 0;
 	wc->replies_count = 0;
-	wc->dead = w->walk.any_dead = true;
+	doom(&w->walk, wc);
 	if (wc->peer)
 		forward_lost(w, wc);
 }
@@ -313,6 +334,7 @@ static void flush(struct worker *w, struct walk_conn *wc)
 		if (n < 0)
 			return;
 		replies_sent(wc, (uint64_t)n);
+		replies_shrink(wc);
 		if ((size_t)n < bytes)
 			return;
 	}
@@ -367,7 +389,7 @@ void walk_finish(struct worker *w, struct active *a)
 	slot_give(w, slot_of(a->plan));
 	wc->open--;
 	if (wc->dead)
-		w->walk.any_dead = true;
+		doom(&w->walk, wc);
 	else if (!wc->parsing) {
 		flush(w, wc);
 		watch(w, wc);

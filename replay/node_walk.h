@@ -57,6 +57,8 @@ struct walk_conn {
 	bool parsing;	/* its bytes are being taken apart: replies leave at the end */
 	bool left_over; /* TLS holds bytes that are not read yet */
 	bool dead;	/* it goes when none is */
+	bool doomed;	/* it is in walk_work.doomed */
+	struct walk_conn *next_doomed;
 };
 
 /* A worker's own: requests' memory, and its connections. */
@@ -70,9 +72,9 @@ struct walk_slot {
 struct walk_work {
 	struct walk_conn *conns;
 	struct walk_slot *spare;
-	struct plan_op *drawn; /* chain.ops_max */
-	char *staging;	       /* NODE_RECEIVE_BYTES: replies on their way out */
-	bool any_dead;
+	struct plan_op *drawn;	  /* chain.ops_max */
+	char *staging;		  /* NODE_RECEIVE_BYTES: replies on their way out */
+	struct walk_conn *doomed; /* maybe to be forgotten when the pass ends */
 	struct forward_work forward;
 };
 

@@ -141,7 +141,7 @@ static struct stranger *take_stranger(struct worker *w, struct newcomer *newcome
 /* Not while events are being handled: one of them may be the newcomer's. */
 static void drop_oldest_newcomers(struct worker *w)
 {
-	while (w->newcomers.count > NODE_NEWCOMERS_MAX)
+	while (w->newcomers.count > NODE_WORKER_NEWCOMERS_MAX)
 		stranger_free(take_stranger(w, w->newcomers.first));
 }
 

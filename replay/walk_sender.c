@@ -13,7 +13,7 @@
 
 #define EVENTS_MAX 256
 #define RELEASES_MAX 64	   /* connections that send before replies are looked at */
-#define CONNECTING_MAX 256 /* at a time */
+#define CONNECTING_MAX 128 /* at a time */
 #define CONNECT_TIMEOUT_NS (10 * NS_PER_SEC)
 #define STOP_GRACE_NS (2 * NS_PER_SEC)
 #define LOOK_MOST_NS (100 * NS_PER_MS) /* between two looks at what has waited too long */
