@@ -4,7 +4,7 @@
  * connection, messages of 64 bytes that nobody looks into, moved by the batch. And how soon one of
  * them is back when they are sent one at a time, at a fixed rate.
  *	bench_echo batched SECONDS	messages_per_s
- *	bench_echo paced RATE SECONDS	p50_ns,p99_ns
+ *	bench_echo paced RATE SECONDS CLIENT_CPU SERVER_CPU	p50_ns,p99_ns
  */
 #include "base/clock.h"
 #include "base/hist.h"
@@ -76,6 +76,15 @@ static void connect_pair(int *ret_client, int *ret_server)
 	close(listener);
 }
 
+static void pin(pthread_t thread, int cpu)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(cpu, &cpus);
+	must(!pthread_setaffinity_np(thread, sizeof(cpus), &cpus), "pthread_setaffinity_np");
+}
+
 /* Sends as long as there is room and little is under way, else takes what has come back. */
 static void batched(int fd, double seconds)
 {
@@ -123,12 +132,17 @@ int main(int argc, char **argv)
 
 	connect_pair(&client, &fd);
 	must(!pthread_create(&server, NULL, serve, &fd), "pthread_create");
-	if (argc == 3 && !strcmp(argv[1], "batched"))
+	if (argc == 3 && !strcmp(argv[1], "batched")) {
 		batched(client, atof(argv[2]));
-	else if (argc == 4 && !strcmp(argv[1], "paced"))
+	} else if (argc == 6 && !strcmp(argv[1], "paced")) {
+		pin(pthread_self(), atoi(argv[4]));
+		pin(server, atoi(argv[5]));
 		paced(client, atoll(argv[2]), atof(argv[3]));
-	else
-		return fputs("bench_echo batched SECONDS | paced RATE SECONDS\n", stderr), 2;
+	} else {
+		fputs("bench_echo batched SECONDS | paced RATE SECONDS CLIENT_CPU SERVER_CPU\n",
+		      stderr);
+		return 2;
+	}
 	shutdown(client, SHUT_RDWR);
 	pthread_join(server, NULL);
 	close(client);
