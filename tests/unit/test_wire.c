@@ -231,6 +231,58 @@ static void test_broken(void)
 	}
 }
 
+/* The header of a walk's messages, as docs/PROTOCOL.md tells it. */
+static void test_message(void)
+{
+	static const uint8_t golden[WIRE_MESSAGE_BYTES] = {
+		0, 1, 2, 3,		/* size */
+		4, 5, 2, 0,		/* at, status, flags */
+		8, 9, 10, 11, 12, 13, 14, 15, /* request */
+		16, 17, 18, 19,		/* attempt */
+		20, 21, 22, 23,		/* cookie */
+	};
+	static const struct {
+		const char *name;
+		size_t at; /* where the golden bytes are replaced */
+		uint8_t bytes[4];
+		size_t count;
+		bool good;
+	} cases[] = {
+		{ "as it is", 0, { 0 }, 0, true },
+		{ "the least size", 0, { 0, 0, 0, WIRE_MESSAGE_BYTES }, 4, true },
+		{ "less", 0, { 0, 0, 0, WIRE_MESSAGE_BYTES - 1 }, 4, false },
+		{ "none", 0, { 0, 0, 0, 0 }, 4, false },
+		{ "the largest size", 0, { 0x40, 0, 0, 0 }, 4, true },
+		{ "more", 0, { 0x40, 0, 0, 1 }, 4, false },
+		{ "most", 0, { 255, 255, 255, 255 }, 4, false },
+		{ "the largest op", 4, { 255, 255 }, 2, true },
+		{ "an unknown status", 6, { WIRE_STATUS_COUNT }, 1, false },
+		{ "a flag", 7, { 1 }, 1, false },
+	};
+	const struct wire_message message = {
+		.size = 0x10203,
+		.at = 0x405,
+		.status = WIRE_STATUS_TIMEOUT,
+		.request = 0x8090a0b0c0d0e0full,
+		.attempt = 0x10111213,
+		.cookie = 0x14151617,
+	};
+	uint8_t bytes[WIRE_MESSAGE_BYTES], again[WIRE_MESSAGE_BYTES];
+	struct wire_message back;
+
+	wire_message_encode(&message, bytes);
+	CHECK_MEM(bytes, golden, sizeof(golden));
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		check_case("%s", cases[i].name);
+		memcpy(bytes, golden, sizeof(bytes));
+		memcpy(bytes + cases[i].at, cases[i].bytes, cases[i].count);
+		if (!CHECK_EQ(wire_message_decode(bytes, &back), cases[i].good) || !cases[i].good)
+			continue;
+		wire_message_encode(&back, again);
+		CHECK_MEM(again, bytes, sizeof(bytes));
+	}
+}
+
 static void test_ledger(void)
 {
 	struct ledger ledger = { 0 }, back = { 0 };
@@ -262,6 +314,7 @@ int main(void)
 	RUN(test_plan);
 	RUN(test_golden_bytes);
 	RUN(test_preface);
+	RUN(test_message);
 	RUN(test_broken);
 	RUN(test_ledger);
 	return check_done();
