@@ -346,6 +346,8 @@ static void count_open(struct service *s)
 			s->ledger.count[LG_OPEN_AT_END] += !a->answered;
 		s->ledger.count[LG_OPEN_AT_END] += s->conns[i]->incoming != NULL;
 	}
+	for (uint32_t i = 0; i < s->threads; i++)
+		s->ledger.count[LG_OPEN_AT_END] += walk_work_open(&s->workers[i].walk);
 }
 
 void service_stop(struct service *s)

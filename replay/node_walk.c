@@ -178,12 +178,19 @@ void walk_sweep(struct worker *w)
 	}
 }
 
-void walk_work_release(struct walk_work *work, struct ledger *ledger)
+uint64_t walk_work_open(const struct walk_work *work)
 {
-	while (work->conns) {
-		ledger->count[LG_OPEN_AT_END] += work->conns->open;
+	uint64_t open = 0;
+
+	for (const struct walk_conn *wc = work->conns; wc; wc = wc->after)
+		open += wc->open;
+	return open;
+}
+
+void walk_work_release(struct walk_work *work)
+{
+	while (work->conns)
 		conn_forget(work, work->conns);
-	}
 	while (work->spare) {
 		struct walk_slot *next = work->spare->next;
 

@@ -80,8 +80,9 @@ struct walk_work {
 
 int walk_work_init(struct walk_work *work, const struct walk_program *program);
 
-/* Once its worker has ended; counts what was under way. */
-void walk_work_release(struct walk_work *work, struct ledger *ledger);
+/* Once its worker has ended: requests that are still under way. */
+uint64_t walk_work_open(const struct walk_work *work);
+void walk_work_release(struct walk_work *work);
 
 /* A connection of this worker, without a socket; NULL: no memory. */
 struct conn *walk_conn_new(struct worker *w, uint64_t connection_id);

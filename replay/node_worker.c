@@ -523,7 +523,7 @@ void worker_release(struct worker *w)
 	free(w->received);
 	free(w->sleepers.heap);
 	background_queue_release(&w->background);
-	walk_work_release(&w->walk, &w->exec.ledger);
+	walk_work_release(&w->walk);
 	active_pool_release(&w->actives);
 	spool_writer_end(&w->rows);
 	executor_release(&w->exec);
