@@ -266,6 +266,7 @@ static int ignore_oprow(void *arg, const struct wire_oprow *row, struct err *err
 	return 0;
 }
 
+/* From all nodes, whichever of them are still there. */
 static int fetch(struct walk *w, struct err *err)
 {
 	struct wire_usage usage;
@@ -275,11 +276,14 @@ static int fetch(struct walk *w, struct err *err)
 		.ledger = &w->result->ledger,
 		.usage = &usage,
 	};
-
+	struct err ignored;
 	int rc = 0;
 
-	for (size_t i = 0; !rc && i < w->sessions_count; i++)
-		rc = client_session_fetch(w->sessions[i], &sink, err);
+	for (size_t i = 0; i < w->sessions_count; i++) {
+		int lost = client_session_fetch(w->sessions[i], &sink, rc ? &ignored : err);
+
+		rc = rc ? rc : lost;
+	}
 	return rc;
 }
 
