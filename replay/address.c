@@ -335,7 +335,22 @@ void address_unlisten(const struct address *a, int fd)
 	close(fd);
 }
 
-int endpoint_connect(const struct endpoint *e, enum transport transport, bool no_delay, int *ret_fd)
+/* A port that is given may still belong to what is left of an earlier connection. */
+static int bind_own_end(int fd, const struct endpoint *own)
+{
+	in_port_t port = own->at.ss_family == AF_INET6 ?
+				 ((const struct sockaddr_in6 *)&own->at)->sin6_port :
+				 ((const struct sockaddr_in *)&own->at)->sin_port;
+
+	if (port)
+		set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	else /* connect() chooses one that is free towards that end */
+		set(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+	return bind(fd, (const struct sockaddr *)&own->at, own->size) ? -errno : 0;
+}
+
+int endpoint_connect(const struct endpoint *e, const struct endpoint *own, enum transport transport,
+		     bool no_delay, int *ret_fd)
 {
 	int type = socket_type(transport) | SOCK_NONBLOCK | SOCK_CLOEXEC;
 	int fd = socket(e->at.ss_family, type, 0);
@@ -343,6 +358,8 @@ int endpoint_connect(const struct endpoint *e, enum transport transport, bool no
 
 	if (!rc && is_tcp(transport))
 		set(fd, IPPROTO_TCP, TCP_NODELAY, no_delay);
+	if (!rc && own)
+		rc = bind_own_end(fd, own);
 	if (!rc && connect(fd, (const struct sockaddr *)&e->at, e->size))
 		rc = -errno;
 	if (rc && rc != -EINPROGRESS && fd >= 0) {
@@ -371,7 +388,7 @@ int endpoints_connect(const struct endpoint *endpoints, int count, enum transpor
 	int fd, rc = -EHOSTUNREACH;
 
 	for (int i = 0; i < count; i++) {
-		rc = endpoint_connect(&endpoints[i], transport, true, &fd);
+		rc = endpoint_connect(&endpoints[i], NULL, transport, true, &fd);
 		if (rc == -EINPROGRESS)
 			rc = await_connected(fd, timeout_ms);
 		if (!rc) {

@@ -80,9 +80,12 @@ int address_listen(struct address *address, const struct listen_opts *opts, stru
 /* Closes it; of a UNIX socket the file goes too. */
 void address_unlisten(const struct address *address, int fd);
 
-/* Begins to connect a non-blocking socket, for datagrams too: 0, -EINPROGRESS, else *ret_fd is -1. */
-int endpoint_connect(const struct endpoint *endpoint, enum transport transport, bool no_delay,
-		     int *ret_fd);
+/*
+ * Begins to connect a non-blocking socket, for datagrams too: 0, -EINPROGRESS, else *ret_fd is -1.
+ * `own` is an IPv4 or IPv6 address, port 0 for any, that this end is bound to; NULL: any.
+ */
+int endpoint_connect(const struct endpoint *endpoint, const struct endpoint *own,
+		     enum transport transport, bool no_delay, int *ret_fd);
 
 /*
  * Tries one after the other, each for up to timeout_ms: a descriptor (which does not block)

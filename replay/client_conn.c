@@ -92,7 +92,7 @@ void client_conn_open(struct client *c, uint32_t index)
 	c->connecting++;
 	conn->state = CLIENT_CONN_CONNECTING;
 	conn->preface_left = WIRE_PREFACE_BYTES;
-	rc = endpoint_connect(&c->setup.data, c->setup.transport, true, &channel.fd);
+	rc = endpoint_connect(&c->setup.data, NULL, c->setup.transport, true, &channel.fd);
 	if (c->setup.tls && channel.fd >= 0)
 		tls_rc = channel_begin_tls(&channel, c->setup.tls);
 	conn->channel = channel;

@@ -35,6 +35,63 @@ struct walk {
 	struct walk_result *result;
 };
 
+/* What is not there yet is said, not passed over. */
+static int check_transport(enum transport transport, bool may_be_tls, struct err *err)
+{
+	if (transport == TRANSPORT_TCP || transport == TRANSPORT_UNIX ||
+	    (transport == TRANSPORT_TLS && may_be_tls))
+		return 0;
+	return err_set(err, EPROTONOSUPPORT, "a %s does not go over %s so far",
+		       may_be_tls ? "walk" : "forward", transport_name(transport));
+}
+
+static int check_abilities(const struct walk_opts *o, struct err *err)
+{
+	const struct walk_tls *t = &o->tls;
+	bool tls = t->cert || t->key || t->ca || t->ca_path || t->ciphers || t->verify;
+	int rc = check_transport(o->to.transport, true, err);
+
+	for (size_t i = 0; i < o->chain.peers_count && !rc; i++)
+		rc = check_transport(o->chain.peers[i].transport, false, err);
+	if (rc)
+		return rc;
+	if (o->bound && o->bind.transport != TRANSPORT_TCP)
+		return err_set(err, EPROTONOSUPPORT,
+			       "our own end can be bound to a tcp address, not to a %s one",
+			       transport_name(o->bind.transport));
+	if (tls)
+		return err_set(
+			err, EPROTONOSUPPORT,
+			"what carries requests by tls looks at no certificate so far, as the "
+			"--ssl- options ask for; --key and the --tls- options prove who is who");
+	if (o->run)
+		return err_set(err, EOPNOTSUPP, "a walk does not write runs (--run) so far");
+	return 0;
+}
+
+/* True: a signal has come meanwhile. */
+static bool wait_or_signal(const struct walk *w, int64_t ns)
+{
+	struct timespec ts = { ns / NS_PER_SEC, ns % NS_PER_SEC };
+
+	return nanosleep(&ts, NULL) || *w->opts->interrupted;
+}
+
+/* A node may be about to start. Who speaks, but refuses, is not asked again. */
+static int reach_node(const struct walk *w, const struct address *address,
+		      struct client_session **ret_session, struct err *err)
+{
+	for (uint32_t left = w->opts->retries;; left--) {
+		int rc = client_session_open(address, w->secure, w->opts->interrupted, ret_session,
+					     err);
+		bool absent = rc == -ECONNREFUSED || rc == -ETIMEDOUT || rc == -EHOSTUNREACH ||
+			      rc == -ENETUNREACH || rc == -ENOENT;
+
+		if (!absent || !left || wait_or_signal(w, (int64_t)w->opts->retry_period_ns))
+			return rc;
+	}
+}
+
 /* The node at that address, which is greeted once. */
 static int open_session(struct walk *w, const struct address *address,
 			struct client_session **ret_session, struct err *err)
@@ -46,8 +103,7 @@ static int open_session(struct walk *w, const struct address *address,
 			*ret_session = w->sessions[i];
 			return 0;
 		}
-	rc = client_session_open(address, w->secure, w->opts->interrupted,
-				 &w->sessions[w->sessions_count], err);
+	rc = reach_node(w, address, &w->sessions[w->sessions_count], err);
 	if (rc)
 		return rc;
 	w->addresses[w->sessions_count] = *address;
@@ -131,9 +187,31 @@ static int find_data(struct walk *w, struct err *err)
 	return rc;
 }
 
-static void make_plan(struct walk *w)
+/* Of the addresses of our end, the first one of the node's family. */
+static int resolve_own_end(const struct address *own, struct walk_plan *plan, struct err *err)
+{
+	struct endpoint ends[ADDRESS_ENDPOINTS_MAX];
+	char text[ADDRESS_TEXT_SIZE];
+	int count = address_resolve(own, true, ends, err);
+
+	if (count < 0)
+		return count;
+	for (int i = 0; i < count; i++) {
+		if (ends[i].at.ss_family == plan->endpoint.at.ss_family) {
+			plan->own = ends[i];
+			plan->bound = true;
+			return 0;
+		}
+	}
+	return err_set(err, EAFNOSUPPORT,
+		       "from %s there is no way to the node: one is IPv4, one IPv6",
+		       address_format(own, text));
+}
+
+static int make_plan(struct walk *w, struct err *err)
 {
 	const struct walk_opts *o = w->opts;
+	int rc;
 
 	w->plan = (struct walk_plan){
 		.threads = o->threads,
@@ -149,10 +227,13 @@ static void make_plan(struct walk *w)
 		.wait_spin = o->wait_spin,
 		.stagger = o->stagger,
 		.no_delay = o->no_delay,
+		.session_rows = o->per_session_output,
 		.connect_retries = o->retries,
 		.connect_retry_ns = (int64_t)o->retry_period_ns,
 	};
 	memcpy(w->plan.token, client_session_node(w->sessions[0])->token, sizeof(w->plan.token));
+	rc = find_data(w, err);
+	return rc || !o->bound ? rc : resolve_own_end(&o->bind, &w->plan, err);
 }
 
 /* One CPU is left for who answers; more threads than that would be late for one another. */
@@ -191,6 +272,7 @@ static int start_senders(struct walk *w, struct err *err)
 		s->plan = &w->plan;
 		s->rows = w->rows;
 		s->stopping = &w->stopping;
+		s->counts = w->result->threads;
 		s->first = i;
 		s->step = w->senders_count;
 		s->anchor_ns = w->anchor_ns;
@@ -327,18 +409,18 @@ static void join_senders(struct walk *w)
 
 static int walk(struct walk *w, struct err *err)
 {
-	int rc = raise_limit(w->opts->threads, err), lost;
+	int rc = check_abilities(w->opts, err), lost;
 
+	if (!rc)
+		rc = raise_limit(w->opts->threads, err);
 	if (!rc)
 		rc = open_sessions(w, err);
 	if (!rc)
-		rc = prepare_sessions(w, err);
+		rc = make_plan(w, err);
 	if (!rc && w->opts->has_output)
 		rc = walk_rows_new(&w->opts->output, &w->rows, err);
-	if (rc)
-		return rc;
-	make_plan(w);
-	rc = find_data(w, err);
+	if (!rc)
+		rc = prepare_sessions(w, err);
 	if (!rc)
 		rc = start_senders(w, err);
 	if (rc)
@@ -361,6 +443,10 @@ int walk_run(const struct walk_opts *opts, struct walk_result *ret_result, struc
 	int rc;
 
 	memset(ret_result, 0, sizeof(*ret_result));
+	ret_result->threads = calloc(opts->threads, sizeof(*ret_result->threads));
+	if (!ret_result->threads)
+		return err_errno(err, ENOMEM, "cannot count the answers of %u threads",
+				 opts->threads);
 	hist_init(&ret_result->latency);
 	hist_init(&ret_result->service);
 	hist_init(&ret_result->late);
@@ -386,6 +472,7 @@ int walk_run(const struct walk_opts *opts, struct walk_result *ret_result, struc
 
 void walk_result_release(struct walk_result *result)
 {
+	free(result->threads);
 	hist_release(&result->latency);
 	hist_release(&result->service);
 	hist_release(&result->late);

@@ -7,6 +7,7 @@
 #include "replay/address.h"
 #include "replay/chain.h"
 #include "replay/secure.h"
+#include "replay/walk_link.h"
 #include "replay/walk_rows.h"
 #include "trace/ledger.h"
 
@@ -62,18 +63,18 @@ struct walk_opts {
 	uint64_t seed;
 	uint32_t retries; /* of a connect that fails */
 	uint64_t retry_period_ns;
-	bool conn_times; /* tell how long connects took */
-	bool non_block;	 /* connect without blocking */
-	bool no_delay;	 /* TCP_NODELAY */
-	bool per_session_output, flush_sessions;
+	bool conn_times;	 /* tell how long connects took */
+	bool non_block;		 /* connect without blocking */
+	bool no_delay;		 /* TCP_NODELAY */
+	bool per_session_output; /* rows leave when their session ends, not when they are many */
 
 	int64_t timeout_ns; /* of a request, from when it was due */
 	bool no_spin;	    /* sleeps until a request is due, and is some 50 us late */
 
 	bool has_output;
 	struct walk_output output;
-	const char *run; /* X.gait to write; NULL: none */
-	struct walk_tls tls;
+	const char *run;     /* X.gait to write; NULL: none */
+	struct walk_tls tls; /* of data connections */
 
 	struct secure_opts secure; /* how nodes prove themselves, and we to them */
 	const volatile sig_atomic_t
@@ -88,6 +89,7 @@ struct walk_opts {
 enum walk_slot { WALK_SLOT_BYTES, WALK_SLOT_PERIOD, WALK_SLOT_RATE };
 
 struct walk_result {
+	struct walk_count *threads; /* opts->threads of them */
 	uint64_t sent, outcomes[WALK_OUTCOMES], bytes_out, bytes_in;
 	uint64_t raised;      /* requests made larger, to hold a header */
 	uint64_t rows_waited; /* times a sender had to wait for the rows' file */

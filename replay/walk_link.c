@@ -42,7 +42,7 @@ static double period_ns(const struct walk_link *l, uint64_t request, int64_t at_
 	return rate > 0 ? NS_PER_SEC / rate : NS_PER_SEC;
 }
 
-/* Fractions of a ns add up to the next. */
+/* Behind the one that is sent: its own period is up. Fractions of a ns add up to the next. */
 static void next_is_due(struct walk_link *l)
 {
 	double period = period_ns(l, l->next, l->due_ns) + l->due_fraction;
@@ -152,6 +152,8 @@ void walk_link_retire(struct walk_link *l, uint64_t *ret_answered, uint64_t *ret
 	}
 	*ret_answered = answered;
 	*ret_failed = l->oldest - before - answered;
+	l->count.answered += answered;
+	l->count.failed += *ret_failed;
 }
 
 bool walk_link_is_stuck(struct walk_link *l, int64_t now_ns)
@@ -181,10 +183,17 @@ void walk_link_expire(struct walk_link *l, int64_t now_ns)
 	}
 }
 
+/* What the session has not sent will not be, nor what else would have been. */
+static void leave_unsent(struct walk_link *l, uint64_t requests)
+{
+	l->tally->outcomes[WALK_UNSENT] += requests;
+	l->count.failed += requests;
+	l->end = l->next;
+}
+
 void walk_link_stop(struct walk_link *l)
 {
-	l->tally->outcomes[WALK_UNSENT] += l->plan->requests - l->next;
-	l->end = l->next;
+	leave_unsent(l, l->plan->requests - l->next);
 	l->stopping = true;
 }
 
@@ -193,8 +202,7 @@ void walk_link_fail(struct walk_link *l, enum walk_outcome outcome)
 	for (uint64_t i = l->oldest; i < l->next; i++)
 		if (!request_at(l, i)->settled)
 			settle(request_at(l, i), outcome);
-	l->tally->outcomes[WALK_UNSENT] += l->end - l->next;
-	l->end = l->next;
+	leave_unsent(l, l->end - l->next);
 }
 
 /* --- sending ------------------------------------------------------------------------------- */
@@ -217,8 +225,8 @@ static bool put_request(struct walk_link *l, char *out, size_t *at, int64_t now_
 	*request_at(l, l->next) = (struct walk_request){
 		.due_ns = l->due_ns, .sent_ns = now_ns, .received_ns = -1, .bytes = bytes
 	};
-	l->next++;
 	next_is_due(l);
+	l->next++;
 	return true;
 }
 
@@ -419,7 +427,8 @@ int walk_link_connect(struct walk_link *l)
 	l->connecting_ns = now_of(l);
 	l->events = 0;
 	l->state = WALK_LINK_CONNECTING;
-	rc = endpoint_connect(&plan->endpoint, plan->transport, plan->no_delay, &l->channel.fd);
+	rc = endpoint_connect(&plan->endpoint, plan->bound ? &plan->own : NULL, plan->transport,
+			      plan->no_delay, &l->channel.fd);
 	if (rc && rc != -EINPROGRESS)
 		return rc;
 	return plan->tls ? channel_begin_tls(&l->channel, plan->tls) : 0;

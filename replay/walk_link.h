@@ -23,6 +23,8 @@ struct walk_plan {
 	struct endpoint endpoint; /* where the node takes data connections */
 	enum transport transport;
 	struct tls_context *tls; /* NULL: they are not encrypted */
+	bool bound;
+	struct endpoint own; /* our end of the connections, if bound; port 0: any */
 	uint8_t token[WIRE_TOKEN_BYTES];
 	uint32_t threads;  /* DistWalk's: as many connections at a time */
 	uint64_t requests; /* of each, in all its sessions together */
@@ -37,8 +39,14 @@ struct walk_plan {
 	bool wait_spin;		   /* never sleeps */
 	bool stagger;		   /* the threads' first requests are spread over a period */
 	bool no_delay;
+	bool session_rows; /* rows are handed over when a session ends, not when they are many */
 	uint32_t connect_retries;
 	int64_t connect_retry_ns;
+};
+
+/* Of one of the walk's threads. */
+struct walk_count {
+	uint64_t answered, failed;
 };
 
 struct walk_tally {
@@ -66,6 +74,7 @@ struct walk_request {
 struct walk_link {
 	const struct walk_plan *plan;
 	struct walk_tally *tally;
+	struct walk_count count;
 	struct walk_writer *writer;
 	int64_t anchor_ns;
 	struct channel channel;

@@ -85,7 +85,32 @@ static char *put_csv(char *at, const struct walk_rows *rows, const struct walk_r
 	return at;
 }
 
+static char *put_field(char *at, const char *name, uint64_t value)
+{
+	at = put_text(at, name);
+	*at++ = ':';
+	return put_number(at, value);
+}
+
+/* What a file gets: nothing but a separator between fields. */
 static char *put_txt(char *at, const struct walk_rows *rows, const struct walk_row *row)
+{
+	at = put_text(at, "t:");
+	at = put_time(at, rows, row->sent_ns);
+	*at++ = rows->opts.sep;
+	at = put_text(at, "elapsed:");
+	at = put_time(at, rows, elapsed_ns(row));
+	*at++ = rows->opts.sep;
+	at = put_field(at, "req_id", row->request);
+	*at++ = rows->opts.sep;
+	at = put_field(at, "thr_id", row->thread);
+	*at++ = rows->opts.sep;
+	at = put_field(at, "sess_id", row->session);
+	*at++ = '\n';
+	return at;
+}
+
+static char *put_line(char *at, const struct walk_rows *rows, const struct walk_row *row)
 {
 	const char *unit = rows->opts.nano ? " ns" : " us";
 
@@ -107,19 +132,22 @@ static char *put_txt(char *at, const struct walk_rows *rows, const struct walk_r
 
 static char *(*const put_row[])(char *at, const struct walk_rows *rows,
 				const struct walk_row *row) = {
-	[WALK_LINES] = put_txt,
+	[WALK_LINES] = put_line,
 	[WALK_CSV] = put_csv,
 	[WALK_TXT] = put_txt,
 };
 
 static char *put_header(char *at, const struct walk_rows *rows)
 {
+	static const char *const units[] = { "(us)", "(ns)" }; /* of the first two */
 	static const char *const columns[] = { "t", "elapsed", "req_id", "thr_id", "sess_id" };
 
 	for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
 		if (i)
 			*at++ = rows->opts.sep;
 		at = put_text(at, columns[i]);
+		if (i < 2)
+			at = put_text(at, units[rows->opts.nano]);
 	}
 	*at++ = '\n';
 	return at;

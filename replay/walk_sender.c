@@ -84,6 +84,8 @@ static void end_session(struct loop *p, struct walk_link *l)
 
 	timers_set(&p->timers, &l->timer, goes_on ? l->due_ns : TIMER_NEVER);
 	p->live -= !goes_on;
+	if (p->plan->session_rows)
+		walk_writer_end(&p->writer);
 }
 
 static void break_link(struct loop *p, struct walk_link *l, int error)
@@ -338,8 +340,10 @@ static void loop_release(struct loop *p)
 {
 	walk_writer_end(&p->writer);
 	p->sender->tally.rows_waited = p->writer.waited;
-	for (uint32_t i = 0; p->links && i < p->count; i++)
+	for (uint32_t i = 0; p->links && i < p->count; i++) {
+		p->sender->counts[p->links[i].thread] = p->links[i].count;
 		walk_link_release(&p->links[i]);
+	}
 	free(p->links);
 	timers_release(&p->timers);
 	if (p->epoll_fd >= 0)

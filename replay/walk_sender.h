@@ -15,6 +15,7 @@ struct walk_sender {
 	const struct walk_plan *plan; /* lent */
 	struct walk_rows *rows;	      /* lent; NULL: none are kept */
 	const atomic_bool *stopping;
+	struct walk_count *counts; /* lent; of each of the walk's threads: of its own, at the end */
 	uint32_t first,
 		step; /* its connections are those of the walk's threads first, first + step, ... */
 	int64_t anchor_ns; /* CLOCK_MONOTONIC; when the first one is due */

@@ -439,7 +439,6 @@ static int read_options(struct walk_cmd_opts *given, struct walk_opts *opts, str
 		.non_block = given->non_block,
 		.no_delay = given->no_delay,
 		.per_session_output = given->per_session || given->interactive,
-		.flush_sessions = given->interactive,
 		.output = { .sep = ',', .nano = given->nano },
 		.run = given->run,
 		.tls = given->tls,

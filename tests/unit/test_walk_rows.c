@@ -44,17 +44,21 @@ static void test_formats(void)
 		const char *want;
 	} cases[] = {
 		{ { .format = WALK_CSV, .sep = ',', .header = true },
-		  "t,elapsed,req_id,thr_id,sess_id\n"
+		  "t(us),elapsed(us),req_id,thr_id,sess_id\n"
 		  "1,5000,0,3,1\n"
 		  "9223372036854775,0,18446744073709551615,4294967295,4294967295\n" },
 		{ { .format = WALK_CSV, .sep = ';', .header = true, .nano = true },
-		  "t;elapsed;req_id;thr_id;sess_id\n"
+		  "t(ns);elapsed(ns);req_id;thr_id;sess_id\n"
 		  "1999;5000000;0;3;1\n"
 		  "9223372036854775807;0;18446744073709551615;4294967295;4294967295\n" },
 		{ { .format = WALK_CSV, .sep = '\t' },
 		  "1\t5000\t0\t3\t1\n"
 		  "9223372036854775\t0\t18446744073709551615\t4294967295\t4294967295\n" },
-		{ { .format = WALK_TXT, .header = true },
+		{ { .format = WALK_TXT, .sep = '|', .header = true },
+		  "t:1|elapsed:5000|req_id:0|thr_id:3|sess_id:1\n"
+		  "t:9223372036854775|elapsed:0|req_id:18446744073709551615|thr_id:4294967295|"
+		  "sess_id:4294967295\n" },
+		{ { .format = WALK_LINES, .header = true },
 		  "t: 1 us, elapsed: 5000 us, req_id: 0, thr_id: 3, sess_id: 1\n"
 		  "t: 9223372036854775 us, elapsed: 0 us, req_id: 18446744073709551615, "
 		  "thr_id: 4294967295, sess_id: 4294967295\n" },
