@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define HELP_MAX (64 << 10)
 
@@ -35,6 +36,16 @@ int cmd_misused(const struct options *options, const struct err *err)
 	cmd_complain("%s", err->text);
 	fprintf(stderr, "try '%s%s --help'\n", options_program(options), options->command);
 	return EXIT_USAGE;
+}
+
+void dw_usage_is_help(int argc, char **argv)
+{
+	static char help[] = "--help";
+
+	for (int i = 1; i < argc && strcmp(argv[i], "--"); i++) {
+		if (!strcmp(argv[i], "--usage"))
+			argv[i] = help;
+	}
 }
 
 static int print_help(const struct options *options)

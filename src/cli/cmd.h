@@ -33,6 +33,7 @@ int cmd_edit(int argc, char **argv);
 int cmd_keys(int argc, char **argv);
 int cmd_node(int argc, char **argv);
 int cmd_proxy(int argc, char **argv);
+int cmd_dw_client(int argc, char **argv);
 int cmd_dw_proxy(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_report(int argc, char **argv);
@@ -45,6 +46,9 @@ int cmd_walk(int argc, char **argv);
  */
 int cmd_parse(const struct options *options, int argc, char **argv, void *opts,
 	      struct option_args *ret_args);
+
+/* DistWalk's programs take --usage for --help. */
+void dw_usage_is_help(int argc, char **argv);
 
 /* "gait: " and a line on stderr. */
 void cmd_complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

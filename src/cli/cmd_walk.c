@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "cli/cmd.h"
 #include "cli/script.h"
+#include "cli/walk_summary.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -12,19 +13,30 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#define SUMMARY_BYTES (128 * WALK_THREADS_MAX) /* with a line of each thread */
 #define STEPS_MAX (16u << 20) /* that `-n auto` adds up */
 #define NAME_MAX_BYTES 32     /* "--store-offset" */
 
 struct walk_cmd_opts {
-	const char *to, *control, *bind, *requests, *period, *rate, *request_bytes, *reply_bytes, *rows;
+	const char *to, *control, *bind, *requests, *period, *rate, *request_bytes, *reply_bytes,
+		*rows;
 	const char *retry_period, *script, *output, *run;
 	struct option_series ops;
 	struct walk_tls tls;
+	struct secure_opts secure;
 	uint64_t rate_step_ns, threads, sessions, seed, retries, timeout_ns;
 	uint32_t no_delay;
 	bool wait_spin, no_spin, stagger, per_session, interactive, conn_times, non_block, nano,
-		dry_run;
+		dry_run, progress, json;
+};
+
+/* What differs between gait walk and dw_client. */
+struct walk_program {
+	const struct options *options;
+	uint64_t timeout_ns; /* of who gives none */
+	bool is_distwalk;    /* chains need not be whole, and what it prints is DistWalk's */
 };
 
 static volatile sig_atomic_t signals; /* how many came */
@@ -69,9 +81,8 @@ static const struct option_spec specs[] = {
 	  .help = "do not sleep until the next request is due, but turn a loop", .alias = "ws" },
 	{ "no-spin", '\0', OPTION_FLAG, AT(no_spin),
 	  .help = "sleep all the time until then, and be some 50 us late" },
-	{ "timeout", '\0', OPTION_DURATION, AT(timeout_ns), .fallback = WALK_TIMEOUT_NS,
-	  .min = NS_PER_MS, .metavar = "TIME",
-	  .help = "how long after it was due a reply may come" },
+	{ "timeout", '\0', OPTION_DURATION, AT(timeout_ns), .min = NS_PER_MS, .metavar = "TIME",
+	  .help = "how long after it was due a reply may come (10 s)" },
 	{ "stag-send", '\0', OPTION_FLAG, AT(stagger),
 	  .help = "spread the first requests of the threads over one period" },
 	{ "ps", '\0', OPTION_TEXT, AT(request_bytes), .metavar = "SPEC",
@@ -108,7 +119,8 @@ static const struct option_spec specs[] = {
 	{ "no-delay", '\0', OPTION_CHOICE, AT(no_delay), .fallback = 1, .metavar = "0|1",
 	  .help = "TCP_NODELAY", .choices = zero_or_one, .alias = "nd" },
 	{ "output", 'o', OPTION_TEXT, AT(output), .metavar = "FILE[,FIELDS]",
-	  .help = "the table of requests, FILE.csv or FILE.txt; [,sep=C][,header=true|false]",
+	  .help = "the table of requests, FILE.csv or FILE.txt; [,sep=C][,header=true|false]; "
+		  "-: lines on standard output",
 	  .alias = "output-file" },
 	{ "run", 'O', OPTION_TEXT, AT(run), .metavar = "RUN.gait",
 	  .help = "write a run, for gait report and gait replay" },
@@ -116,6 +128,17 @@ static const struct option_spec specs[] = {
 	{ "per-session-output", '\0', OPTION_FLAG, AT(per_session),
 	  .help = "the table of a session when it ends, not all at the end", .alias = "pso" },
 	{ "interactive-pso", 'i', OPTION_FLAG, AT(interactive), .help = "the same, shown at once" },
+	{ "json", 'j', OPTION_FLAG, AT(json), .help = "the summary for scripts" },
+	{ "progress", '\0', OPTION_FLAG, AT(progress),
+	  .help = "a line a second on stderr, also when that is no terminal" },
+	{ "key", 'k', OPTION_TEXT, AT(secure.key), .metavar = "FILE",
+	  .help = "the key that the node has too (gait keys new makes one)" },
+	{ "tls-cert", '\0', OPTION_TEXT, AT(secure.cert), .metavar = "FILE",
+	  .help = "this client's certificate and its chain (PEM)" },
+	{ "tls-key", '\0', OPTION_TEXT, AT(secure.cert_key), .metavar = "FILE",
+	  .help = "its private key (PEM)" },
+	{ "tls-ca", '\0', OPTION_TEXT, AT(secure.ca), .metavar = "FILE",
+	  .help = "who signed the node's certificate, which has to be for its host (PEM)" },
 	{ "ssl-cert", '\0', OPTION_TEXT, AT(tls.cert), .metavar = "FILE",
 	  .help = "our certificate" },
 	{ "ssl-key", '\0', OPTION_TEXT, AT(tls.key), .metavar = "FILE", .help = "its key" },
@@ -131,6 +154,8 @@ static const struct option_spec specs[] = {
 	  .help = "show what would be sent, in full, and send nothing" },
 };
 
+#define SPECS .specs = specs, .specs_count = sizeof(specs) / sizeof(specs[0])
+
 static const struct options options = {
 	.command = "walk",
 	.synopsis = "",
@@ -144,9 +169,24 @@ static const struct options options = {
 	.examples = "gait walk --to 10.0.0.7 -n 1000 -r 500 -C exp:100us -R 4k\n"
 		    "gait walk -n 10 -S 4k,sync -F :7892,:7893,nack=1 -C 2ms -R -R 64\n"
 		    "gait walk -n auto -r aseq:min=100:max=1000:step=100 --rss 5 -C 50us\n",
-	.specs = specs,
-	.specs_count = sizeof(specs) / sizeof(specs[0]),
+	SPECS,
 };
+
+static const struct options dw_options = {
+	.command = "dw_client",
+	.is_program = true,
+	.synopsis = "",
+	.about = "gait walk with the command line and the output of DistWalk's dw_client: without "
+		 "-o a line of each request on standard output, then one of each thread; chains "
+		 "whose -R are missing get them; replies may take 2 min. The node is a gait node "
+		 "or a dw_node of gait's. gait-walk(1) tells more.",
+	.examples = "dw_client -n 10 -r 1000 -C 100us\n"
+		    "dw_client --to :7892 --nt 4 -n 5000 -r 250 -S 4k --rs=64 -o out.csv\n",
+	SPECS,
+};
+
+static const struct walk_program walk_program = { &options, WALK_TIMEOUT_NS, false };
+static const struct walk_program dw_program = { &dw_options, 12 * WALK_TIMEOUT_NS, true };
 
 /* Blames an option for what is wrong with its value. */
 static int blame(int rc, const char *option, const struct err *why, struct err *err)
@@ -252,6 +292,8 @@ static int read_output(char *text, struct walk_output *to, struct err *err)
 
 	if (!*field)
 		return err_set(err, EINVAL, "--output: Missing file name");
+	if (!strcmp(field, "-") && !rest)
+		return 0;
 	to->path = field;
 	to->sep = ',';
 	to->format = ends_with(field, ".txt") ? WALK_TXT : WALK_CSV;
@@ -360,7 +402,7 @@ static int read_pace(const struct walk_cmd_opts *given, const struct spec_files 
 }
 
 /* The ops in their order, as words: "--comp-time", "10us". */
-static int read_chain(const struct option_series *ops, const struct spec_files *files,
+static int read_chain(const struct option_series *ops, const struct spec_files *files, bool lenient,
 		      struct walk_opts *opts, struct err *err)
 {
 	struct chain_defaults defaults = chain_defaults();
@@ -386,6 +428,7 @@ static int read_chain(const struct option_series *ops, const struct spec_files *
 	}
 	defaults.forward_bytes = opts->request_bytes;
 	defaults.files = files;
+	defaults.lenient = lenient;
 	rc = chain_parse(&opts->chain, words, count, &defaults, err);
 out:
 	free(words);
@@ -393,14 +436,30 @@ out:
 	return rc;
 }
 
-static int read_texts(struct walk_cmd_opts *given, struct walk_opts *opts, struct err *err)
+/* Scripts of DistWalk's name one port; gait's dw_node takes clients in at the next one, then. */
+static int read_control(const struct walk_cmd_opts *given, const struct walk_program *program,
+			struct walk_opts *opts, struct err *err)
+{
+	opts->has_control = given->control;
+	if (given->control)
+		return read_address("--control", given->control, CHAIN_PORT, &opts->control, err);
+	if (!program->is_distwalk || opts->to.transport != TRANSPORT_TLS)
+		return 0;
+	opts->has_control = true;
+	opts->control = opts->to;
+	opts->control.transport = TRANSPORT_TCP;
+	opts->control.port++;
+	return 0;
+}
+
+static int read_texts(const struct walk_cmd_opts *given, const struct walk_program *program,
+		      struct walk_opts *opts, struct err *err)
 {
 	struct spec_files files = { 0 };
 	int rc = read_address("--to", given->to, CHAIN_PORT, &opts->to, err);
 
-	opts->has_control = given->control;
-	if (!rc && given->control)
-		rc = read_address("--control", given->control, CHAIN_PORT, &opts->control, err);
+	if (!rc)
+		rc = read_control(given, program, opts, err);
 	opts->bound = given->bind;
 	if (!rc && given->bind)
 		rc = read_address("--bind-addr", given->bind, 0, &opts->bind, err);
@@ -417,11 +476,14 @@ static int read_texts(struct walk_cmd_opts *given, struct walk_opts *opts, struc
 	if (!rc)
 		rc = read_spec("--ps", given->request_bytes, SPEC_BYTES, &files,
 			       &opts->request_bytes, err);
-	return rc ? rc : read_chain(&given->ops, &files, opts, err);
+	if (!rc)
+		rc = secure_check(&given->secure, err);
+	return rc ? rc : read_chain(&given->ops, &files, program->is_distwalk, opts, err);
 }
 
 /* given's texts are our own copies (script_expand() made them), so they may be cut. */
-static int read_options(struct walk_cmd_opts *given, struct walk_opts *opts, struct err *err)
+static int read_options(const struct walk_cmd_opts *given, const struct walk_program *program,
+			struct walk_opts *opts, struct err *err)
 {
 	*opts = (struct walk_opts){
 		.request_bytes = spec_constant(WALK_REQUEST_BYTES, SPEC_BYTES),
@@ -429,8 +491,9 @@ static int read_options(struct walk_cmd_opts *given, struct walk_opts *opts, str
 		.sessions = given->sessions,
 		.wait_spin = given->wait_spin,
 		.no_spin = given->no_spin,
-		.timeout_ns = (int64_t)given->timeout_ns,
-		.has_output = true,
+		.timeout_ns =
+			(int64_t)(given->timeout_ns ? given->timeout_ns : program->timeout_ns),
+		.has_output = given->output || program->is_distwalk,
 		.interrupted = &signals,
 		.stagger = given->stagger,
 		.seed = given->seed,
@@ -442,8 +505,9 @@ static int read_options(struct walk_cmd_opts *given, struct walk_opts *opts, str
 		.output = { .sep = ',', .nano = given->nano },
 		.run = given->run,
 		.tls = given->tls,
+		.secure = given->secure,
 	};
-	return read_texts(given, opts, err);
+	return read_texts(given, program, opts, err);
 }
 
 static void release_options(struct walk_opts *opts)
@@ -538,60 +602,8 @@ static void stop_on_signals(void)
 	sigaction(SIGHUP, &action, NULL);
 }
 
-static void put_hist(struct buf *out, const char *name, const struct hist *h)
-{
-	static const double percentiles[] = { 50, 99, 99.9 };
-	char text[UNIT_TEXT_SIZE];
-
-	if (!hist_count(h))
-		return;
-	buf_puts(out, name);
-	for (size_t i = 0; i < sizeof(percentiles) / sizeof(percentiles[0]); i++) {
-		uint64_t ns = hist_value_at_percentile(h, percentiles[i]);
-
-		unit_format_ns(text, sizeof(text), (int64_t)ns);
-		buf_printf(out, "  p%g %s", percentiles[i], text);
-	}
-	unit_format_ns(text, sizeof(text), (int64_t)hist_max(h));
-	buf_printf(out, "  max %s\n", text);
-}
-
-static void put_rate(struct buf *out, const struct walk_result *r)
-{
-	char text[UNIT_TEXT_SIZE];
-
-	unit_format_ns(text, sizeof(text), r->duration_ns);
-	buf_printf(out, "took %s", text);
-	if (r->duration_ns > 0)
-		buf_printf(out, "  answered a second %.0f",
-			   (double)r->outcomes[WALK_OK] * NS_PER_SEC / (double)r->duration_ns);
-	buf_putc(out, '\n');
-}
-
-/* The losses first. */
-static void print_summary(const struct walk_opts *opts, const struct walk_result *r)
-{
-	struct buf out;
-
-	buf_init(&out, 4096);
-	buf_printf(&out,
-		   "sent %" PRIu64 "  answered %" PRIu64 "  errors %" PRIu64 "  timeouts %" PRIu64
-		   "  unsent %" PRIu64 "\n",
-		   r->sent, r->outcomes[WALK_OK], r->outcomes[WALK_ERROR],
-		   r->outcomes[WALK_TIMEOUT], r->outcomes[WALK_UNSENT]);
-	put_rate(&out, r);
-	if (r->raised)
-		buf_printf(&out, "%" PRIu64 " requests were made larger, to hold a header\n",
-			   r->raised);
-	put_hist(&out, "latency", &r->latency);
-	put_hist(&out, "late   ", &r->late);
-	if (opts->conn_times)
-		put_hist(&out, "connect", &r->connect);
-	fputs(buf_text(&out), stderr);
-	buf_release(&out);
-}
-
-static int judge(const struct walk_result *r)
+/* Late sending is a flaw of the figures; a script of DistWalk's expects no failure of that. */
+static int judge(const struct walk_program *program, const struct walk_result *r)
 {
 	if (r->failure[0])
 		cmd_complain("%s", r->failure);
@@ -601,57 +613,110 @@ static int judge(const struct walk_result *r)
 	if (!r->invalid)
 		return EXIT_FINE;
 	cmd_complain("INVALID: late sending is more than 10%% of the time of the p99");
-	return EXIT_DOUBTFUL;
+	return program->is_distwalk ? EXIT_FINE : EXIT_DOUBTFUL;
 }
 
-static int run(const struct walk_opts *opts)
+/* Standard output is for lines of requests, and for JSON. */
+static int report(const struct walk_program *program, const struct walk_opts *opts, bool json,
+		  const struct walk_result *r)
+{
+	struct err err;
+	struct buf out;
+
+	buf_init(&out, SUMMARY_BYTES);
+	if (program->is_distwalk)
+		walk_summary_put_threads(opts, r, &out);
+	fputs(buf_text(&out), stdout);
+	buf_reset(&out);
+	walk_summary_put(opts, r, &out);
+	if (!json)
+		fputs(buf_text(&out), stderr);
+	buf_release(&out);
+	if (json && cmd_print_json(walk_summary_json(r), &err))
+		return cmd_failed(&err);
+	return judge(program, r);
+}
+
+static void print_progress(void *arg, const struct walk_progress *p)
+{
+	const bool *terminal = arg;
+
+	fprintf(stderr,
+		"%s%lld s  sent %" PRIu64 " of %" PRIu64 "  answered %" PRIu64 "  failed %" PRIu64
+		"%s",
+		*terminal ? "\r" : "", (long long)(p->elapsed_ns / NS_PER_SEC), p->sent,
+		p->requests, p->answered, p->failed, *terminal ? "\033[K" : "\n");
+}
+
+/* On a terminal where lines of requests are printed it would spoil them. */
+static int run(const struct walk_program *program, const struct walk_cmd_opts *given,
+	       struct walk_opts *opts)
 {
 	struct walk_result result;
+	bool lines = opts->has_output && !opts->output.path;
+	bool terminal = isatty(STDERR_FILENO);
 	struct err err;
-	int code;
+	int rc;
 
 	if (!opts->has_control && opts->to.transport != TRANSPORT_TCP &&
 	    opts->to.transport != TRANSPORT_UNIX) {
-		err_set(&err, EINVAL, "--to: a node is told what to do on tcp or unix: "
-				      "--control ADDRESS says where");
+		err_set(&err, EINVAL,
+			"--to: a node is told what to do on tcp or unix: "
+			"--control ADDRESS says where");
 		return cmd_failed(&err);
 	}
 	stop_on_signals();
-	if (walk_run(opts, &result, &err))
+	if (given->progress || (terminal && !lines && !program->is_distwalk))
+		opts->progress = print_progress;
+	opts->progress_arg = &terminal;
+	rc = walk_run(opts, &result, &err);
+	if (opts->progress && terminal)
+		fputs("\r\033[K", stderr);
+	if (rc)
 		return cmd_failed(&err);
-	print_summary(opts, &result);
-	code = judge(&result);
+	rc = report(program, opts, given->json, &result);
 	walk_result_release(&result);
-	return code;
+	return rc;
 }
 
-static int walk(int argc, char **argv)
+static int walk(const struct walk_program *program, int argc, char **argv)
 {
 	static struct walk_cmd_opts given; /* too large for a stack */
 	struct walk_opts opts;
 	struct option_args args;
 	struct err err;
-	int code = cmd_parse(&options, argc, argv, &given, &args);
+	int code = cmd_parse(program->options, argc, argv, &given, &args);
 
 	if (code >= 0)
 		return code;
-	if (read_options(&given, &opts, &err))
-		code = cmd_misused(&options, &err);
+	if (read_options(&given, program, &opts, &err))
+		code = cmd_misused(program->options, &err);
 	else
-		code = given.dry_run ? print_description(&opts) : run(&opts);
+		code = given.dry_run ? print_description(&opts) : run(program, &given, &opts);
 	release_options(&opts);
 	return code;
 }
 
-int cmd_walk(int argc, char **argv)
+static int walk_with_scripts(const struct walk_program *program, int argc, char **argv)
 {
 	struct script script;
 	struct err err;
 	int code;
 
-	if (script_expand(&options, "script-filename", 'f', argc, argv, &script, &err))
-		return cmd_misused(&options, &err);
-	code = walk(script.argc, script.argv);
+	if (script_expand(program->options, "script-filename", 'f', argc, argv, &script, &err))
+		return cmd_misused(program->options, &err);
+	code = walk(program, script.argc, script.argv);
 	script_release(&script);
 	return code;
+}
+
+int cmd_walk(int argc, char **argv)
+{
+	return walk_with_scripts(&walk_program, argc, argv);
+}
+
+int cmd_dw_client(int argc, char **argv)
+{
+	dw_usage_is_help(argc, argv);
+	return walk_with_scripts(&dw_program, argc, argv);
 }

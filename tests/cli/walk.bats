@@ -1,12 +1,18 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# gait walk's command line and scripts, as --dry-run shows them: nothing is sent here.
+# gait walk's command line and scripts, as --dry-run shows them, and what its own options do with a
+# node. What DistWalk's options do is in dw_client.bats.
 
-# shellcheck disable=SC2154 # run sets stderr
-bats_require_minimum_version 1.5.0
+# shellcheck disable=SC2030,SC2031,SC2154 # tests are subshells, and run sets stderr
+
+load walk
 
 setup() {
-	cd "$BATS_TEST_TMPDIR" || return
+	walk_setup
+}
+
+teardown() {
+	walk_teardown
 }
 
 # shows OPTION VALUE -- ARGUMENTS: that line is in the description
@@ -230,4 +236,120 @@ complains() {
 	complains "in the csv format" -o a.csv,sep=_
 	complains "Missing file name" -o ',sep=;'
 	complains "'foo=1' is neither" -o a.csv,foo=1
+}
+
+# --- with a node ------------------------------------------------------------------------------
+
+start_node() {
+	start_as node "$GAIT" node --no-attribution --listen 127.0.0.1:0 --threads 1 "$@"
+}
+
+# walk OPTION...: all were answered, maybe late, where others keep the CPU busy; into `out` and `err`
+walk() {
+	local code=0
+	timeout 60 "$GAIT" walk --to "$at" "$@" >out 2>err || code=$?
+	[ "$code" = 0 ] || [ "$code" = 3 ] || {
+		cat err
+		return 1
+	}
+	sed -i '/^gait: INVALID: /d' err
+}
+
+@test "without -o a summary alone, on standard error; -o - gives lines on standard output" {
+	start_node
+	walk -n 500 -r 1000 -C 500
+	[ ! -s out ]
+	is "$(head -n 1 err)" "sent 500  answered 500  errors 0  timeouts 0  unsent 0"
+	walk -n 20 -r 100 -C 2ms -o -
+	is "$(grep -c '^t: ' out)" 20
+	is "$(wc -l <out)" 20
+	is "$(head -n 1 err)" "sent 20  answered 20  errors 0  timeouts 0  unsent 0"
+}
+
+@test "--json: the summary, whose percentiles are those of the rows" {
+	start_node
+	walk -n 50 -r 100 -C 3ms --ps 2000 --rs=100 --json -o rows.csv,header=1
+	mv out json
+	is "$(jq -c '[.sent, .answered, .errors, .timeouts, .unsent, .bytes_out, .bytes_in]' json)" \
+		"[50,50,0,0,0,100000,5000]"
+	is "$(wc -l <rows.csv)" 51
+	median=$(sed 1d rows.csv | cut -d, -f 2 | sort -n | sed -n 25p)
+	between "$((median * 990))" "$(jq .service.p50_ns json)" "$((median * 1010 + 1000))"
+	between 3000000 "$(jq .latency.p50_ns json)" 9000000
+	between 490000000 "$(jq .duration_ns json)" 700000000
+}
+
+@test "--timeout: a reply that comes later does not count, and the run ends" {
+	start_node --compute cpu # one after the other: at 400, 800, 1200 ms or later
+	run -1 --separate-stderr "$GAIT" walk --to "$at" -n 3 -r 1000 -C 400ms --timeout 760ms --json
+	is "$(jq -c '[.answered, .timeouts, .errors]' <<<"$output")" "[1,2,0]"
+	walk -n 3 -r 1000 -C 50ms
+	# a node that does not answer at all
+	kill -STOP "$node"
+	started=$(now)
+	code=0
+	timeout 60 "$GAIT" walk --to "$at" -n 1 --timeout 200ms >out 2>err || code=$?
+	kill -CONT "$node"
+	is "$code" 1
+	between 0.1 "$(minus "$(now)" "$started")" 40
+}
+
+@test "--no-spin: it sleeps all the time until a request is due" {
+	start_node
+	looks() { # OPTION...: that it takes instead of sleeping, in a walk of 200 requests
+		# only these calls are slowed by being watched
+		timeout 60 strace -f --seccomp-bpf -o trace -e trace=epoll_wait \
+			"$GAIT" walk --to "$at" -n 200 -r 200 "$@" >out 2>err || [ $? = 3 ]
+		grep -c ' epoll_wait(.*, 0)' trace || true
+	}
+	between 0 "$(looks --no-spin)" 10
+	between 20 "$(looks)" 1000000
+}
+
+@test "--progress: a line a second on standard error" {
+	start_node
+	walk -n 60 -r 20 -C 5ms --progress
+	between 2 "$(grep -cE '^[0-9]+ s  sent [0-9]+ of 60  answered [0-9]+  failed 0$' err)" 3
+	walk -n 30 -r 20 -C 5ms
+	is "$(head -n 1 err)" "sent 30  answered 30  errors 0  timeouts 0  unsent 0"
+}
+
+@test "--key: both ends prove themselves" {
+	"$GAIT" keys new shared.key
+	"$GAIT" keys new other.key
+	start_node --key shared.key
+	walk -C 5ms --key shared.key
+	run -1 "$GAIT" walk --to "$at" -C 5ms --key other.key
+	run -1 "$GAIT" walk --to "$at" -C 5ms
+	run -1 "$GAIT" walk --to "$at" -C 5ms --key none.key
+	run -2 "$GAIT" walk --to "$at" --key shared.key --tls-ca ca.pem
+}
+
+@test "--bind-addr of the other family than the node is said" {
+	start_node
+	run -1 --separate-stderr "$GAIT" walk --to "$at" -b '[::1]'
+	[[ $stderr == *"from [::1]:0 there is no way to the node"* ]]
+	run -1 --separate-stderr "$GAIT" walk --to "$at" -b 192.0.2.1
+	[[ $stderr == *"Cannot assign requested address"* ]]
+}
+
+@test "a node at a UNIX socket" {
+	start_as unix "$GAIT" node --no-attribution --listen "unix://$PWD/socket" --threads 1
+	walk -n 3 -C 5ms
+	is "$(head -n 1 err)" "sent 3  answered 3  errors 0  timeouts 0  unsent 0"
+}
+
+@test "what a walk does not do yet is refused" {
+	start_node
+	for option in "--run run.gait" "--to udp://127.0.0.1:1 --control $at" "--ssl-verify"; do
+		# shellcheck disable=SC2086 # two words
+		run -1 --separate-stderr "$GAIT" walk --to "$at" $option
+		[[ $stderr == *"so far"* ]]
+	done
+}
+
+@test "standard output that is full is told" {
+	start_node
+	run -1 --separate-stderr bash -c "'$GAIT' walk --to '$at' -n 3 -C 5ms -o - >/dev/full"
+	[[ $stderr == *"cannot write the rows to 'stdout': No space left on device"* ]]
 }
