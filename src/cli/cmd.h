@@ -34,6 +34,7 @@ int cmd_keys(int argc, char **argv);
 int cmd_node(int argc, char **argv);
 int cmd_proxy(int argc, char **argv);
 int cmd_dw_client(int argc, char **argv);
+int cmd_dw_node(int argc, char **argv);
 int cmd_dw_proxy(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_report(int argc, char **argv);

@@ -86,6 +86,7 @@ static const struct command words[] = {
 /* Links to gait: its name is the command. DistWalk's command lines, for scripts that have them. */
 static const struct command programs[] = {
 	{ "dw_client", cmd_dw_client, NULL },
+	{ "dw_node", cmd_dw_node, NULL },
 	{ "dw_proxy", cmd_dw_proxy, NULL },
 };
 
