@@ -214,18 +214,10 @@ static int make_plan(struct walk *w, struct err *err)
 	int rc;
 
 	w->plan = (struct walk_plan){
-		.threads = o->threads,
-		.requests = o->requests,
-		.sessions = o->sessions,
-		.seed = o->seed,
-		.period = o->by_period ? &o->period : NULL,
-		.rate = &o->rate,
-		.rate_step_ns = (int64_t)o->rate_step_ns,
-		.size = &o->request_bytes,
+		.schedule = walk_schedule_of(o),
 		.timeout_ns = o->timeout_ns,
 		.spin_ns = o->no_spin || w->cpus == 1 ? 0 : PACE_SPIN_NS,
 		.wait_spin = o->wait_spin,
-		.stagger = o->stagger,
 		.no_delay = o->no_delay,
 		.session_rows = o->per_session_output,
 		.connect_retries = o->retries,

@@ -9,6 +9,7 @@
 #include "replay/secure.h"
 #include "replay/walk_link.h"
 #include "replay/walk_rows.h"
+#include "replay/walk_schedule.h"
 #include "trace/ledger.h"
 
 #include <signal.h>
@@ -83,6 +84,22 @@ struct walk_opts {
 			 const struct walk_progress *progress); /* each second, or NULL */
 	void *progress_arg;
 };
+
+/* What of it says when and how much; lends the specs. */
+static inline struct walk_schedule walk_schedule_of(const struct walk_opts *o)
+{
+	return (struct walk_schedule){
+		.threads = o->threads,
+		.requests = o->requests,
+		.sessions = o->sessions,
+		.seed = o->seed,
+		.period = o->by_period ? &o->period : NULL,
+		.rate = &o->rate,
+		.rate_step_ns = (int64_t)o->rate_step_ns,
+		.size = &o->request_bytes,
+		.stagger = o->stagger,
+	};
+}
 
 /* Where the client's own values are drawn: spec_key.op and .slot. Ops of the chain are below. */
 #define WALK_OP_CLIENT UINT32_MAX

@@ -2,7 +2,6 @@
 #include "replay/walk_link.h"
 
 #include "base/clock.h"
-#include "replay/walk.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -17,64 +16,18 @@ static int64_t now_of(const struct walk_link *l)
 	return clock_now_ns() - l->anchor_ns;
 }
 
-/* --- when, and how much -------------------------------------------------------------------- */
-
-/* Each thread draws its own; what is a function of the request's number is the same for all. */
-static struct spec_key key_of(const struct walk_link *l, uint64_t request, enum walk_slot slot)
+static const struct walk_schedule *schedule_of(const struct walk_link *l)
 {
-	return (struct spec_key){ .seed = l->plan->seed + l->thread,
-				  .request = request,
-				  .op = WALK_OP_CLIENT,
-				  .slot = slot };
-}
-
-static double period_ns(const struct walk_link *l, uint64_t request, int64_t at_ns)
-{
-	const struct walk_plan *plan = l->plan;
-	struct spec_key key = key_of(l, request, WALK_SLOT_PERIOD);
-	double rate;
-
-	if (plan->period)
-		return (double)spec_draw(plan->period, &key);
-	key = key_of(l, plan->rate_step_ns ? (uint64_t)(at_ns / plan->rate_step_ns) : request,
-		     WALK_SLOT_RATE);
-	rate = spec_draw_real(plan->rate, &key);
-	return rate > 0 ? NS_PER_SEC / rate : NS_PER_SEC;
-}
-
-/* Behind the one that is sent: its own period is up. Fractions of a ns add up to the next. */
-static void next_is_due(struct walk_link *l)
-{
-	double period = period_ns(l, l->next, l->due_ns) + l->due_fraction;
-	int64_t whole = (int64_t)period;
-
-	l->due_ns += whole;
-	l->due_fraction = period - (double)whole;
+	return &l->plan->schedule;
 }
 
 static uint32_t request_bytes(const struct walk_link *l, uint64_t request)
 {
-	struct spec_key key = key_of(l, request, WALK_SLOT_BYTES);
-	uint64_t bytes = spec_draw(l->plan->size, &key);
+	bool raised;
+	uint32_t bytes = walk_request_bytes(schedule_of(l), l->thread, request, &raised);
 
-	if (bytes < WIRE_MESSAGE_BYTES)
-		l->tally->raised++;
-	bytes = bytes < WIRE_MESSAGE_BYTES ? WIRE_MESSAGE_BYTES : bytes;
-	return (uint32_t)(bytes < WIRE_MESSAGE_MAX ? bytes : WIRE_MESSAGE_MAX);
-}
-
-/* Over all threads: what the node draws by. */
-static uint64_t number_of(const struct walk_link *l, uint64_t request)
-{
-	return request * l->plan->threads + l->thread;
-}
-
-/* Requests of all sessions in equal parts; the first ones take what is left over. */
-static uint64_t first_of_session(const struct walk_plan *plan, uint64_t session)
-{
-	uint64_t each = plan->requests / plan->sessions, over = plan->requests % plan->sessions;
-
-	return session * each + (session < over ? session : over);
+	l->tally->raised += raised;
+	return bytes;
 }
 
 /* --- requests under way -------------------------------------------------------------------- */
@@ -193,7 +146,7 @@ static void leave_unsent(struct walk_link *l, uint64_t requests)
 
 void walk_link_stop(struct walk_link *l)
 {
-	leave_unsent(l, l->plan->requests - l->next);
+	leave_unsent(l, schedule_of(l)->requests - l->next);
 	l->stopping = true;
 }
 
@@ -217,7 +170,9 @@ static bool put_request(struct walk_link *l, char *out, size_t *at, int64_t now_
 	if (room < WIRE_MESSAGE_BYTES || l->body_left || !has_room(l))
 		return false;
 	bytes = request_bytes(l, l->next);
-	message = (struct wire_message){ .size = bytes, .request = number_of(l, l->next) };
+	message =
+		(struct wire_message){ .size = bytes,
+				       .request = walk_number(schedule_of(l), l->thread, l->next) };
 	wire_message_encode(&message, (uint8_t *)out + *at);
 	part = bytes < room ? bytes : room;
 	*at += part;
@@ -225,7 +180,7 @@ static bool put_request(struct walk_link *l, char *out, size_t *at, int64_t now_
 	*request_at(l, l->next) = (struct walk_request){
 		.due_ns = l->due_ns, .sent_ns = now_ns, .received_ns = -1, .bytes = bytes
 	};
-	next_is_due(l);
+	walk_next_due(schedule_of(l), l->thread, l->next, &l->due_ns, &l->due_fraction);
 	l->next++;
 	return true;
 }
@@ -312,10 +267,10 @@ int walk_link_send(struct walk_link *l, char *out, bool may_begin, uint64_t *ret
 /* The request it answers; NULL: none that is under way. */
 static struct walk_request *answered(const struct walk_link *l, uint64_t number)
 {
-	uint64_t request = number / l->plan->threads;
+	uint64_t request = number / schedule_of(l)->threads;
 
-	if (number % l->plan->threads != l->thread || request < l->oldest || request >= l->next ||
-	    request_at(l, request)->settled)
+	if (number % schedule_of(l)->threads != l->thread || request < l->oldest ||
+	    request >= l->next || request_at(l, request)->settled)
 		return NULL;
 	return request_at(l, request);
 }
@@ -394,8 +349,8 @@ int walk_link_receive(struct walk_link *l, char *in)
 
 static void begin_session(struct walk_link *l)
 {
-	l->next = l->oldest = first_of_session(l->plan, l->session);
-	l->end = first_of_session(l->plan, l->session + 1);
+	l->next = l->oldest = walk_first_of_session(schedule_of(l), l->session);
+	l->end = walk_first_of_session(schedule_of(l), l->session + 1);
 	l->retries_left = l->plan->connect_retries;
 	l->state = WALK_LINK_CLOSED;
 }
@@ -438,21 +393,13 @@ static int send_preface(struct walk_link *l)
 {
 	struct wire_preface preface = {
 		.flags = WIRE_PREFACE_WALK,
-		.connection_id = l->session * l->plan->threads + l->thread + 1,
+		.connection_id = walk_connection(schedule_of(l), l->thread, l->session),
 	};
 	uint8_t bytes[WIRE_PREFACE_BYTES];
 
 	memcpy(preface.token, l->plan->token, sizeof(preface.token));
 	wire_preface_encode(&preface, bytes);
 	return channel_send(&l->channel, bytes, sizeof(bytes)) == sizeof(bytes) ? 0 : -EPIPE;
-}
-
-/* When the threads' first requests are due: together, or spread over one period. */
-static int64_t first_due_ns(const struct walk_link *l)
-{
-	if (!l->plan->stagger || l->session)
-		return 0;
-	return (int64_t)(period_ns(l, 0, 0) * l->thread / l->plan->threads);
 }
 
 int walk_link_connected(struct walk_link *l)
@@ -468,7 +415,7 @@ int walk_link_connected(struct walk_link *l)
 	if (rc)
 		return rc;
 	hist_record(&l->tally->connect, (uint64_t)(now_ns - l->connecting_ns));
-	l->due_ns = first_due_ns(l);
+	l->due_ns = walk_first_due_ns(schedule_of(l), l->thread, l->session);
 	if (l->due_ns <
 	    now_ns) /* connecting took its time: the schedule begins with a connection */
 		l->due_ns = now_ns;
@@ -488,7 +435,7 @@ bool walk_link_next_session(struct walk_link *l)
 	l->body_left = 0;
 	l->due_ns = now_of(l);
 	l->session++;
-	if (l->stopping || l->session == l->plan->sessions)
+	if (l->stopping || l->session == schedule_of(l)->sessions)
 		l->state = WALK_LINK_OVER;
 	else
 		begin_session(l);

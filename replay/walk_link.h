@@ -8,6 +8,7 @@
 #include "replay/channel.h"
 #include "replay/timers.h"
 #include "replay/walk_rows.h"
+#include "replay/walk_schedule.h"
 #include "replay/wire.h"
 
 #include <stdatomic.h>
@@ -26,18 +27,10 @@ struct walk_plan {
 	bool bound;
 	struct endpoint own; /* our end of the connections, if bound; port 0: any */
 	uint8_t token[WIRE_TOKEN_BYTES];
-	uint32_t threads;  /* DistWalk's: as many connections at a time */
-	uint64_t requests; /* of each, in all its sessions together */
-	uint64_t sessions;
-	uint64_t seed;
-	const struct spec *period; /* ns between two requests; NULL: by rate */
-	const struct spec *rate;   /* requests a second, of each step */
-	int64_t rate_step_ns;	   /* 0: the rate never changes */
-	const struct spec *size;   /* bytes of a request */
-	int64_t timeout_ns;	   /* of a request, from when it was due */
-	int64_t spin_ns;	   /* before a request is due; 0: never */
-	bool wait_spin;		   /* never sleeps */
-	bool stagger;		   /* the threads' first requests are spread over a period */
+	struct walk_schedule schedule;
+	int64_t timeout_ns; /* of a request, from when it was due */
+	int64_t spin_ns;    /* before a request is due; 0: never */
+	bool wait_spin;	    /* never sleeps */
 	bool no_delay;
 	bool session_rows; /* rows are handed over when a session ends, not when they are many */
 	uint32_t connect_retries;

@@ -319,7 +319,8 @@ static int loop_init(struct loop *p, struct walk_sender *sender)
 	p->look_every_ns = look_ns > LOOK_MOST_NS  ? LOOK_MOST_NS :
 			   look_ns < LOOK_LEAST_NS ? LOOK_LEAST_NS :
 						     look_ns;
-	p->count = p->live = (plan->threads - sender->first + sender->step - 1) / sender->step;
+	p->count = p->live =
+		(plan->schedule.threads - sender->first + sender->step - 1) / sender->step;
 	p->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	p->links = calloc(p->count, sizeof(*p->links));
 	if (p->epoll_fd < 0 || !p->links || timers_reserve(&p->timers, p->count))

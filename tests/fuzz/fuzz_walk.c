@@ -3,11 +3,9 @@
  * Any bytes as what comes on a walk's connection, cut in two: as a node takes them, and as a client
  * does. Where they are cut changes nothing, and what a node answers is what a client understands.
  */
-#define take client_take /* both files have one of these names */
-#define walk_slot client_slot
+#define take client_take /* both files have one */
 #include "replay/walk_link.c"
 #undef take
-#undef walk_slot
 
 #include "replay/node_walk.c"
 
@@ -53,7 +51,7 @@ static bool node_takes(const uint8_t *data, size_t size, size_t cut, size_t *ret
 static bool client_takes(const uint8_t *data, size_t size, size_t cut, size_t *ret_answered)
 {
 	struct walk_request ring[REQUESTS] = { 0 };
-	struct walk_plan plan = { .threads = 1 };
+	struct walk_plan plan = { .schedule.threads = 1 };
 	struct walk_link l = { .plan = &plan,
 			       .ring = ring,
 			       .ring_size = REQUESTS,

@@ -31,11 +31,11 @@ static struct fixture *open_link(uint64_t requests, uint64_t sessions, uint32_t 
 	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
 	f->period = spec_constant(PERIOD_NS, SPEC_NS);
 	f->size = spec_constant(bytes, SPEC_BYTES);
-	f->plan = (struct walk_plan){ .threads = 3,
-				      .requests = requests,
-				      .sessions = sessions,
-				      .period = &f->period,
-				      .size = &f->size,
+	f->plan = (struct walk_plan){ .schedule = { .threads = 3,
+						    .requests = requests,
+						    .sessions = sessions,
+						    .period = &f->period,
+						    .size = &f->size },
 				      .timeout_ns = NS_PER_SEC };
 	f->link.plan = &f->plan;
 	f->link.tally = &f->tally;
@@ -76,7 +76,7 @@ static void reply_as(const struct fixture *f, uint64_t request, enum wire_status
 {
 	struct wire_message m = { .size = WIRE_MESSAGE_BYTES,
 				  .status = (uint8_t)status,
-				  .request = request * f->plan.threads + f->link.thread };
+				  .request = request * f->plan.schedule.threads + f->link.thread };
 	uint8_t bytes[WIRE_MESSAGE_BYTES];
 
 	wire_message_encode(&m, bytes);
