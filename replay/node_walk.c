@@ -464,6 +464,8 @@ static struct walk_slot *draw(struct worker *w, const struct walk_conn *wc)
 		free(slot);
 		return NULL;
 	}
+	if (request.response_bytes < WIRE_MESSAGE_BYTES) /* no reply is less than its header */
+		request.response_bytes = w->walk.drawn[request.ops - 1].bytes = WIRE_MESSAGE_BYTES;
 	slot->message = wc->message;
 	slot->request.request = (struct plan_request){
 		.request_id = wc->message.request,
@@ -472,8 +474,6 @@ static struct walk_slot *draw(struct worker *w, const struct walk_conn *wc)
 		.response_bytes = request.response_bytes,
 		.ops_count = (uint32_t)request.ops,
 	};
-	if (slot->request.request.response_bytes < WIRE_MESSAGE_BYTES)
-		slot->request.request.response_bytes = WIRE_MESSAGE_BYTES;
 	slot->request.ops = slot->request.last_op = NULL;
 	for (size_t i = request.ops; i-- > 0;) {
 		struct queued_op *q = &slot->ops[i];
