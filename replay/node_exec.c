@@ -179,7 +179,7 @@ void exec_note(struct executor *x, uint64_t call_id, const struct plan_op *op, u
 		.start_ns = result->start_ns,
 		.elapsed_ns = result->end_ns - result->start_ns,
 		.cpu_ns = result->cpu_ns,
-		.work = op->kind == OP_SLEEP ? 0 : op->work,
+		.work = op->work,
 		.bytes = result->bytes,
 		.offset = result->offset,
 		.target_id = op->target_id,

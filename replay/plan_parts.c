@@ -30,8 +30,8 @@ static bool has_cpu_demand(const struct row_op *op)
 
 uint64_t plan_work_of(const struct planner *p, const struct row_op *op)
 {
-	if (op->kind == OP_SLEEP)
-		return op->elapsed_ns;
+	if (op->kind == OP_SLEEP) /* how long the timer was set to, where that is known */
+		return op->work ? op->work : op->elapsed_ns;
 	if (!has_cpu_demand(op))
 		return op->kind == OP_KERNEL ? op->work : 0; /* calls */
 	if (op->work || !p->source.work_per_ms)
