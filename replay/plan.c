@@ -123,9 +123,12 @@ static int choose_service(struct planner *p, struct err *err)
 	return most ? 0 : err_set(err, ENODATA, "the trace has no request to replay");
 }
 
+/* In a run when the client was to send it: that it was late is delay. Else when it arrived. */
 static int64_t due_of(const struct row_request *row)
 {
-	int64_t due = row->arrival_ns != TRACE_NONE ? row->arrival_ns : row->read_ns;
+	int64_t due = row->intended_ns != TRACE_NONE ? row->intended_ns :
+		      row->arrival_ns != TRACE_NONE  ? row->arrival_ns :
+						       row->read_ns;
 
 	return due > 0 ? due : 0;
 }
