@@ -178,6 +178,10 @@ struct chain_request {
 int chain_draw(const struct chain *c, uint64_t seed, uint64_t request, uint32_t at,
 	       struct plan_op *ops, size_t max, struct chain_request *ret_request);
 
+/* One op of it, which is no -s; `index` is below c->count. */
+struct plan_op chain_draw_op(const struct chain *c, uint64_t seed, uint64_t request,
+			     uint32_t index);
+
 /* The index behind an op with all its blocks and further branches; behind a -s the op it may skip. */
 uint32_t chain_behind(const struct chain *c, uint32_t index);
 

@@ -158,6 +158,13 @@ int chain_draw(const struct chain *c, uint64_t seed, uint64_t request, uint32_t 
 	return 0;
 }
 
+struct plan_op chain_draw_op(const struct chain *c, uint64_t seed, uint64_t request, uint32_t index)
+{
+	struct draw d = { c, seed, request, 0 };
+
+	return draw_op(&d, index);
+}
+
 uint64_t chain_forward_bytes(const struct chain *c, uint64_t seed, uint64_t request, uint32_t index)
 {
 	struct draw d = { c, seed, request, 0 };

@@ -30,8 +30,7 @@ struct run {
 	struct ledger *ledger;
 };
 
-/* A file that has no name: it goes when it is closed. */
-static int open_spool(const char *directory, struct err *err)
+int run_open_spool(const char *directory, struct err *err)
 {
 	char name[4096];
 	int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
@@ -48,12 +47,12 @@ static int open_spool(const char *directory, struct err *err)
 
 static int open_spools(struct run *run, struct err *err)
 {
-	int fd = open_spool(run->path, err);
+	int fd = run_open_spool(run->path, err);
 
 	if (fd < 0)
 		return fd;
 	run->rows_fd = fd;
-	fd = open_spool(run->path, err);
+	fd = run_open_spool(run->path, err);
 	if (fd < 0)
 		return fd;
 	run->oprows = fdopen(fd, "w+");
@@ -283,8 +282,7 @@ static int64_t at_client(const struct run *run, int64_t stamp_ns)
 	return since(run->result.client_anchor_ns, stamp_ns);
 }
 
-/* "ENOSPC" */
-static const char *errno_name(uint32_t status)
+const char *run_errno_name(uint32_t status)
 {
 	const char *name = strerrorname_np((int)status);
 
@@ -317,7 +315,7 @@ static int write_request(struct run *run, uint32_t i, const struct wire_row *nod
 	};
 
 	if (node->status)
-		snprintf(row.status, sizeof(row.status), "%s", errno_name(node->status));
+		snprintf(row.status, sizeof(row.status), "%s", run_errno_name(node->status));
 	run->ledger->count[LG_REQUESTS]++;
 	return trace_write(run->writer, TABLE_REQUESTS, &row, err);
 }

@@ -40,4 +40,10 @@ struct run_result {
 int run_finish(struct run *run, const struct run_result *result, struct manifest *m,
 	       struct err *err);
 
+/* A file of that directory without a name: it goes when it is closed. */
+int run_open_spool(const char *directory, struct err *err);
+
+/* "ENOSPC", or "failed" */
+const char *run_errno_name(uint32_t status);
+
 #endif

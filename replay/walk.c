@@ -5,7 +5,10 @@
 #include "base/descriptors.h"
 #include "replay/client_session.h"
 #include "replay/pace.h"
+#include "replay/run.h"
+#include "replay/walk_run.h"
 #include "replay/walk_sender.h"
+#include "replay/walk_tables.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -27,11 +30,14 @@ struct walk {
 	struct wire_peer *peers;
 	struct tls_context *tls; /* NULL: data connections are not encrypted */
 	struct walk_rows *rows;
+	struct walk_run *run;	       /* NULL: none is written */
+	struct walk_run_clock *clocks; /* of each session */
 	struct walk_plan plan;
 	struct walk_sender *senders;
 	uint32_t senders_count, cpus;
 	atomic_bool stopping;
 	int64_t anchor_ns;
+	int64_t started_ns; /* when nodes were told to start */
 	struct walk_result *result;
 };
 
@@ -64,8 +70,6 @@ static int check_abilities(const struct walk_opts *o, struct err *err)
 			err, EPROTONOSUPPORT,
 			"what carries requests by tls looks at no certificate so far, as the "
 			"--ssl- options ask for; --key and the --tls- options prove who is who");
-	if (o->run)
-		return err_set(err, EOPNOTSUPP, "a walk does not write runs (--run) so far");
 	return 0;
 }
 
@@ -147,6 +151,7 @@ static int open_sessions(struct walk *w, struct err *err)
 static int prepare_sessions(struct walk *w, struct err *err)
 {
 	struct client_session_walk walk = { .seed = w->opts->seed,
+					    .rows = w->run != NULL,
 					    .peers = w->peers,
 					    .peers_count = w->opts->chain.peers_count };
 	struct buf text;
@@ -158,6 +163,7 @@ static int prepare_sessions(struct walk *w, struct err *err)
 	walk.chain_bytes = text.len;
 	for (size_t i = w->sessions_count; !rc && i-- > 0;) /* whoever calls is ready last */
 		rc = client_session_prepare_walk(w->sessions[i], &walk, err);
+	w->started_ns = clock_now_ns();
 	for (size_t i = 0; !rc && i < w->sessions_count; i++)
 		rc = client_session_start(w->sessions[i], &(struct wire_start){ 1, 0, 0 }, err);
 	buf_release(&text);
@@ -340,21 +346,28 @@ static int ignore_oprow(void *arg, const struct wire_oprow *row, struct err *err
 	return 0;
 }
 
+static int fetch_session(struct walk *w, size_t i, struct err *err)
+{
+	struct walk_run_node node = { w->run, (uint32_t)i };
+	const struct client_session_sink sink = {
+		.row = w->run ? walk_run_take_row : ignore_row,
+		.oprow = w->run ? walk_run_take_oprow : ignore_oprow,
+		.arg = &node,
+		.ledger = &w->result->ledger,
+		.usage = &w->clocks[i].usage,
+	};
+
+	return client_session_fetch(w->sessions[i], &sink, err);
+}
+
 /* From all nodes, whichever of them are still there. */
 static int fetch(struct walk *w, struct err *err)
 {
-	struct wire_usage usage;
-	const struct client_session_sink sink = {
-		.row = ignore_row,
-		.oprow = ignore_oprow,
-		.ledger = &w->result->ledger,
-		.usage = &usage,
-	};
 	struct err ignored;
 	int rc = 0;
 
 	for (size_t i = 0; i < w->sessions_count; i++) {
-		int lost = client_session_fetch(w->sessions[i], &sink, rc ? &ignored : err);
+		int lost = fetch_session(w, i, rc ? &ignored : err);
 
 		rc = rc ? rc : lost;
 	}
@@ -399,9 +412,136 @@ static void join_senders(struct walk *w)
 		walk_sender_join(&w->senders[i]);
 }
 
-static int walk(struct walk *w, struct err *err)
+/* --- the run ------------------------------------------------------------------------------- */
+
+/* Once nodes are there, so that an older run is not replaced by nothing. */
+static int open_run(struct walk *w, struct err *err)
 {
-	int rc = check_abilities(w->opts, err), lost;
+	w->clocks = calloc(w->sessions_count, sizeof(*w->clocks));
+	if (!w->clocks)
+		return err_errno(err, ENOMEM, "cannot hold %zu nodes", w->sessions_count);
+	for (size_t i = 0; i < w->sessions_count; i++) {
+		w->clocks[i].hello = client_session_node(w->sessions[i]);
+		w->clocks[i].address = w->addresses[i];
+		w->clocks[i].usage.user_ns = w->clocks[i].usage.kernel_ns = TRACE_NONE;
+	}
+	return w->opts->run ? walk_run_new(w->opts, (uint32_t)w->sessions_count, &w->run, err) : 0;
+}
+
+/* Nodes of this machine have our clock; others count from when they were told to start. */
+static void set_clocks(struct walk *w, const struct manifest_host *here)
+{
+	for (size_t i = 0; i < w->sessions_count; i++) {
+		struct walk_run_clock *c = &w->clocks[i];
+
+		if (!strcmp(here->boot_id, c->hello->host.boot_id))
+			c->anchor_ns = w->anchor_ns;
+		else if (c->usage.anchor_ns)
+			c->anchor_ns = c->usage.anchor_ns + w->anchor_ns - w->started_ns;
+	}
+}
+
+/* The node first, then those it calls, then the client: each machine once. */
+static void add_host(struct manifest *m, const struct manifest_host *host)
+{
+	for (uint32_t i = 0; i < m->hosts_count; i++)
+		if (!strcmp(m->hosts[i].boot_id, host->boot_id))
+			return;
+	if (m->hosts_count == MANIFEST_HOSTS_MAX)
+		return;
+	m->hosts[m->hosts_count] = *host;
+	m->hosts[m->hosts_count].host_id = m->hosts_count + 1;
+	m->hosts_count++;
+}
+
+static void add_usage(struct manifest *m, const struct wire_usage *usage)
+{
+	if (usage->user_ns == TRACE_NONE || usage->kernel_ns == TRACE_NONE)
+		return;
+	if (m->service_user_ns == TRACE_NONE)
+		m->service_user_ns = m->service_kernel_ns = 0;
+	m->service_user_ns += usage->user_ns;
+	m->service_kernel_ns += usage->kernel_ns;
+}
+
+static void fill_ledger(const struct walk_result *r, struct ledger *ledger)
+{
+	*ledger = r->ledger;
+	ledger->count[LG_SENT] = r->sent;
+	ledger->count[LG_ANSWERED] = r->outcomes[WALK_OK];
+	ledger->count[LG_TIMEOUTS] = r->outcomes[WALK_TIMEOUT];
+	ledger->count[LG_ERRORS] = r->outcomes[WALK_ERROR];
+	ledger->count[LG_UNSENT] = r->outcomes[WALK_UNSENT];
+	/* walk_run_finish() counts the rows it writes */
+	ledger->count[LG_REQUESTS] = ledger->count[LG_CONNECTIONS] = 0;
+	ledger->count[LG_OPS] = ledger->count[LG_BACKGROUND_OPS] = 0;
+}
+
+/* The first reason not to believe the run. */
+static void judge(const struct walk *w, bool cut_short, struct manifest *m)
+{
+	const struct walk_result *r = w->result;
+
+	if (cut_short)
+		snprintf(m->verdict, sizeof(m->verdict), "INVALID because it was cut short: %.200s",
+			 r->failure[0] ? r->failure : "interrupted");
+	else if (r->invalid)
+		snprintf(m->verdict, sizeof(m->verdict),
+			 "INVALID because late sending is more than 10%% of the time of the p99");
+	else if (!r->outcomes[WALK_OK])
+		snprintf(m->verdict, sizeof(m->verdict), "INVALID because no request was answered");
+}
+
+static void fill_manifest(struct walk *w, struct manifest *m)
+{
+	struct manifest_host here;
+
+	manifest_host_here(&here);
+	set_clocks(w, &here);
+	walk_manifest_init(w->opts, w->anchor_ns, m);
+	m->start_monotonic_ns = w->clocks[0].anchor_ns;
+	m->duration_ns = w->result->duration_ns;
+	m->work_per_ms = w->clocks[0].hello->work_per_ms;
+	snprintf(m->attribution, sizeof(m->attribution), "%s",
+		 w->clocks[0].hello->attribution ? "ebpf" : "none");
+	for (size_t i = 0; i < w->sessions_count; i++) {
+		add_host(m, &w->clocks[i].hello->host);
+		add_usage(m, &w->clocks[i].usage);
+	}
+	add_host(m, &here);
+	fill_ledger(w->result, &m->ledger);
+}
+
+static int write_run(struct walk *w, bool cut_short, struct err *err)
+{
+	const struct walk_run_result result = { w->result, w->clocks, cut_short };
+	struct manifest *m = calloc(1, sizeof(*m));
+	int rc;
+
+	if (!m)
+		return err_errno(err, ENOMEM, "cannot write '%s'", w->opts->run);
+	fill_manifest(w, m);
+	judge(w, cut_short, m);
+	rc = walk_run_finish(w->run, &result, m, err);
+	w->result->run_ledger = m->ledger;
+	free(m);
+	return rc;
+}
+
+/* --- all of it ----------------------------------------------------------------------------- */
+
+static int open_rows(struct walk *w, struct err *err)
+{
+	const struct walk_output *output = w->opts->has_output ? &w->opts->output : NULL;
+
+	if (!output && !w->run)
+		return 0;
+	return walk_rows_new(output, w->run ? walk_run_rows_fd(w->run) : -1, &w->rows, err);
+}
+
+static int prepare(struct walk *w, struct err *err)
+{
+	int rc = check_abilities(w->opts, err);
 
 	if (!rc)
 		rc = raise_limit(w->opts->threads, err);
@@ -409,10 +549,17 @@ static int walk(struct walk *w, struct err *err)
 		rc = open_sessions(w, err);
 	if (!rc)
 		rc = make_plan(w, err);
-	if (!rc && w->opts->has_output)
-		rc = walk_rows_new(&w->opts->output, &w->rows, err);
 	if (!rc)
-		rc = prepare_sessions(w, err);
+		rc = open_run(w, err);
+	if (!rc)
+		rc = open_rows(w, err);
+	return rc ? rc : prepare_sessions(w, err);
+}
+
+static int walk(struct walk *w, struct err *err)
+{
+	int rc = prepare(w, err), lost;
+
 	if (!rc)
 		rc = start_senders(w, err);
 	if (rc)
@@ -424,7 +571,10 @@ static int walk(struct walk *w, struct err *err)
 		lost = fetch(w, err);
 	if (lost && !w->result->failure[0])
 		memcpy(w->result->failure, err->text, sizeof(w->result->failure) - 1);
-	return w->rows ? walk_rows_finish(w->rows, err) : 0;
+	rc = w->rows ? walk_rows_finish(w->rows, err) : 0;
+	if (!rc && w->run)
+		rc = write_run(w, lost || *w->opts->interrupted, err);
+	return rc;
 }
 
 int walk_run(const struct walk_opts *opts, struct walk_result *ret_result, struct err *err)
@@ -450,6 +600,8 @@ int walk_run(const struct walk_opts *opts, struct walk_result *ret_result, struc
 		walk_sender_release(&w.senders[i]);
 	free(w.senders);
 	walk_rows_free(w.rows);
+	walk_run_free(w.run);
+	free(w.clocks);
 	for (size_t i = 0; i < w.sessions_count; i++)
 		client_session_free(w.sessions[i]);
 	free(w.sessions);

@@ -74,7 +74,8 @@ struct walk_opts {
 
 	bool has_output;
 	struct walk_output output;
-	const char *run;     /* X.gait to write; NULL: none */
+	const char *run; /* X.gait to write; NULL: none */
+	bool replace_run;
 	struct walk_tls tls; /* of data connections */
 
 	struct secure_opts secure; /* how nodes prove themselves, and we to them */
@@ -113,6 +114,7 @@ struct walk_result {
 	int64_t duration_ns;
 	struct hist latency, service, late, connect; /* ns; see struct walk_tally */
 	struct ledger ledger;			     /* of the nodes */
+	struct ledger run_ledger;		     /* of the run, with its numbers of rows */
 	bool invalid;				     /* late sending is more than 10% of the p99 */
 	char failure[512];			     /* a connection broke: why; else empty */
 };

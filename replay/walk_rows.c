@@ -23,7 +23,8 @@ struct walk_batch {
 
 struct walk_rows {
 	struct walk_output opts;
-	int fd;
+	int fd;	      /* of the table; -1: there is none */
+	int spool_fd; /* -1: none */
 	pthread_t thread;
 	bool running, ending;
 	pthread_mutex_t lock;
@@ -155,10 +156,12 @@ static char *put_header(char *at, const struct walk_rows *rows)
 
 /* --- the file ------------------------------------------------------------------------------ */
 
-static void write_out(struct walk_rows *rows, const char *data, size_t bytes)
+static void write_out(struct walk_rows *rows, int fd, const void *from, size_t bytes)
 {
+	const char *data = from;
+
 	while (bytes && !rows->failed) {
-		ssize_t n = write(rows->fd, data, bytes);
+		ssize_t n = write(fd, data, bytes);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -175,9 +178,13 @@ static void write_batch(struct walk_rows *rows, const struct walk_batch *batch)
 {
 	char *at = rows->out;
 
+	if (rows->spool_fd >= 0)
+		write_out(rows, rows->spool_fd, batch->rows, batch->count * sizeof(batch->rows[0]));
+	if (rows->fd < 0)
+		return;
 	for (size_t i = 0; i < batch->count; i++)
 		at = put_row[rows->opts.format](at, rows, &batch->rows[i]);
-	write_out(rows, rows->out, (size_t)(at - rows->out));
+	write_out(rows, rows->fd, rows->out, (size_t)(at - rows->out));
 }
 
 /* Waits for full batches; NULL at the end. Whole chains go, so that the lock is taken rarely. */
@@ -229,25 +236,31 @@ static int open_file(struct walk_rows *rows, struct err *err)
 	if (rows->fd < 0)
 		return err_errno(err, errno, "cannot write '%s'", path);
 	if (rows->opts.header && rows->opts.format == WALK_CSV)
-		write_out(rows, rows->out, (size_t)(put_header(rows->out, rows) - rows->out));
+		write_out(rows, rows->fd, rows->out,
+			  (size_t)(put_header(rows->out, rows) - rows->out));
 	return 0;
 }
 
-int walk_rows_new(const struct walk_output *output, struct walk_rows **ret_rows, struct err *err)
+int walk_rows_new(const struct walk_output *output, int spool_fd, struct walk_rows **ret_rows,
+		  struct err *err)
 {
 	struct walk_rows *rows = calloc(1, sizeof(*rows));
 	int rc;
 
 	if (!rows)
 		return err_errno(err, ENOMEM, "cannot keep rows");
-	rows->opts = *output;
+	if (output)
+		rows->opts = *output;
 	rows->fd = -1;
+	rows->spool_fd = spool_fd;
 	rows->last_full = &rows->full;
 	pthread_mutex_init(&rows->lock, NULL);
 	pthread_cond_init(&rows->full_comes, NULL);
 	pthread_cond_init(&rows->spare_comes, NULL);
 	rows->out = malloc(OUT_BYTES);
-	rc = rows->out ? open_file(rows, err) : err_errno(err, ENOMEM, "cannot keep rows");
+	rc = rows->out ? 0 : err_errno(err, ENOMEM, "cannot keep rows");
+	if (!rc && output)
+		rc = open_file(rows, err);
 	if (!rc) {
 		rc = pthread_create(&rows->thread, NULL, write_all, rows);
 		rows->running = !rc;

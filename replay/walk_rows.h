@@ -37,7 +37,9 @@ struct walk_output {
 
 struct walk_rows;
 
-int walk_rows_new(const struct walk_output *output, struct walk_rows **ret_rows, struct err *err);
+/* `output` NULL: no table. Rows go to spool_fd too, as they are, unless it is < 0; it stays open. */
+int walk_rows_new(const struct walk_output *output, int spool_fd, struct walk_rows **ret_rows,
+		  struct err *err);
 
 /* A sender's end of it; at most one thread uses it. */
 struct walk_batch;

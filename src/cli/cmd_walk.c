@@ -5,6 +5,7 @@
 #include "cli/cmd.h"
 #include "cli/script.h"
 #include "cli/walk_summary.h"
+#include "replay/walk_trace.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -16,8 +17,8 @@
 #include <unistd.h>
 
 #define SUMMARY_BYTES (128 * WALK_THREADS_MAX) /* with a line of each thread */
-#define STEPS_MAX (16u << 20) /* that `-n auto` adds up */
-#define NAME_MAX_BYTES 32     /* "--store-offset" */
+#define STEPS_MAX (16u << 20)		       /* that `-n auto` adds up */
+#define NAME_MAX_BYTES 32		       /* "--store-offset" */
 
 struct walk_cmd_opts {
 	const char *to, *control, *bind, *requests, *period, *rate, *request_bytes, *reply_bytes,
@@ -29,7 +30,7 @@ struct walk_cmd_opts {
 	uint64_t rate_step_ns, threads, sessions, seed, retries, timeout_ns;
 	uint32_t no_delay;
 	bool wait_spin, no_spin, stagger, per_session, interactive, conn_times, non_block, nano,
-		dry_run, progress, json;
+		dry_run, force, plan_only, progress, json;
 };
 
 /* What differs between gait walk and dw_client. */
@@ -124,6 +125,9 @@ static const struct option_spec specs[] = {
 	  .alias = "output-file" },
 	{ "run", 'O', OPTION_TEXT, AT(run), .metavar = "RUN.gait",
 	  .help = "write a run, for gait report and gait replay" },
+	{ "force", '\0', OPTION_FLAG, AT(force), .help = "replace a run of that name" },
+	{ "plan-only", '\0', OPTION_FLAG, AT(plan_only),
+	  .help = "write -O as a trace of what would be sent, and send nothing" },
 	{ "nano", '\0', OPTION_FLAG, AT(nano), .help = "times of the table in ns, not us" },
 	{ "per-session-output", '\0', OPTION_FLAG, AT(per_session),
 	  .help = "the table of a session when it ends, not all at the end", .alias = "pso" },
@@ -478,6 +482,8 @@ static int read_texts(const struct walk_cmd_opts *given, const struct walk_progr
 			       &opts->request_bytes, err);
 	if (!rc)
 		rc = secure_check(&given->secure, err);
+	if (!rc && given->plan_only && !given->run)
+		rc = err_set(err, EINVAL, "--plan-only: name the trace with -O X.gait");
 	return rc ? rc : read_chain(&given->ops, &files, program->is_distwalk, opts, err);
 }
 
@@ -504,6 +510,7 @@ static int read_options(const struct walk_cmd_opts *given, const struct walk_pro
 		.per_session_output = given->per_session || given->interactive,
 		.output = { .sep = ',', .nano = given->nano },
 		.run = given->run,
+		.replace_run = given->force,
 		.tls = given->tls,
 		.secure = given->secure,
 	};
@@ -679,6 +686,20 @@ static int run(const struct walk_program *program, const struct walk_cmd_opts *g
 	return rc;
 }
 
+/* What would be sent, as a trace. */
+static int write_plan(const struct walk_opts *opts)
+{
+	struct ledger ledger;
+	struct err err;
+
+	stop_on_signals();
+	if (walk_trace_write(opts, &ledger, &err))
+		return cmd_failed(&err);
+	fprintf(stderr, "planned %" PRIu64 " requests, %" PRIu64 " operations: '%s'\n",
+		ledger.count[LG_REQUESTS], ledger.count[LG_OPS], opts->run);
+	return EXIT_FINE;
+}
+
 static int walk(const struct walk_program *program, int argc, char **argv)
 {
 	static struct walk_cmd_opts given; /* too large for a stack */
@@ -692,7 +713,9 @@ static int walk(const struct walk_program *program, int argc, char **argv)
 	if (read_options(&given, program, &opts, &err))
 		code = cmd_misused(program->options, &err);
 	else
-		code = given.dry_run ? print_description(&opts) : run(program, &given, &opts);
+		code = given.dry_run   ? print_description(&opts) :
+		       given.plan_only ? write_plan(&opts) :
+					 run(program, &given, &opts);
 	release_options(&opts);
 	return code;
 }

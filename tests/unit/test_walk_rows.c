@@ -72,7 +72,7 @@ static void test_formats(void)
 
 		check_case("case %zu", i);
 		output.path = path;
-		if (!CHECK_EQ(walk_rows_new(&output, &w.rows, NULL), 0))
+		if (!CHECK_EQ(walk_rows_new(&output, -1, &w.rows, NULL), 0))
 			continue;
 		for (size_t r = 0; r < ARRAY_SIZE(rows); r++)
 			walk_writer_add(&w, &rows[r]);
@@ -129,7 +129,7 @@ static int write_by_many(const char *path, struct err *err)
 	struct walk_rows *rows;
 	int rc;
 
-	if (!CHECK_EQ(walk_rows_new(&output, &rows, NULL), 0))
+	if (!CHECK_EQ(walk_rows_new(&output, -1, &rows, NULL), 0))
 		return -EINVAL;
 	for (uint32_t i = 0; i < WRITERS; i++) {
 		workers[i] = (struct worker){ .writer.rows = rows, .thread = i };
@@ -167,7 +167,7 @@ static void test_nothing_to_open(void)
 	struct walk_rows *rows;
 	struct err err;
 
-	CHECK_EQ(walk_rows_new(&output, &rows, &err), -ENOENT);
+	CHECK_EQ(walk_rows_new(&output, -1, &rows, &err), -ENOENT);
 	CHECK_STR(err.text, "cannot write '/nowhere/x.csv': No such file or directory");
 	walk_rows_free(NULL);
 }
