@@ -182,6 +182,9 @@ int chain_draw(const struct chain *c, uint64_t seed, uint64_t request, uint32_t 
 struct plan_op chain_draw_op(const struct chain *c, uint64_t seed, uint64_t request,
 			     uint32_t index);
 
+/* Whether the -s at this index passes over its ops in that request. */
+bool chain_skips(const struct chain *c, uint64_t seed, uint64_t request, uint32_t index);
+
 /* The index behind an op with all its blocks and further branches; behind a -s the op it may skip. */
 uint32_t chain_behind(const struct chain *c, uint32_t index);
 

@@ -119,6 +119,11 @@ static bool skips(const struct draw *d, uint32_t index)
 	return d->request % skip->every == 0 && (skip->prob >= 1 || spec_chance(&key) < skip->prob);
 }
 
+bool chain_skips(const struct chain *c, uint64_t seed, uint64_t request, uint32_t index)
+{
+	return skips(&(struct draw){ c, seed, request, 0 }, index);
+}
+
 uint32_t chain_behind(const struct chain *c, uint32_t index)
 {
 	while (c->ops[index].kind == OP_FORWARD && c->ops[index].forward->next_branch)

@@ -43,8 +43,10 @@ struct walk_opts {
 	bool has_control;
 	struct address control; /* of the node; else `to`, which is TCP or UNIX then */
 	bool bound;
-	struct address bind;	   /* our own end, when bound; port 0: any */
-	struct chain chain;	   /* what each request asks for */
+	struct address bind;	    /* our own end, when bound; port 0: any */
+	struct chain chain;	    /* what each request asks for */
+	struct walk_class *classes; /* owned; NULL: all requests are alike */
+	size_t classes_count;
 	struct spec request_bytes; /* drawn at op WALK_OP_CLIENT, slot WALK_SLOT_BYTES */
 
 	/* How many, of each thread over all its sessions. */
@@ -98,6 +100,9 @@ static inline struct walk_schedule walk_schedule_of(const struct walk_opts *o)
 		.rate = &o->rate,
 		.rate_step_ns = (int64_t)o->rate_step_ns,
 		.size = &o->request_bytes,
+		.chain = &o->chain,
+		.classes = o->classes,
+		.classes_count = o->classes_count,
 		.stagger = o->stagger,
 	};
 }

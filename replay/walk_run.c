@@ -48,6 +48,7 @@ struct walk_run {
 	uint32_t *threads; /* of each node, that had a request */
 	struct walk_extents extents;
 	struct session *sessions; /* of each thread */
+	uint64_t class_requests[WALK_CLASSES_MAX];
 	struct walk_run_result result;
 	struct ledger *ledger;
 };
@@ -360,9 +361,10 @@ static int write_request(struct walk_run *run, const struct walk_row *client, st
 		[WALK_UNSENT] = OUTCOME_ERROR,
 	};
 	uint64_t number = walk_number(&run->schedule, client->thread, client->request);
+	size_t class = walk_class_of(&run->schedule, number);
 	struct row_request row = {
 		.request_id = number + 1,
-		.class_id = WALK_CLASS,
+		.class_id = WALK_CLASS + class,
 		.connection_id = walk_connection(&run->schedule, client->thread, client->session),
 		.request_bytes = client->request_bytes,
 		.intended_ns = client->due_ns,
@@ -378,6 +380,7 @@ static int write_request(struct walk_run *run, const struct walk_row *client, st
 	put_node_times(run, 0, &node, &row);
 	if (client->response_bytes)
 		row.response_bytes = client->response_bytes;
+	run->class_requests[class]++;
 	run->ledger->count[LG_REQUESTS]++;
 	rc = trace_write(run->writer, TABLE_REQUESTS, &row, err);
 	if (!rc)
@@ -513,7 +516,7 @@ int walk_run_finish(struct walk_run *run, const struct walk_run_result *result, 
 	if (!rc)
 		rc = write_ops(run, err);
 	if (!rc)
-		rc = walk_tables_write(run->writer, &run->opts->chain, result->walk->sent,
-				       &run->extents, err);
+		rc = walk_tables_write(run->writer, run->opts, run->class_requests, &run->extents,
+				       err);
 	return rc ? rc : trace_writer_finish(run->writer, m, err);
 }

@@ -39,11 +39,29 @@ void walk_next_due(const struct walk_schedule *s, uint32_t thread, uint64_t requ
 	*fraction = period - (double)whole;
 }
 
+size_t walk_class_of(const struct walk_schedule *s, uint64_t number)
+{
+	for (size_t i = 0; i + 1 < s->classes_count; i++)
+		if (!chain_skips(s->chain, s->seed, number, s->classes[i].at))
+			return i;
+	return s->classes_count ? s->classes_count - 1 : 0;
+}
+
+static const struct spec *size_of(const struct walk_schedule *s, uint32_t thread, uint64_t request)
+{
+	const struct walk_class *class;
+
+	if (!s->classes_count)
+		return s->size;
+	class = &s->classes[walk_class_of(s, walk_number(s, thread, request))];
+	return class->has_size ? &class->request_bytes : s->size;
+}
+
 uint32_t walk_request_bytes(const struct walk_schedule *s, uint32_t thread, uint64_t request,
 			    bool *ret_raised)
 {
 	struct spec_key key = key_of(s, thread, request, WALK_SLOT_BYTES);
-	uint64_t bytes = spec_draw(s->size, &key);
+	uint64_t bytes = spec_draw(size_of(s, thread, request), &key);
 
 	*ret_raised = bytes < WIRE_MESSAGE_BYTES;
 	bytes = bytes < WIRE_MESSAGE_BYTES ? WIRE_MESSAGE_BYTES : bytes;

@@ -3,9 +3,23 @@
 #define GAIT_REPLAY_WALK_SCHEDULE_H
 
 #include "base/spec.h"
+#include "replay/chain.h"
 
 #include <stdbool.h>
 #include <stdint.h>
+
+/*
+ * Requests of one kind, which are a part of the chain that ends with a reply. All but the last
+ * begin with a -s, which passes over them in the requests of other classes: so a chain
+ * holds a mixture, and nodes need not know.
+ */
+#define WALK_CLASSES_MAX 256
+struct walk_class {
+	char name[32];
+	uint32_t at, end; /* its ops, and the op behind them */
+	bool has_size;
+	struct spec request_bytes; /* owned by the walk's options; without it the walk's */
+};
 
 /*
  * Which requests a walk sends, how large they are and when they are due: functions of
@@ -19,8 +33,11 @@ struct walk_schedule {
 	const struct spec *period; /* ns between two requests; NULL: by rate */
 	const struct spec *rate;   /* requests a second, of each step */
 	int64_t rate_step_ns;	   /* 0: the rate never changes */
-	const struct spec *size;   /* bytes of a request */
-	bool stagger;		   /* the threads' first requests are spread over a period */
+	const struct spec *size;   /* bytes of a request whose class does not say */
+	const struct chain *chain;
+	const struct walk_class *classes; /* NULL: they are all alike */
+	size_t classes_count;
+	bool stagger; /* the threads' first requests are spread over a period */
 };
 
 /* Over all threads, from 0: what nodes draw by. */
@@ -35,6 +52,9 @@ static inline uint64_t walk_connection(const struct walk_schedule *s, uint32_t t
 {
 	return session * s->threads + thread + 1;
 }
+
+/* Index of the class of a request by its number; 0 without classes. */
+size_t walk_class_of(const struct walk_schedule *s, uint64_t number);
 
 /* Requests of all sessions in equal parts; the first ones take what is left over. */
 uint64_t walk_first_of_session(const struct walk_schedule *s, uint64_t session);

@@ -25,12 +25,13 @@ uint64_t walk_peer_target(uint32_t peer)
 	return 1 + CHAIN_DEVICES_MAX + peer;
 }
 
-/* "compute store reply": the client's own chain, whatever skips pass over. */
-static void put_signature(const struct chain *c, char *text, size_t size)
+/* "compute store reply": a client's own chain, whatever skips pass over. */
+static void put_signature(const struct chain *c, const struct walk_class *class, char *text,
+			  size_t size)
 {
 	size_t len = 0;
 
-	for (uint32_t at = 0; at < c->count && len < size; at = chain_behind(c, at)) {
+	for (uint32_t at = class->at; at < class->end && len < size; at = chain_behind(c, at)) {
 		if (c->ops[at].kind == CHAIN_SKIP)
 			continue;
 		len += (size_t)snprintf(text + len, size - len, "%s%s", len ? " " : "",
@@ -38,19 +39,30 @@ static void put_signature(const struct chain *c, char *text, size_t size)
 	}
 }
 
-static int write_class(struct trace_writer *writer, const struct chain *chain, uint64_t requests,
-		       struct err *err)
+static int write_class(struct trace_writer *writer, const struct chain *chain,
+		       const struct walk_class *class, struct row_class *row, struct err *err)
 {
-	struct row_class row = {
-		.class_id = WALK_CLASS,
-		.service_id = WALK_SERVICE,
-		.name = "walk",
-		.requests = requests,
-		.demand_ppm = 1000000, /* what ops say is what they demand */
-	};
+	row->service_id = WALK_SERVICE;
+	row->demand_ppm = 1000000; /* what ops say is what they demand */
+	snprintf(row->name, sizeof(row->name), "%s", class->name);
+	put_signature(chain, class, row->signature, sizeof(row->signature));
+	return trace_write(writer, TABLE_CLASSES, row, err);
+}
 
-	put_signature(chain, row.signature, sizeof(row.signature));
-	return trace_write(writer, TABLE_CLASSES, &row, err);
+static int write_classes(struct trace_writer *writer, const struct walk_opts *opts,
+			 const uint64_t *requests, struct err *err)
+{
+	const struct walk_class all = { .name = "walk", .end = (uint32_t)opts->chain.count };
+	const struct walk_class *classes = opts->classes_count ? opts->classes : &all;
+	size_t count = opts->classes_count ? opts->classes_count : 1;
+	int rc = 0;
+
+	for (size_t i = 0; i < count && !rc; i++) {
+		struct row_class row = { .class_id = WALK_CLASS + i, .requests = requests[i] };
+
+		rc = write_class(writer, &opts->chain, &classes[i], &row, err);
+	}
+	return rc;
 }
 
 static int write_files(struct trace_writer *writer, const struct walk_extents *extents,
@@ -87,14 +99,14 @@ static int write_peers(struct trace_writer *writer, const struct chain *chain, s
 	return rc;
 }
 
-int walk_tables_write(struct trace_writer *writer, const struct chain *chain, uint64_t requests,
-		      const struct walk_extents *extents, struct err *err)
+int walk_tables_write(struct trace_writer *writer, const struct walk_opts *opts,
+		      const uint64_t *requests, const struct walk_extents *extents, struct err *err)
 {
-	int rc = write_class(writer, chain, requests, err);
+	int rc = write_classes(writer, opts, requests, err);
 
 	if (!rc)
 		rc = write_files(writer, extents, err);
-	return rc ? rc : write_peers(writer, chain, err);
+	return rc ? rc : write_peers(writer, &opts->chain, err);
 }
 
 struct row_op walk_op_row(const struct chain *chain, const struct plan_op *op)

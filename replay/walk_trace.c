@@ -28,6 +28,7 @@ struct walk_trace {
 	struct plan_op *ops;
 	struct walk_extents extents;
 	uint64_t ops_count;
+	uint64_t class_requests[WALK_CLASSES_MAX];
 	int64_t last_ns;
 	struct manifest manifest;
 };
@@ -114,10 +115,11 @@ static int write_request(struct walk_trace *t, uint32_t thread, uint64_t request
 {
 	const struct walker *w = &t->walkers[thread];
 	uint64_t number = walk_number(&t->schedule, thread, request);
+	size_t class = walk_class_of(&t->schedule, number);
 	struct chain_request drawn;
 	struct row_request row = {
 		.request_id = number + 1,
-		.class_id = WALK_CLASS,
+		.class_id = WALK_CLASS + class,
 		.service_id = WALK_SERVICE,
 		.connection_id = walk_connection(&t->schedule, thread, w->session),
 		.think_ns = TRACE_NONE,
@@ -136,6 +138,7 @@ static int write_request(struct walk_trace *t, uint32_t thread, uint64_t request
 		drawn.response_bytes = t->ops[drawn.ops - 1].bytes = WIRE_MESSAGE_BYTES;
 	row.request_bytes = walk_request_bytes(&t->schedule, thread, request, &raised);
 	row.response_bytes = drawn.response_bytes;
+	t->class_requests[class]++;
 	t->manifest.ledger.count[LG_REQUESTS]++;
 	t->last_ns = w->due_ns > t->last_ns ? w->due_ns : t->last_ns;
 	rc = trace_write(t->writer, TABLE_REQUESTS, &row, err);
@@ -193,8 +196,7 @@ static int write_all(struct walk_trace *t, struct err *err)
 	if (!rc)
 		rc = write_requests(t, err);
 	if (!rc)
-		rc = walk_tables_write(t->writer, &t->chain, m->ledger.count[LG_REQUESTS],
-				       &t->extents, err);
+		rc = walk_tables_write(t->writer, t->opts, t->class_requests, &t->extents, err);
 	if (rc)
 		return rc;
 	m->duration_ns = t->last_ns;
