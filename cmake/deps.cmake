@@ -17,6 +17,7 @@ set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
 find_package(OpenSSL REQUIRED)
 gait_library(jansson jansson.h jansson)
+gait_library(libyaml yaml.h yaml)
 gait_library(liburing liburing.h uring)
 if(GAIT_BPF)
 	gait_library(libbpf bpf/libbpf.h bpf elf z) # libbpf.a needs libelf, libelf needs zlib

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "cli/cmd.h"
+#include "cli/scenario.h"
 #include "cli/script.h"
 #include "cli/walk_summary.h"
 #include "replay/walk_trace.h"
@@ -162,18 +163,20 @@ static const struct option_spec specs[] = {
 
 static const struct options options = {
 	.command = "walk",
-	.synopsis = "",
+	.synopsis = "[SCENARIO.yaml]",
 	.about =
 		"Sends requests to a node; what each asks for is the chain of -C, -L, -S, "
 		"--sync-data, --sleep, --lock, --memory, --kernel, -F, -s and -R, in their order. A "
 		"SPEC, and so every TIME (us without a unit) and BYTES of these, is a value or "
 		"unif:min=A:max=B, exp:AVG, norm:AVG:std=S, lognorm:AVG:std=S, gamma:AVG:std=S, "
 		"aseq:min=A:max=B:step=S, gseq:min=A:max=B:step=F, file:PATH:col=N, row:COLUMN; "
-		"gait-walk(1) tells all.",
+		"gait-walk(1) tells all. A scenario describes services, classes of requests and "
+		"phases of load in a file; options beside it win.",
 	.examples = "gait walk --to 10.0.0.7 -n 1000 -r 500 -C exp:100us -R 4k\n"
 		    "gait walk -n 10 -S 4k,sync -F :7892,:7893,nack=1 -C 2ms -R -R 64\n"
 		    "gait walk -n auto -r aseq:min=100:max=1000:step=100 --rss 5 -C 50us\n",
 	SPECS,
+	.args_max = 1,
 };
 
 static const struct options dw_options = {
@@ -519,6 +522,9 @@ static int read_options(const struct walk_cmd_opts *given, const struct walk_pro
 
 static void release_options(struct walk_opts *opts)
 {
+	for (size_t i = 0; i < opts->classes_count; i++)
+		spec_release(&opts->classes[i].request_bytes);
+	free(opts->classes);
 	chain_release(&opts->chain);
 	spec_release(&opts->request_bytes);
 	spec_release(&opts->period);
@@ -700,24 +706,84 @@ static int write_plan(const struct walk_opts *opts)
 	return EXIT_FINE;
 }
 
-static int walk(const struct walk_program *program, int argc, char **argv)
+static int walk(const struct walk_program *program, struct walk_cmd_opts *given,
+		struct scenario *scenario)
 {
-	static struct walk_cmd_opts given; /* too large for a stack */
 	struct walk_opts opts;
-	struct option_args args;
 	struct err err;
-	int code = cmd_parse(program->options, argc, argv, &given, &args);
+	int code = read_options(given, program, &opts, &err);
 
-	if (code >= 0)
-		return code;
-	if (read_options(&given, program, &opts, &err))
+	opts.classes = scenario->classes;
+	opts.classes_count = scenario->classes_count;
+	scenario->classes = NULL;
+	scenario->classes_count = 0;
+	if (code)
 		code = cmd_misused(program->options, &err);
 	else
-		code = given.dry_run   ? print_description(&opts) :
-		       given.plan_only ? write_plan(&opts) :
-					 run(program, &given, &opts);
+		code = given->dry_run	? print_description(&opts) :
+		       given->plan_only ? write_plan(&opts) :
+					  run(program, given, &opts);
 	release_options(&opts);
 	return code;
+}
+
+/* What the scenario says comes first, so that options beside it win. Words are lent. */
+static char **put_in_front(const struct scenario *scenario, int argc, char **argv, const char *path)
+{
+	char **words = calloc((size_t)argc + scenario->count + 1, sizeof(*words)), **at = words;
+
+	if (!words)
+		return NULL;
+	*at++ = argv[0];
+	for (size_t i = 0; i < scenario->count; i++)
+		*at++ = scenario->words[i];
+	for (int i = 1; i < argc; i++)
+		if (argv[i] != path)
+			*at++ = argv[i];
+	return words;
+}
+
+static int walk_scenario(const struct walk_program *program, int argc, char **argv,
+			 const char *path)
+{
+	static struct walk_cmd_opts given; /* too large for a stack */
+	struct scenario scenario = { 0 };
+	struct option_args args;
+	struct err err;
+	char **words;
+	int code;
+
+	if (path && scenario_load(path, &scenario, &err))
+		return cmd_misused(program->options, &err);
+	words = put_in_front(&scenario, argc, argv, path);
+	if (!words) {
+		scenario_release(&scenario);
+		return EXIT_FAILED;
+	}
+	code = cmd_parse(program->options, argc - (path != NULL) + (int)scenario.count, words,
+			 &given, &args);
+	if (code < 0)
+		code = walk(program, &given, &scenario);
+	scenario_release(&scenario);
+	free(words);
+	return code;
+}
+
+/* The argument, if there is one; whatever is wrong with options is said later. */
+static const char *find_scenario(const struct walk_program *program, int argc, char **argv)
+{
+	static struct walk_cmd_opts given;
+	char **copy = calloc((size_t)argc + 1, sizeof(*copy));
+	struct option_args args = { 0 };
+	const char *path = NULL;
+	struct err err;
+
+	for (int i = 0; copy && i < argc; i++)
+		copy[i] = argv[i];
+	if (copy && !options_parse(program->options, argc, copy, &given, &args, &err) && args.count)
+		path = args.values[0];
+	free(copy);
+	return path;
 }
 
 static int walk_with_scripts(const struct walk_program *program, int argc, char **argv)
@@ -728,7 +794,8 @@ static int walk_with_scripts(const struct walk_program *program, int argc, char 
 
 	if (script_expand(program->options, "script-filename", 'f', argc, argv, &script, &err))
 		return cmd_misused(program->options, &err);
-	code = walk(program, script.argc, script.argv);
+	code = walk_scenario(program, script.argc, script.argv,
+			     find_scenario(program, script.argc, script.argv));
 	script_release(&script);
 	return code;
 }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The run that gait walk writes, against the table of the same walk and against its replay.
 
-# shellcheck disable=SC2154 # run sets stderr
+# shellcheck disable=SC2030,SC2031,SC2054,SC2094,SC2119,SC2120,SC2154 # specs have commas; run sets stderr
 bats_require_minimum_version 1.5.0
 
 setup() {

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GAIT_CLI_SCENARIO_H
+#define GAIT_CLI_SCENARIO_H
+
+#include "base/err.h"
+#include "base/spec.h"
+#include "replay/walk_schedule.h"
+
+/*
+ * A walk described in a file (YAML), as words of gait walk's command line:
+ *
+ *	services:                       names for addresses
+ *	  front: 10.0.0.7:7891
+ *	  db: 10.0.0.8:7891
+ *	to: front
+ *	threads: 4                      sessions, seed, timeout, request: as the options
+ *	classes:
+ *	  - name: read
+ *	    weight: 9                   of ten requests nine (1)
+ *	    request: 100                bytes, a spec
+ *	    ops: -C 10us -F db -L 4k -R 4k -R 4k
+ *	  - name: write
+ *	    request: exp:2k
+ *	    ops: [-C 20us, "-S 4k,sync", -R 64]
+ *	phases:                         one after another
+ *	  - {rate: 100, duration: 10s}
+ *	  - {rate: "aseq:min=200:max=1000:step=200", every: 2s, duration: 10s}
+ *	  - {rate: 1000, requests: 5000}
+ *
+ * rate and requests are of each thread. A single phase may also have a period (a spec), and requests
+ * without a rate.
+ */
+#define SCENARIO_BYTES_MAX (1u << 20)
+#define SCENARIO_SERVICES_MAX 256
+#define SCENARIO_PHASES_MAX 4096
+#define SCENARIO_STEPS_MAX 50000 /* values of the rate of all phases */
+
+struct scenario {
+	char **words; /* owned; count of them, and a NULL */
+	size_t count;
+	struct walk_class *classes; /* of the chain that the words are; owned. NULL: there is one */
+	size_t classes_count;
+};
+
+/* 0, or a negative errno with a sentence that names file, line and field. */
+int scenario_load(const char *path, struct scenario *ret_scenario, struct err *err);
+
+/* The same of a text; `name` stands for the file in sentences, and `files` NULL: it may name none. */
+int scenario_parse(const char *name, const char *text, size_t bytes, const struct spec_files *files,
+		   struct scenario *ret_scenario, struct err *err);
+void scenario_release(struct scenario *s);
+
+#endif
