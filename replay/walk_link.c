@@ -236,11 +236,11 @@ static int send_rest(struct walk_link *l, char *out)
 int walk_link_send(struct walk_link *l, char *out, bool may_begin, uint64_t *ret_begun)
 {
 	int rc = send_rest(l, out);
+	int64_t now_ns = now_of(l); /* what is due later waits until replies have been looked at */
 
 	*ret_begun = 0;
 	while (rc > 0 && may_begin && l->next < l->end) {
 		uint64_t before = l->next;
-		int64_t now_ns = now_of(l);
 		size_t bytes = 0;
 		ssize_t n;
 
@@ -257,7 +257,7 @@ int walk_link_send(struct walk_link *l, char *out, bool may_begin, uint64_t *ret
 		if (!rc)
 			rc = send_rest(l, out);
 		if (*ret_begun >= WALK_BUFFER_BYTES / WIRE_MESSAGE_BYTES)
-			break; /* replies want to be looked at too */
+			break; /* so do they when it is far behind */
 	}
 	return rc;
 }

@@ -200,12 +200,13 @@ static void do_due(struct loop *p, struct walk_link *l)
 		timers_set(&p->timers, &l->timer, now_of(p) + LOOK_LEAST_NS);
 }
 
-/* What is due; when the next will be. */
+/* What is due by now; when the next will be. */
 static int64_t release_due(struct loop *p)
 {
+	int64_t now_ns = now_of(p);
 	struct timer *timer;
 
-	for (int i = 0; i < RELEASES_MAX && (timer = timers_take(&p->timers, now_of(p))); i++)
+	for (int i = 0; i < RELEASES_MAX && (timer = timers_take(&p->timers, now_ns)); i++)
 		do_due(p, link_of(timer));
 	return timers_due_ns(&p->timers);
 }

@@ -111,6 +111,27 @@ static void test_requests(void)
 	close_link(f);
 }
 
+/* What becomes due while it sends waits: replies are looked at first, or they would seem late. */
+static void test_due_meanwhile(void)
+{
+	enum { REQUESTS = 500 }; /* all fit into one message */
+	struct fixture *f = open_link(REQUESTS, 1, 64);
+	uint64_t begun;
+	int ends[2];
+
+	close(f->link.channel.fd);
+	close(f->node);
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, ends), 0);
+	f->link.channel.fd = ends[0];
+	f->node = ends[1];
+	f->link.due_ns = clock_now_ns() - f->link.anchor_ns;
+	CHECK(walk_link_send(&f->link, f->out, true, &begun) >= 0);
+	CHECK(begun > 0 && begun <= REQUESTS);
+	CHECK_EQ(recv(f->node, f->in, sizeof(f->in), 0), 64 * begun);
+	CHECK_EQ(recv(f->node, f->in, sizeof(f->in), 0), -1);
+	close_link(f);
+}
+
 /* Rows leave in the order of sending; what answers nothing is passed over. */
 static void test_any_order(void)
 {
@@ -328,6 +349,7 @@ static void test_stop(void)
 int main(void)
 {
 	RUN(test_requests);
+	RUN(test_due_meanwhile);
 	RUN(test_any_order);
 	RUN(test_byte_by_byte);
 	RUN(test_broken);
