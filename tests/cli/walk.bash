@@ -56,6 +56,7 @@ listens_or_ended() { # NAME
 start_as() {
 	local name=$1
 	shift
+	: >"$name.out" # of an earlier one of this name
 	"$@" >"$name.out" 2>"$name.err" 3>&- &
 	node=$!
 	nodes+=("$node")
@@ -125,6 +126,7 @@ minus() { # A B
 
 # node_calls CALLS: of the node, from now on into `calls`; end_calls ends it
 node_calls() {
+	: >strace.err # of an earlier one
 	strace -f -o calls -e "trace=$1" -p "$node" 2>strace.err & strace=$!
 	await grep -q attached strace.err
 }

@@ -163,7 +163,7 @@ CHAIN=(-C exp:30us -S 4k,nosync --sleep exp:300us -L offset=100,size=unif:min=1:
 
 @test "requests that fail are in it, with how" {
 	start_node
-	run -1 "$GAIT" walk --to ":$port" -n 20 -r 1k -s 1,every=2 --sleep 5s -R 100 --timeout 50ms \
+	run -1 "$GAIT" walk --to ":$port" -n 20 -r 1k -s 1,every=2 --sleep 15s -R 100 --timeout 1s \
 		-O run.gait -o table.csv
 	[ "$(table run.gait requests outcome | sort | uniq -c | awk '{ print $2, $1 }')" = "ok 10
 timeout 10" ]
