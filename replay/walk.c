@@ -523,7 +523,6 @@ static int write_run(struct walk *w, bool cut_short, struct err *err)
 	fill_manifest(w, m);
 	judge(w, cut_short, m);
 	rc = walk_run_finish(w->run, &result, m, err);
-	w->result->run_ledger = m->ledger;
 	free(m);
 	return rc;
 }

@@ -119,7 +119,6 @@ struct walk_result {
 	int64_t duration_ns;
 	struct hist latency, service, late, connect; /* ns; see struct walk_tally */
 	struct ledger ledger;			     /* of the nodes */
-	struct ledger run_ledger;		     /* of the run, with its numbers of rows */
 	bool invalid;				     /* late sending is more than 10% of the p99 */
 	char failure[512];			     /* a connection broke: why; else empty */
 };
