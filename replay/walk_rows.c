@@ -31,7 +31,7 @@ struct walk_rows {
 	pthread_cond_t full_comes, spare_comes;
 	struct walk_batch *full, **last_full, *spare;
 	size_t batches;
-	int failed; /* errno */
+	int failed, failed_fd; /* errno, and where */
 	char *out;
 };
 
@@ -167,6 +167,7 @@ static void write_out(struct walk_rows *rows, int fd, const void *from, size_t b
 			continue;
 		if (n <= 0) {
 			rows->failed = n ? errno : EIO;
+			rows->failed_fd = fd;
 			return;
 		}
 		data += n;
@@ -342,9 +343,13 @@ static void end_thread(struct walk_rows *rows)
 int walk_rows_finish(struct walk_rows *rows, struct err *err)
 {
 	end_thread(rows);
-	if (rows->fd >= 0 && rows->opts.path && close(rows->fd) && !rows->failed)
+	if (rows->fd >= 0 && rows->opts.path && close(rows->fd) && !rows->failed) {
 		rows->failed = errno;
+		rows->failed_fd = rows->fd;
+	}
 	rows->fd = -1;
+	if (rows->failed && rows->failed_fd == rows->spool_fd)
+		return err_errno(err, rows->failed, "cannot keep the rows of the run");
 	if (rows->failed)
 		return err_errno(err, rows->failed, "cannot write the rows to '%s'",
 				 rows->opts.path ? rows->opts.path : "stdout");

@@ -4,6 +4,7 @@
 #include "replay/walk_rows.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -161,6 +162,22 @@ static void test_full_disk(void)
 	CHECK_STR(err.text, "cannot write the rows to '/dev/full': No space left on device");
 }
 
+/* Nor is it taken for the table when it is what a run is made of. */
+static void test_full_spool(void)
+{
+	int spool_fd = open("/dev/full", O_WRONLY);
+	struct walk_writer w = { 0 };
+	struct err err = { 0 };
+
+	CHECK_EQ(walk_rows_new(NULL, spool_fd, &w.rows, NULL), 0);
+	walk_writer_add(&w, &(struct walk_row){ 0 });
+	walk_writer_end(&w);
+	CHECK_EQ(walk_rows_finish(w.rows, &err), -ENOSPC);
+	CHECK_STR(err.text, "cannot keep the rows of the run: No space left on device");
+	walk_rows_free(w.rows);
+	close(spool_fd);
+}
+
 static void test_nothing_to_open(void)
 {
 	struct walk_output output = { .path = "/nowhere/x.csv", .format = WALK_CSV };
@@ -187,6 +204,7 @@ int main(void)
 	RUN(test_formats);
 	RUN(test_many_writers);
 	RUN(test_full_disk);
+	RUN(test_full_spool);
 	RUN(test_nothing_to_open);
 	RUN(test_no_rows);
 	return check_done();
