@@ -4,13 +4,10 @@
 # to nodes, and what is said of those that are wrong.
 
 # shellcheck disable=SC2030,SC2031,SC2054,SC2094,SC2119,SC2120,SC2154 # specs have commas; run sets stderr
-bats_require_minimum_version 1.5.0
+load walk
 
 setup() {
-	export TMPDIR=$BATS_TEST_TMPDIR/tmp
-	mkdir "$TMPDIR"
-	cd "$BATS_TEST_TMPDIR" || return
-	nodes=()
+	walk_setup
 	cat >shop.yaml <<-'END'
 		services:
 		  front: 10.0.0.7
@@ -36,34 +33,12 @@ setup() {
 }
 
 teardown() {
-	local pid
-
-	for pid in "${nodes[@]}"; do
-		kill "$pid" 2>/dev/null || true
-	done
+	walk_teardown
 }
 
+# start_node OPTION...: one more; sets $port
 start_node() {
-	local out=node.${#nodes[@]}
-
-	"$GAIT" node --no-attribution "$@" >"$out" 2>"$out.err" 3>&- &
-	nodes+=($!)
-	for _ in $(seq 200); do
-		[ ! -s "$out" ] || break
-		sleep 0.05
-	done
-	port=$(sed -n 's/^listening on 127\.0\.0\.1:\([0-9]*\)$/\1/p' "$out")
-	[ -n "$port" ]
-}
-
-table() { # TRACE NAME COLUMN...
-	local file=$1/$2.csv
-
-	shift 2
-	awk -F, -v OFS=, -v names="$*" '
-		NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; n = split(names, name, " ") }
-		NR > 1 { for (i = 1; i <= n; i++) printf "%s%s", $(at[name[i]]), i < n ? OFS : "\n" }
-	' "$file"
+	start_as "node.${#nodes[@]}" "$GAIT" node --no-attribution "$@"
 }
 
 # wrong WORDS <<TEXT: a scenario of that text is refused with these words behind "gait: x.yaml:"

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
-# What tests of gait walk and of DistWalk's programs share: a node, and what strace saw of a client.
+# What tests of gait walk and of DistWalk's programs share: a node, a run's tables, and what strace
+# saw of a client.
 # Nothing sleeps to be in time.
 
 bats_require_minimum_version 1.5.0
@@ -12,7 +13,6 @@ walk_setup() {
 	PROGRAMS=$(dirname "$GAIT")
 	export HOME=$BATS_TEST_TMPDIR/home TMPDIR=$BATS_TEST_TMPDIR/tmp
 	mkdir "$HOME" "$TMPDIR"
-	export ASAN_OPTIONS=detect_leaks=0 # it cannot under strace
 	nodes=()
 	cd "$BATS_TEST_TMPDIR" || return
 }
@@ -25,7 +25,7 @@ walk_teardown() {
 }
 
 await() { # COMMAND...: polls for what must come
-	for _ in $(seq 400); do
+	for _ in $(seq 600); do
 		! "$@" || return 0
 		sleep 0.025
 	done
@@ -73,6 +73,17 @@ start_as() {
 stop_node() {
 	kill -INT "$node"
 	wait "$node"
+}
+
+# table TRACE NAME COLUMN...: those columns of a table without quotes
+table() {
+	local file=$1/$2.csv
+
+	shift 2
+	awk -F, -v OFS=, -v names="$*" '
+		NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; n = split(names, name, " ") }
+		NR > 1 { for (i = 1; i <= n; i++) printf "%s%s", $(at[name[i]]), i < n ? OFS : "\n" }
+	' "$file"
 }
 
 # trace CALLS COMMAND...: what the threads of the command did, with times, is in the file `trace`;

@@ -3,54 +3,33 @@
 # What becomes of a walk's requests when things break in the middle: every one is counted once, as
 # answered, error, timeout or unsent, each that was sent has its row, and the walk ends by itself.
 
-# shellcheck disable=SC2154 # run sets stderr
-bats_require_minimum_version 1.5.0
+# shellcheck disable=SC2030,SC2031,SC2154 # tests are subshells, and run sets stderr
+load walk
 
 setup() {
-	export TMPDIR=$BATS_TEST_TMPDIR/tmp
-	mkdir "$TMPDIR"
-	cd "$BATS_TEST_TMPDIR" || return
-	node= walk=
+	walk_setup
+	walk=
 	start_node 0
 }
 
 teardown() {
 	[ -z "$walk" ] || kill -KILL "$walk" 2>/dev/null || true
-	[ -z "$node" ] || kill -KILL "$node" 2>/dev/null || true
-}
-
-await() { # WHAT COMMAND...
-	local what=$1
-
-	shift
-	for _ in $(seq 600); do
-		! "$@" || return 0
-		sleep 0.025
-	done
-	echo "waited in vain for $what" >&2
-	return 1
-}
-
-is_listening() {
-	port=$(sed -n 's/^listening on 127\.0\.0\.1:\([0-9]*\)$/\1/p' node.out)
-	[ -n "$port" ]
+	kill -KILL "$node" 2>/dev/null || true # it may be stopped
+	walk_teardown
 }
 
 start_node() { # PORT [OPTION...]
-	local at=$1
+	local own=$1
 
 	shift
-	: >node.out
-	"$GAIT" node --no-attribution --listen "127.0.0.1:$at" "$@" >node.out 2>node.err &
-	node=$!
-	await "the node" is_listening
+	start_as node "$GAIT" node --no-attribution --listen "127.0.0.1:$own" "$@"
 }
 
 # begins OPTION...: a walk that has sent some thousand requests, and is not through
 begins() {
 	"$GAIT" walk --to "127.0.0.1:$port" --ps 64 -R 64 -o rows.csv "$@" >walk.out 2>walk.err &
 	walk=$!
-	await "rows" test -s rows.csv
+	await test -s rows.csv
 }
 
 has_ended() {
@@ -62,7 +41,7 @@ has_ended() {
 ends() {
 	local code=0
 
-	await "the walk's end" has_ended
+	await has_ended
 	wait "$walk" || code=$?
 	walk=
 	[ "$code" = "$1" ] || {
@@ -92,7 +71,7 @@ adds_up() {
 
 @test "all are answered: each has its row, session by session" {
 	begins -n 3000 -r 50k --nt 3 --ns 7
-	await "the walk's end" has_ended
+	await has_ended
 	wait "$walk" || [ $? = 3 ] # a busy machine sends late
 	walk=
 	adds_up 9000
@@ -132,7 +111,7 @@ adds_up() {
 	adds_up 200000
 	[ "$(counted unsent)" -gt 0 ]
 	begins -n 3000 -r 50k
-	await "the walk's end" has_ended
+	await has_ended
 	wait "$walk" || [ $? = 3 ]
 	walk=
 	adds_up 3000
@@ -179,7 +158,7 @@ holds() { # DESCRIPTORS, the node, at least
 	"$GAIT" walk --to "127.0.0.1:$port" -n 2000 -r 2k --sleep 50s -R 64 -o rows.csv \
 		--ns 2 >walk.out 2>walk.err &
 	walk=$!
-	await "a data connection" holds $((before + 3)) # and what a session has besides
+	await holds $((before + 3)) # and what a session has besides
 	kill -TERM "$walk"
 	ends 1
 	adds_up 2000

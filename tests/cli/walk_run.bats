@@ -3,35 +3,20 @@
 # The run that gait walk writes, against the table of the same walk and against its replay.
 
 # shellcheck disable=SC2030,SC2031,SC2054,SC2094,SC2119,SC2120,SC2154 # specs have commas; run sets stderr
-bats_require_minimum_version 1.5.0
+load walk
 
 setup() {
-	export TMPDIR=$BATS_TEST_TMPDIR/tmp
-	mkdir "$TMPDIR" "$BATS_TEST_TMPDIR/store"
-	cd "$BATS_TEST_TMPDIR" || return
-	nodes=()
+	walk_setup
+	mkdir store
 }
 
 teardown() {
-	local pid
-
-	for pid in "${nodes[@]}"; do
-		kill "$pid" 2>/dev/null || true
-	done
+	walk_teardown
 }
 
-# start_node OPTION...: sets $port
+# start_node OPTION...: one more; sets $port
 start_node() {
-	local out=node.${#nodes[@]}
-
-	"$GAIT" node --no-attribution "$@" >"$out" 2>"$out.err" 3>&- &
-	nodes+=($!)
-	for _ in $(seq 200); do
-		[ ! -s "$out" ] || break
-		sleep 0.05
-	done
-	port=$(sed -n 's/^listening on 127\.0\.0\.1:\([0-9]*\)$/\1/p' "$out")
-	[ -n "$port" ]
+	start_as "node.${#nodes[@]}" "$GAIT" node --no-attribution "$@"
 }
 
 # finished COMMAND...: it ran to its end. Late sending, which makes it exit with 3, is the machine's.
@@ -43,17 +28,6 @@ finished() {
 		cat complaint
 		return 1
 	}
-}
-
-# table TRACE NAME COLUMN...: those columns of a table without quotes
-table() {
-	local file=$1/$2.csv
-
-	shift 2
-	awk -F, -v OFS=, -v names="$*" '
-		NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; n = split(names, name, " ") }
-		NR > 1 { for (i = 1; i <= n; i++) printf "%s%s", $(at[name[i]]), i < n ? OFS : "\n" }
-	' "$file"
 }
 
 count() { # LEDGER ENTRY of run.gait
@@ -218,16 +192,17 @@ timeout 10" ]
 	[ "$(count requests)" = 5 ]
 }
 
+has_rows() { # FILE COUNT
+	[ "$(wc -l 2>/dev/null <"$1")" -ge "$2" ]
+}
+
 @test "an interrupted walk leaves a run that says so" {
 	local code=0
 
 	start_node
 	"$GAIT" walk --to ":$port" -n 1000000 -r 1k -O run.gait -o table.csv 2>complaint 3>&- &
 	nodes+=($!)
-	for _ in $(seq 200); do
-		[ "$(wc -l <table.csv 2>/dev/null || echo 0)" -lt 1000 ] || break
-		sleep 0.05
-	done
+	await has_rows table.csv 1000
 	kill -INT "${nodes[-1]}"
 	wait "${nodes[-1]}" || code=$?
 	unset "nodes[-1]"
@@ -244,10 +219,7 @@ timeout 10" ]
 	start_node
 	"$GAIT" walk --to ":$port" -n 1000000 -r 1k -O run.gait -o table.csv 2>complaint 3>&- &
 	nodes+=($!)
-	for _ in $(seq 200); do
-		[ "$(wc -l <table.csv 2>/dev/null || echo 0)" -lt 1000 ] || break
-		sleep 0.05
-	done
+	await has_rows table.csv 1000
 	kill -KILL "${nodes[0]}"
 	local code=0
 	wait "${nodes[1]}" || code=$?
