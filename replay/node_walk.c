@@ -114,9 +114,15 @@ static struct walk_slot *slot_take(struct worker *w)
 	struct walk_work *work = &w->walk;
 	struct walk_slot *slot = work->spare;
 
+	if (slot) {
+		work->spare = slot->next;
+		return slot;
+	}
+	slot = malloc(sizeof(*slot) + program_of(w)->ops_max * sizeof(slot->ops[0]));
 	if (!slot)
-		return malloc(sizeof(*slot) + program_of(w)->ops_max * sizeof(slot->ops[0]));
-	work->spare = slot->next;
+		return NULL;
+	slot->after = work->slots;
+	work->slots = slot;
 	return slot;
 }
 
@@ -191,11 +197,11 @@ void walk_work_release(struct walk_work *work)
 {
 	while (work->conns)
 		conn_forget(work, work->conns);
-	while (work->spare) {
-		struct walk_slot *next = work->spare->next;
+	while (work->slots) { /* those under way too */
+		struct walk_slot *after = work->slots->after;
 
-		free(work->spare);
-		work->spare = next;
+		free(work->slots);
+		work->slots = after;
 	}
 	forward_work_release(&work->forward);
 	free(work->drawn);
@@ -459,9 +465,11 @@ static struct walk_slot *draw(struct worker *w, const struct walk_conn *wc)
 	struct walk_slot *slot = slot_take(w);
 	struct chain_request request;
 
-	if (!slot || chain_draw(&p->chain, p->seed, wc->message.request, wc->message.at,
-				w->walk.drawn, p->ops_max, &request)) {
-		free(slot);
+	if (!slot)
+		return NULL;
+	if (chain_draw(&p->chain, p->seed, wc->message.request, wc->message.at, w->walk.drawn,
+		       p->ops_max, &request)) {
+		slot_give(w, slot);
 		return NULL;
 	}
 	if (request.response_bytes < WIRE_MESSAGE_BYTES) /* no reply is less than its header */

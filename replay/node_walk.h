@@ -63,7 +63,8 @@ struct walk_conn {
 
 /* A worker's own: requests' memory, and its connections. */
 struct walk_slot {
-	struct walk_slot *next;
+	struct walk_slot *next;	 /* spare */
+	struct walk_slot *after; /* of all */
 	struct wire_message message;
 	struct queued_request request;
 	struct queued_op ops[];
@@ -71,10 +72,10 @@ struct walk_slot {
 
 struct walk_work {
 	struct walk_conn *conns;
-	struct walk_slot *spare;
-	struct plan_op *drawn;	  /* chain.ops_max */
-	char *staging;		  /* NODE_RECEIVE_BYTES: replies on their way out */
-	struct walk_conn *doomed; /* maybe to be forgotten when the pass ends */
+	struct walk_slot *slots, *spare; /* all of them; those without a request */
+	struct plan_op *drawn;		 /* chain.ops_max */
+	char *staging;			 /* NODE_RECEIVE_BYTES: replies on their way out */
+	struct walk_conn *doomed;	 /* maybe to be forgotten when the pass ends */
 	struct forward_work forward;
 };
 
