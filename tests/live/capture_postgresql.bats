@@ -112,10 +112,11 @@ benchmark()
 	await "the backends have ended" backends_gone
 }
 
-# Their counts are in the statistics only then.
+# Their counts are in the statistics only then. A process that ends has lost its name before it
+# closes its connection.
 backends_gone()
 {
-	! pgrep -P "$postgresql" -f '127[.]0[.]0[.]1' >/dev/null
+	! pgrep -P "$postgresql" -f '127[.]0[.]0[.]1' >/dev/null && connections_gone "$port"
 }
 
 # Statements as the server counts them, without those that ask for the count.
