@@ -317,10 +317,12 @@ bool batch_answer(struct assembler *a, struct athread *t, struct request *const 
 	struct request *first = request_get(t->batch.first);
 	bool rounds = false;
 
+	if (first && requests[0] != first)
+		return false; /* those before it: another thread replies, and t is further */
 	t->batch.first = (struct request_ref){ 0 };
 	if (!first || !t->batch.count)
 		return false;
-	if (n > REQUESTS_SHARED_MAX || requests[0] != first)
+	if (n > REQUESTS_SHARED_MAX)
 		give_to_all(a, &t->batch, &first, 1);
 	else if (n == 1)
 		answer_one(a, t, first);

@@ -124,6 +124,14 @@ judged() # CASE
 	judged pool-pipelined
 }
 
+@test "pipelined RESP, replies by I/O threads" {
+	judged iothreads-pipelined
+}
+
+@test "pipelined RESP, written and synced at once" {
+	judged batch-pipelined
+}
+
 @test "TCP over IPv6" {
 	judged tcp6
 }

@@ -920,6 +920,40 @@ static void test_rounds_of_a_worker(void)
 	}
 }
 
+/* While a thread is with one connection's requests another replies to those it had done before. */
+static void test_rounds_while_another_replies(void)
+{
+	static struct fake f;
+
+	fake_begin(&f);
+	open_socket(&f, 8, 0);
+	open_socket(&f, 9, 0);
+	begin_thread(&f, 4);
+	run(&f, 3);
+	poll_for(&f, 100);
+	receive_text(&f, 8, PING PING PING);
+	work_in_rounds(&f);
+	receive_text(&f, 9, PING PING PING);
+	load(&f, 100);
+	spend(&f, TS_USER, 50);
+	run(&f, 4);
+	reply_text(&f, 8, PONG PONG PONG);
+	run(&f, 3);
+	load(&f, 200);
+	load(&f, 300);
+	run(&f, 4);
+	reply_text(&f, 9, PONG PONG PONG);
+	run(&f, 3);
+	poll_for(&f, 100);
+	fake_end(&f);
+	if (!CHECK_EQ(f.rows.count[TABLE_REQUESTS], 6))
+		return;
+	for (size_t i = 0; i < 6; i++) {
+		check_case("request %zu", i);
+		CHECK_EQ(ops_of(&f.rows, f.rows.requests[i].request_id, OP_LOAD), 1);
+	}
+}
+
 /* A reply behind each: that two of them need the same is no sign of rounds. */
 static void test_one_by_one(void)
 {
@@ -1246,6 +1280,7 @@ int main(void)
 	RUN(test_rounds_answered_by_one_call);
 	RUN(test_rounds_before_the_first_reply);
 	RUN(test_rounds_of_a_worker);
+	RUN(test_rounds_while_another_replies);
 	RUN(test_one_by_one);
 	RUN(test_answered_by_one_call_without_rounds);
 	RUN(test_rounds_and_what_follows_for_all);
