@@ -371,10 +371,11 @@ static void warm_up(struct client *c)
 
 static void *client_main(void *arg)
 {
+	struct pace_standing standing;
 	struct client *c = arg;
 	uint64_t one = 1;
 
-	pace_sharpen_thread();
+	pace_sharpen_thread(&standing);
 	if (c->setup.slots)
 		c->slot = probe_own_slot(c->setup.slots);
 	warm_up(c);
@@ -384,6 +385,7 @@ static void *client_main(void *arg)
 			earlier(expire(c, now),
 				earlier(open_due(c, now), c->stop_ns ? c->stop_ns : PACE_NEVER));
 
+		pace_look(&standing, now);
 		if (is_done(c)) /* by a timeout, say: there is no event to come */
 			break;
 		wait_for_next(c, due, other);

@@ -272,11 +272,14 @@ static void run_once(struct proxy *p)
 
 int proxy_run(struct proxy *p)
 {
-	pace_sharpen_thread(); /* a wire does not wait for a CPU */
+	struct pace_standing standing;
+
+	pace_sharpen_thread(&standing); /* a wire does not wait for a CPU */
 	while (!atomic_load(&p->stopping)) {
 		if (atomic_exchange(&p->asked, false))
 			return PROXY_ASKED;
 		run_once(p);
+		pace_look(&standing, clock_now_ns());
 	}
 	return PROXY_STOPPED;
 }

@@ -291,12 +291,16 @@ static void wait_for_next(struct loop *p, int64_t due_ns)
 
 static void run(struct loop *p)
 {
+	struct pace_standing standing;
+
+	pace_sharpen_thread(&standing);
 	for (uint32_t i = 0; i < p->count; i++)
 		timers_set(&p->timers, &p->links[i].timer, p->links[i].due_ns);
 	while (p->live) {
 		int64_t due_ns = release_due(p);
 
 		look_for_timeouts(p);
+		pace_look(&standing, clock_now_ns());
 		if (p->stop_ns == PACE_NEVER &&
 		    atomic_load_explicit(p->sender->stopping, memory_order_relaxed))
 			stop(p);
@@ -357,7 +361,6 @@ static void *sender_main(void *arg)
 	struct walk_sender *sender = arg;
 	struct loop *p = calloc(1, sizeof(*p));
 
-	pace_sharpen_thread();
 	if (!p || loop_init(p, sender))
 		err_errno(&sender->err, ENOMEM, "cannot hold the connections of a thread");
 	else
