@@ -52,6 +52,14 @@
 #define NODE_WALK_REPLIES 65536
 #define NODE_WALK_OPEN 65536
 
+/*
+ * Peers of a thread that send datagrams: the one that was silent longest gives way, and one that
+ * was for so long is forgotten. A socket that takes no reply for so long has lost it.
+ */
+#define NODE_PEERS_MAX 65536
+#define NODE_PEER_IDLE_S 60
+#define NODE_DATAGRAM_MS 20
+
 /* One receive, one system call of a larger load, store or reply. */
 #define NODE_RECEIVE_BYTES 65536
 #define NODE_CALL_BYTES (16u << 20)

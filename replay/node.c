@@ -248,6 +248,13 @@ static bool offer(struct node *n, struct stranger *stranger, const struct wire_p
 	return false;
 }
 
+static void drop_stranger(struct node *n, struct stranger *stranger)
+{
+	if (stranger->datagram)
+		node_stats_refused(&n->stats, 1);
+	stranger_free(stranger);
+}
+
 /* Whoever the service's threads have let in may be another session's, or the next client. */
 static void take_strangers(struct node *n, struct session *s)
 {
@@ -258,9 +265,9 @@ static void take_strangers(struct node *n, struct session *s)
 		if (stranger->preface_bytes < WIRE_PREFACE_BYTES)
 			add_newcomer(n, stranger);
 		else if (stranger_listen(stranger, &preface) > 0 && offer(n, stranger, &preface))
-			session_not_refused(s);
+			session_not_refused(s, &preface);
 		else
-			stranger_free(stranger);
+			drop_stranger(n, stranger);
 	}
 }
 
@@ -275,6 +282,7 @@ static void end_session(struct node *n, size_t i)
 		n->replaying = NULL;
 	session_free(s);
 	n->sessions[i] = n->sessions[--n->sessions_count];
+	atomic_store(&n->listeners.sessions, n->sessions_count);
 }
 
 static void end_sessions(struct node *n)
@@ -390,6 +398,7 @@ static void begin_session(struct node *n, struct control *control)
 	if (session_new(&setup, control, &n->sessions[i], NULL))
 		return;
 	n->sessions_count++;
+	atomic_store(&n->listeners.sessions, n->sessions_count);
 	if (!session_read(n->sessions[i]))
 		end_session(n, i);
 }
@@ -500,6 +509,10 @@ static void accept_newcomer(struct node *n, const struct listener *l)
 	struct stranger *stranger;
 	struct channel channel;
 
+	if (l->address.transport == TRANSPORT_UDP) {
+		node_stats_refused(&n->stats, listener_drop_datagrams(l));
+		return;
+	}
 	if (listener_accept(&n->listeners, l, l->fd, &channel))
 		return;
 	stranger = stranger_new(&channel, l->controls);

@@ -200,24 +200,43 @@ static void note_arrival(struct worker *w, struct conn *c)
 			      arrival->unread, arrival->own);
 }
 
-ssize_t conn_receive(struct worker *w, struct conn *c)
+struct receipt receipt_begin(struct worker *w, struct account *account)
 {
 	struct meter *m = &w->exec.meter;
-	uint64_t sequence = m->slot ? m->slot->rx_sequence : 0;
-	ssize_t n;
 
-	meter_own(m, c->incoming ? &c->incoming->account : NULL);
+	meter_own(m, account);
 	meter_mark(m, ACTIVITY_SELF);
 	w->reading.enter = m->last;
-	n = channel_recv(&c->channel, w->received, NODE_RECEIVE_BYTES);
-	c->arrival.read_ns = meter_mark(m, ACTIVITY_NET);
+	return (struct receipt){ .sequence = m->slot ? m->slot->rx_sequence : 0 };
+}
+
+void receipt_end(struct worker *w, struct receipt *receipt, ssize_t received)
+{
+	struct meter *m = &w->exec.meter;
+
+	receipt->read_ns = meter_mark(m, ACTIVITY_NET);
 	meter_disown(m);
 	w->reading.leave = m->last;
-	c->arrival.timeline = m->timeline;
-	if (m->slot && n > 0 && m->slot->rx_sequence != sequence)
+	receipt->stamped = m->slot && received > 0 && m->slot->rx_sequence != receipt->sequence;
+}
+
+void conn_note_receive(struct worker *w, struct conn *c, const struct receipt *receipt)
+{
+	c->arrival.read_ns = receipt->read_ns;
+	c->arrival.timeline = w->exec.meter.timeline;
+	if (receipt->stamped)
 		note_arrival(w, c);
 	else
 		c->arrival.first_ns = c->arrival.latest_ns = 0;
+}
+
+ssize_t conn_receive(struct worker *w, struct conn *c)
+{
+	struct receipt receipt = receipt_begin(w, c->incoming ? &c->incoming->account : NULL);
+	ssize_t n = channel_recv(&c->channel, w->received, NODE_RECEIVE_BYTES);
+
+	receipt_end(w, &receipt, n);
+	conn_note_receive(w, c, &receipt);
 	return n;
 }
 

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 struct active;
+struct datagram_peer;
 struct worker;
 
 /* What an event points at: the first member of whatever waits for events. */
@@ -49,8 +50,9 @@ struct conn {
 	struct channel channel;
 	uint64_t connection_id;
 	struct worker *worker;
-	bool claimed; /* a socket has opened it; under the session's lock */
-	bool walks;   /* it is a struct walk_conn */
+	bool claimed;		    /* a socket has opened it; under the session's lock */
+	bool walks;		    /* it is a struct walk_conn */
+	struct datagram_peer *peer; /* it has no socket: datagrams come from there; else NULL */
 
 	/* between the control thread and the worker */
 	struct queue inbox; /* of queued_request */
@@ -87,6 +89,19 @@ static inline void conn_fetch_ahead(const struct conn *c)
 	__builtin_prefetch(c->inbox.head);
 	__builtin_prefetch((const char *)c->inbox.head + 64);
 }
+
+/*
+ * Around a receive that is begun for `account` (NULL: for none yet). The end says whether the
+ * slot's stamps are of it; conn_note_receive() then tells the connection that it was for.
+ */
+struct receipt {
+	uint64_t sequence; /* of the slot, before */
+	int64_t read_ns;
+	bool stamped;
+};
+struct receipt receipt_begin(struct worker *w, struct account *account);
+void receipt_end(struct worker *w, struct receipt *receipt, ssize_t received);
+void conn_note_receive(struct worker *w, struct conn *c, const struct receipt *receipt);
 
 /* One recv() into w->received, its arrival noted; as recv() returns. */
 ssize_t conn_receive(struct worker *w, struct conn *c);

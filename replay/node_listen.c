@@ -8,7 +8,10 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+
+#define DROPS_MAX 1024 /* of one event */
 
 static bool encrypts(const struct listen_setup *setup)
 {
@@ -52,8 +55,6 @@ static int open_one(struct listeners *ls, const struct address *address, struct 
 {
 	struct listener *l = &ls->all[ls->count];
 
-	if (address->transport == TRANSPORT_UDP)
-		return err_set(err, EPROTONOSUPPORT, "a node does not listen for datagrams yet");
 	l->address = *address;
 	l->controls = ls->count == ls->control;
 	l->fd = address_listen(&l->address, &ls->opts, err);
@@ -144,6 +145,16 @@ int listener_accept(struct listeners *ls, const struct listener *l, int listenin
 	return 0;
 }
 
+unsigned listener_drop_datagrams(const struct listener *l)
+{
+	unsigned dropped = 0;
+	char byte;
+
+	while (dropped < DROPS_MAX && recv(l->fd, &byte, 1, MSG_DONTWAIT) >= 0)
+		dropped++;
+	return dropped;
+}
+
 struct stranger *stranger_new(const struct channel *channel, bool may_control)
 {
 	struct stranger *s = calloc(1, sizeof(*s));
@@ -159,10 +170,30 @@ struct stranger *stranger_new(const struct channel *channel, bool may_control)
 	return s;
 }
 
+struct stranger *stranger_new_datagram(const struct listener *l, const struct dgram *d)
+{
+	struct stranger *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->channel = CHANNEL_NONE;
+	s->listener = l;
+	s->datagram = malloc(sizeof(*d));
+	if (!s->datagram) {
+		free(s);
+		return NULL;
+	}
+	*s->datagram = *d;
+	memcpy(s->preface, d->head, sizeof(s->preface));
+	s->preface_bytes = sizeof(s->preface);
+	return s;
+}
+
 void stranger_free(struct stranger *s)
 {
 	if (!s)
 		return;
+	free(s->datagram);
 	channel_close(&s->channel);
 	free(s);
 }
@@ -194,7 +225,10 @@ int stranger_listen(struct stranger *s, struct wire_preface *ret_preface)
 	if (n < 0 || (!n && s->preface_bytes < sizeof(s->preface)))
 		return -ECONNRESET;
 	s->preface_bytes += (size_t)n;
-	return wire_preface_decode(s->preface, s->preface_bytes, ret_preface, NULL);
+	n = wire_preface_decode(s->preface, s->preface_bytes, ret_preface, NULL);
+	if (n > 0 && !s->datagram != !(ret_preface->flags & WIRE_PREFACE_DATAGRAM))
+		return -EPROTO;
+	return (int)n;
 }
 
 void listener_admit(int fd)

@@ -4,9 +4,11 @@
 
 #include "replay/address.h"
 #include "replay/channel.h"
+#include "replay/datagram.h"
 #include "replay/wire.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 /* Which of the service's threads take new connections. */
 enum accept_mode {
@@ -46,6 +48,7 @@ struct listeners {
 	struct listen_opts opts;
 	struct tls_context *tls; /* NULL: none of them encrypts */
 	pthread_mutex_t lock;
+	atomic_uint sessions; /* that there are: what comes to one's threads may be another's */
 	int reserve_fd; /* given up to turn a client away when there are no descriptors left */
 };
 
@@ -65,6 +68,9 @@ int listener_open_another(const struct listeners *ls, const struct listener *l);
 int listener_accept(struct listeners *ls, const struct listener *l, int listening_fd,
 		    struct channel *ret_channel);
 
+/* Nobody serves: what has come there, so far, is no use to anybody. How many datagrams. */
+unsigned listener_drop_datagrams(const struct listener *l);
+
 /* A connection that has not said yet what it is, or not to whom it belongs. */
 struct stranger {
 	struct channel channel;
@@ -72,11 +78,16 @@ struct stranger {
 	int64_t since_ns;     /* when it was let in */
 	size_t preface_bytes; /* that have come */
 	uint8_t preface[WIRE_PREFACE_BYTES];
+	struct dgram *datagram; /* it is one, owned, that came to a listener; NULL: a connection */
+	const struct listener *listener;
 };
 
 /* Takes the channel over, also on failure (NULL). */
 struct stranger *stranger_new(const struct channel *channel, bool may_control);
 void stranger_free(struct stranger *s);
+
+/* A datagram with a preface that came there: a copy of it. NULL: no memory. */
+struct stranger *stranger_new_datagram(const struct listener *l, const struct dgram *d);
 
 /* Nothing is taken; -1: it cannot be told any more, or not yet, or is under TLS. */
 int stranger_first_byte(const struct stranger *s);

@@ -372,6 +372,7 @@ void service_stop(struct service *s)
 		ledger_merge(&s->ledger, &s->background[i].exec.ledger);
 		spool_writer_end(&s->background[i].exec.oprows);
 	}
+	s->ledger.count[LG_DATAGRAMS_REFUSED] += s->datagrams_refused;
 	count_open(s);
 }
 
@@ -392,8 +393,7 @@ void service_usage(const struct service *s, struct wire_usage *ret_usage)
 		ret_usage->control_ns += s->background[i].cpu_ns;
 }
 
-/* Takes as long whatever is wrong. */
-static bool is_token(const struct service *s, const uint8_t token[WIRE_TOKEN_BYTES])
+bool service_has_token(const struct service *s, const uint8_t token[WIRE_TOKEN_BYTES])
 {
 	uint8_t difference = 0;
 
@@ -408,7 +408,7 @@ struct conn *service_claim(struct service *s, struct worker *w, const struct wir
 	bool walks = preface->flags & WIRE_PREFACE_WALK;
 	struct conn *c = NULL;
 
-	*ret_ours = is_token(s, preface->token);
+	*ret_ours = service_has_token(s, preface->token);
 	if (!*ret_ours || walks != (s->walk != NULL))
 		return NULL;
 	if (walks)
@@ -449,7 +449,7 @@ struct stranger *service_take_stranger(struct service *s)
 
 bool service_takes(struct service *s, const struct wire_preface *preface, struct stranger *stranger)
 {
-	if (!is_token(s, preface->token))
+	if (!service_has_token(s, preface->token))
 		return false;
 	put_stranger(s->offers, stranger);
 	return true;

@@ -45,7 +45,7 @@ struct service {
 
 	int strangers[2]; /* a pipe of sockets that are no data connection of ours */
 	int offers[2];	  /* a pipe of sockets that are, and came to another service's threads */
-	_Atomic uint64_t refused;
+	_Atomic uint64_t refused, datagrams_refused; /* as what is offered was not ours */
 
 	atomic_bool stopping;
 	_Atomic int64_t anchor_ns; /* 0: not started */
@@ -101,6 +101,9 @@ bool service_takes(struct service *s, const struct wire_preface *preface,
  */
 struct conn *service_claim(struct service *s, struct worker *w, const struct wire_preface *preface,
 			   bool *ret_ours);
+
+/* A preface's. Takes as long whatever is wrong with it. */
+bool service_has_token(const struct service *s, const uint8_t token[WIRE_TOKEN_BYTES]);
 
 /* One that service_takes() has got, or NULL. */
 struct stranger *service_take_offer(struct service *s);

@@ -141,9 +141,11 @@ void session_wake(struct session *s)
 		service_wake(s->service);
 }
 
-void session_not_refused(struct session *s)
+void session_not_refused(struct session *s, const struct wire_preface *preface)
 {
-	atomic_fetch_sub(&s->service->refused, 1);
+	bool datagram = preface->flags & WIRE_PREFACE_DATAGRAM;
+
+	atomic_fetch_sub(datagram ? &s->service->datagrams_refused : &s->service->refused, 1);
 }
 
 void session_end(struct session *s)

@@ -55,7 +55,7 @@ bool session_takes(struct session *s, const struct wire_preface *preface,
 		   struct stranger *stranger);
 
 /* A stranger was another session's. */
-void session_not_refused(struct session *s);
+void session_not_refused(struct session *s, const struct wire_preface *preface);
 
 /* service_wake() */
 void session_wake(struct session *s);

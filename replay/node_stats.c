@@ -42,7 +42,8 @@ void node_stats_add(struct node_stats *n, struct stats *own)
 {
 	pthread_mutex_lock(&n->lock);
 	n->all.requests += own->requests;
-	own->requests = 0;
+	n->all.datagrams_refused += own->datagrams_refused;
+	own->requests = own->datagrams_refused = 0;
 	for (size_t i = 0; i < OP_KIND_COUNT; i++) {
 		struct op_stats *to = &n->all.ops[i], *from = &own->ops[i];
 
@@ -55,6 +56,13 @@ void node_stats_add(struct node_stats *n, struct stats *own)
 		from->count = from->failed = from->bytes = 0;
 		hist_reset(&from->elapsed);
 	}
+	pthread_mutex_unlock(&n->lock);
+}
+
+void node_stats_refused(struct node_stats *n, unsigned datagrams)
+{
+	pthread_mutex_lock(&n->lock);
+	n->all.datagrams_refused += datagrams;
 	pthread_mutex_unlock(&n->lock);
 }
 
@@ -87,6 +95,9 @@ void node_stats_put(struct node_stats *n, struct buf *out)
 {
 	pthread_mutex_lock(&n->lock);
 	buf_printf(out, "%llu requests served\n", (unsigned long long)n->all.requests);
+	if (n->all.datagrams_refused)
+		buf_printf(out, "%llu datagrams refused\n",
+			   (unsigned long long)n->all.datagrams_refused);
 	buf_printf(out, "%-9s %12s %8s %10s %9s %9s %9s\n", "op", "calls", "failed", "bytes", "p50",
 		   "p99", "max");
 	for (uint32_t i = 0; i < OP_KIND_COUNT; i++)

@@ -20,7 +20,7 @@ struct op_stats {
 };
 
 struct stats {
-	uint64_t requests;
+	uint64_t requests, datagrams_refused;
 	struct op_stats ops[OP_KIND_COUNT];
 };
 
@@ -45,6 +45,9 @@ void node_stats_answer(struct node_stats *n, struct stats *own, uint32_t *seen);
 
 /* At a thread's end. */
 void node_stats_add(struct node_stats *n, struct stats *own);
+
+/* Datagrams that came when nobody served, or for nobody. */
+void node_stats_refused(struct node_stats *n, unsigned datagrams);
 
 /* A table, as text. */
 void node_stats_put(struct node_stats *n, struct buf *out);

@@ -2,6 +2,7 @@
 #include "replay/node_walk.h"
 
 #include "replay/limits.h"
+#include "replay/node_datagram.h"
 #include "replay/node_service.h"
 
 #include <errno.h>
@@ -266,19 +267,35 @@ static void message_add(struct worker *w, struct walk_conn *wc, const struct wal
 		die(w, wc);
 }
 
+static struct wire_message message_of(const struct walk_reply *r)
+{
+	return (struct wire_message){
+		.size = r->size,
+		.at = r->at,
+		.status = r->status,
+		.request = r->request,
+		.attempt = r->attempt,
+		.cookie = r->cookie,
+	};
+}
+
 static void reply_add(struct worker *w, struct walk_conn *wc, const struct wire_message *m,
 		      uint64_t bytes, uint8_t status)
 {
-	message_add(
-		w, wc,
-		&(struct walk_reply){
-			.request = m->request,
-			.size = (uint32_t)(bytes > WIRE_MESSAGE_BYTES ? bytes : WIRE_MESSAGE_BYTES),
-			.attempt = m->attempt,
-			.cookie = m->cookie,
-			.at = m->at,
-			.status = status,
-		});
+	const struct walk_reply reply = {
+		.request = m->request,
+		.size = (uint32_t)(bytes > WIRE_MESSAGE_BYTES ? bytes : WIRE_MESSAGE_BYTES),
+		.attempt = m->attempt,
+		.cookie = m->cookie,
+		.at = m->at,
+		.status = status,
+	};
+	const struct wire_message message = message_of(&reply);
+
+	if (wc->conn.peer)
+		datagram_reply(w, &wc->conn, &message);
+	else
+		message_add(w, wc, &reply);
 }
 
 /* As many as there is room for; what is behind the headers has no meaning and is left as it is. */
@@ -292,14 +309,7 @@ static size_t compose(const struct walk_conn *wc, char *out, size_t room)
 		uint64_t left = r->size - from;
 
 		if (from < WIRE_MESSAGE_BYTES) {
-			struct wire_message m = {
-				.size = r->size,
-				.at = r->at,
-				.status = r->status,
-				.request = r->request,
-				.attempt = r->attempt,
-				.cookie = r->cookie,
-			};
+			const struct wire_message m = message_of(r);
 			uint8_t head[WIRE_MESSAGE_BYTES];
 			size_t part = WIRE_MESSAGE_BYTES - (size_t)from;
 
@@ -333,6 +343,8 @@ static void flush(struct worker *w, struct walk_conn *wc)
 {
 	struct meter *m = &w->exec.meter;
 
+	if (wc->conn.peer)
+		datagrams_flush(w, wc->conn.peer->port);
 	while (wc->replies_count && wc->conn.source.fd >= 0 && !wc->dialled) {
 		size_t bytes = compose(wc, w->walk.staging, NODE_RECEIVE_BYTES);
 		ssize_t n;
@@ -584,6 +596,25 @@ static void read_all(struct worker *w, struct walk_conn *wc)
 			die(w, wc);
 	} while (n > 0 && channel_has_more(&c->channel) && !is_full(wc));
 	wc->left_over = n > 0 && channel_has_more(&c->channel);
+}
+
+bool walk_datagram(struct worker *w, struct conn *c, const struct wire_message *message)
+{
+	struct walk_conn *wc = of_walk(c);
+	bool done;
+
+	if (is_full(wc))
+		return false;
+	wc->message = *message;
+	wc->parsing = true;
+	done = request_came(w, wc);
+	wc->parsing = false;
+	return done;
+}
+
+void walk_peer_gone(struct worker *w, struct conn *c)
+{
+	doom(&w->walk, of_walk(c));
 }
 
 void walk_admitted(struct worker *w, struct conn *c)

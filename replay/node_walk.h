@@ -92,6 +92,12 @@ struct conn *walk_conn_new(struct worker *w, uint64_t connection_id);
 void walk_admitted(struct worker *w, struct conn *c);
 void walk_event(struct worker *w, struct conn *c, uint32_t events);
 
+/* A message of its came, by a datagram. False: there is nothing that can be done for it. */
+bool walk_datagram(struct worker *w, struct conn *c, const struct wire_message *message);
+
+/* The sender of its datagrams is forgotten. */
+void walk_peer_gone(struct worker *w, struct conn *c);
+
 /* Connects to a peer; NULL: that cannot be. */
 struct walk_conn *walk_dial(struct worker *w, uint32_t peer);
 

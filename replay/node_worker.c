@@ -27,6 +27,11 @@ struct newcomer {
 	struct link arrival; /* on its way to the thread that is to meet it */
 };
 
+static bool is_of_datagrams(const struct listener *l)
+{
+	return l->address.transport == TRANSPORT_UDP;
+}
+
 /* Sockets that all threads share, or that each has for itself (enum accept_mode). */
 static int listen_too(struct worker *w, struct listeners *ls)
 {
@@ -44,6 +49,10 @@ static int listen_too(struct worker *w, struct listeners *ls)
 		at->own = fd >= 0;
 		at->source = (struct source){ SOURCE_LISTENER, at->own ? fd : ls->all[i].fd };
 		w->listening_count++;
+		if (is_of_datagrams(at->listener) &&
+		    datagram_work_add(&w->datagrams, i, at->listener, at->source.fd))
+			return -ENOMEM;
+		at->port = w->datagrams.ports[i];
 	}
 	return 0;
 }
@@ -163,6 +172,10 @@ static void pass_waiting(struct worker *w, struct listening *at)
 {
 	struct channel channel;
 
+	if (at->port) {
+		datagrams_pass_on(w, at->port);
+		return;
+	}
 	while (!listener_accept(w->service->setup.listeners, at->listener, at->source.fd,
 				&channel)) {
 		struct stranger *stranger = stranger_new(&channel, at->listener->controls);
@@ -204,8 +217,14 @@ static void hand_out(struct worker *w, struct newcomer *newcomer)
 
 static void on_listener(struct worker *w, struct source *source, uint32_t events)
 {
-	const struct listener *listener = ((struct listening *)source)->listener;
+	const struct listening *listening = (struct listening *)source;
+	const struct listener *listener = listening->listener;
 	struct listeners *listeners = w->service->setup.listeners;
+
+	if (listening->port) {
+		datagrams_event(w, listening->port);
+		return;
+	}
 
 	for (int i = 0; i < ACCEPTS_MAX; i++) {
 		struct newcomer *newcomer;
@@ -321,7 +340,9 @@ static void on_offers(struct worker *w, struct source *source, uint32_t events)
 
 	if (!stranger)
 		return;
-	if (stranger_listen(stranger, &preface) > 0)
+	if (stranger->datagram)
+		datagram_offered(w, stranger);
+	else if (stranger_listen(stranger, &preface) > 0)
 		settle(w, stranger, &preface);
 	else
 		stranger_free(stranger);
@@ -426,6 +447,7 @@ static void run_pass(struct worker *w)
 	forward_expire(w);
 	pass_finish(w);
 	run_background(w);
+	datagram_peers_expire(w);
 	walk_sweep(w);
 	executor_tell_stats(&w->exec);
 	if (w->ring)
@@ -524,6 +546,7 @@ void worker_release(struct worker *w)
 	free(w->sleepers.heap);
 	background_queue_release(&w->background);
 	walk_work_release(&w->walk);
+	datagram_work_release(&w->datagrams);
 	active_pool_release(&w->actives);
 	spool_writer_end(&w->rows);
 	executor_release(&w->exec);

@@ -3,6 +3,7 @@
 #define GAIT_REPLAY_NODE_WORKER_H
 
 #include "replay/node_background.h"
+#include "replay/node_datagram.h"
 #include "replay/node_io.h"
 #include "replay/node_listen.h"
 #include "replay/node_pass.h"
@@ -32,7 +33,8 @@ struct worker_opts {
 struct listening {
 	struct source source; /* first */
 	const struct listener *listener;
-	bool own; /* nobody else's */
+	struct datagram_port *port; /* NULL: connections come in */
+	bool own;		    /* nobody else's */
 };
 
 /*
@@ -65,6 +67,7 @@ struct worker {
 	struct background_queue background;
 	struct active_pool actives;
 	struct walk_work walk;
+	struct datagram_work datagrams;
 	struct own_cost own;
 	struct spool_writer rows;
 	int64_t user_ns, kernel_ns; /* CPU of the thread, once it has ended */

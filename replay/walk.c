@@ -42,26 +42,25 @@ struct walk {
 };
 
 /* What is not there yet is said, not passed over. */
-static int check_transport(enum transport transport, bool may_be_tls, struct err *err)
+static int check_forward(enum transport transport, struct err *err)
 {
-	if (transport == TRANSPORT_TCP || transport == TRANSPORT_UNIX ||
-	    (transport == TRANSPORT_TLS && may_be_tls))
+	if (transport == TRANSPORT_TCP || transport == TRANSPORT_UNIX)
 		return 0;
-	return err_set(err, EPROTONOSUPPORT, "a %s does not go over %s so far",
-		       may_be_tls ? "walk" : "forward", transport_name(transport));
+	return err_set(err, EPROTONOSUPPORT, "a forward does not go over %s so far",
+		       transport_name(transport));
 }
 
 static int check_abilities(const struct walk_opts *o, struct err *err)
 {
 	const struct walk_tls *t = &o->tls;
 	bool tls = t->cert || t->key || t->ca || t->ca_path || t->ciphers || t->verify;
-	int rc = check_transport(o->to.transport, true, err);
+	int rc = 0;
 
 	for (size_t i = 0; i < o->chain.peers_count && !rc; i++)
-		rc = check_transport(o->chain.peers[i].transport, false, err);
+		rc = check_forward(o->chain.peers[i].transport, err);
 	if (rc)
 		return rc;
-	if (o->bound && o->bind.transport != TRANSPORT_TCP)
+	if (o->bound && o->bind.transport != TRANSPORT_TCP && o->bind.transport != o->to.transport)
 		return err_set(err, EPROTONOSUPPORT,
 			       "our own end can be bound to a tcp address, not to a %s one",
 			       transport_name(o->bind.transport));
@@ -382,6 +381,7 @@ static void add_tally(struct walk_result *r, const struct walk_sender *s)
 	r->bytes_out += t->bytes_out;
 	r->bytes_in += t->bytes_in;
 	r->raised += t->raised;
+	r->replies_late += t->replies_late;
 	r->rows_waited += t->rows_waited;
 	if (t->ended_ns > r->duration_ns)
 		r->duration_ns = t->ended_ns;
@@ -472,6 +472,7 @@ static void fill_ledger(const struct walk_result *r, struct ledger *ledger)
 	ledger->count[LG_TIMEOUTS] = r->outcomes[WALK_TIMEOUT];
 	ledger->count[LG_ERRORS] = r->outcomes[WALK_ERROR];
 	ledger->count[LG_UNSENT] = r->outcomes[WALK_UNSENT];
+	ledger->count[LG_REPLIES_LATE] = r->replies_late;
 	/* walk_run_finish() counts the rows it writes */
 	ledger->count[LG_REQUESTS] = ledger->count[LG_CONNECTIONS] = 0;
 	ledger->count[LG_OPS] = ledger->count[LG_BACKGROUND_OPS] = 0;

@@ -103,6 +103,7 @@ static inline struct walk_schedule walk_schedule_of(const struct walk_opts *o)
 		.chain = &o->chain,
 		.classes = o->classes,
 		.classes_count = o->classes_count,
+		.datagrams = o->to.transport == TRANSPORT_UDP,
 		.stagger = o->stagger,
 	};
 }
@@ -114,8 +115,9 @@ enum walk_slot { WALK_SLOT_BYTES, WALK_SLOT_PERIOD, WALK_SLOT_RATE };
 struct walk_result {
 	struct walk_count *threads; /* opts->threads of them */
 	uint64_t sent, outcomes[WALK_OUTCOMES], bytes_out, bytes_in;
-	uint64_t raised;      /* requests made larger, to hold a header */
-	uint64_t rows_waited; /* times a sender had to wait for the rows' file */
+	uint64_t replies_late; /* to requests that were over */
+	uint64_t raised;       /* requests made larger, to hold a header */
+	uint64_t rows_waited;  /* times a sender had to wait for the rows' file */
 	int64_t duration_ns;
 	struct hist latency, service, late, connect; /* ns; see struct walk_tally */
 	struct ledger ledger;			     /* of the nodes */

@@ -2,6 +2,7 @@
 #include "replay/walk_link.h"
 
 #include "base/clock.h"
+#include "replay/walk_datagram.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -160,28 +161,38 @@ void walk_link_fail(struct walk_link *l, enum walk_outcome outcome)
 
 /* --- sending ------------------------------------------------------------------------------- */
 
+bool walk_link_begin(struct walk_link *l, int64_t now_ns)
+{
+	if (!has_room(l))
+		return false;
+	*request_at(l, l->next) = (struct walk_request){ .due_ns = l->due_ns,
+							 .sent_ns = now_ns,
+							 .received_ns = -1,
+							 .bytes = request_bytes(l, l->next) };
+	walk_next_due(schedule_of(l), l->thread, l->next, &l->due_ns, &l->due_fraction);
+	l->next++;
+	return true;
+}
+
+struct wire_message walk_link_message(const struct walk_link *l, uint64_t request)
+{
+	return (struct wire_message){ .size = request_at(l, request)->bytes,
+				      .request = walk_number(schedule_of(l), l->thread, request) };
+}
+
 /* One that is due, into the buffer; false: there is no room for it now. */
 static bool put_request(struct walk_link *l, char *out, size_t *at, int64_t now_ns)
 {
 	size_t room = WALK_BUFFER_BYTES - *at, part;
 	struct wire_message message;
-	uint32_t bytes;
 
-	if (room < WIRE_MESSAGE_BYTES || l->body_left || !has_room(l))
+	if (room < WIRE_MESSAGE_BYTES || l->body_left || !walk_link_begin(l, now_ns))
 		return false;
-	bytes = request_bytes(l, l->next);
-	message =
-		(struct wire_message){ .size = bytes,
-				       .request = walk_number(schedule_of(l), l->thread, l->next) };
+	message = walk_link_message(l, l->next - 1);
 	wire_message_encode(&message, (uint8_t *)out + *at);
-	part = bytes < room ? bytes : room;
+	part = message.size < room ? message.size : room;
 	*at += part;
-	l->body_left = bytes - part;
-	*request_at(l, l->next) = (struct walk_request){
-		.due_ns = l->due_ns, .sent_ns = now_ns, .received_ns = -1, .bytes = bytes
-	};
-	walk_next_due(schedule_of(l), l->thread, l->next, &l->due_ns, &l->due_fraction);
-	l->next++;
+	l->body_left = message.size - part;
 	return true;
 }
 
@@ -233,7 +244,7 @@ static int send_rest(struct walk_link *l, char *out)
 	return 1;
 }
 
-int walk_link_send(struct walk_link *l, char *out, bool may_begin, uint64_t *ret_begun)
+static int send_stream(struct walk_link *l, char *out, bool may_begin, uint64_t *ret_begun)
 {
 	int rc = send_rest(l, out);
 	int64_t now_ns = now_of(l); /* what is due later waits until replies have been looked at */
@@ -262,6 +273,13 @@ int walk_link_send(struct walk_link *l, char *out, bool may_begin, uint64_t *ret
 	return rc;
 }
 
+int walk_link_send(struct walk_link *l, char *out, bool may_begin, uint64_t *ret_begun)
+{
+	if (schedule_of(l)->datagrams)
+		return walk_link_send_datagrams(l, may_begin, ret_begun);
+	return send_stream(l, out, may_begin, ret_begun);
+}
+
 /* --- receiving ----------------------------------------------------------------------------- */
 
 /* The request it answers; NULL: none that is under way. */
@@ -275,20 +293,22 @@ static struct walk_request *answered(const struct walk_link *l, uint64_t number)
 	return request_at(l, request);
 }
 
-static void on_reply(struct walk_link *l, int64_t now_ns)
+void walk_link_answered(struct walk_link *l, const struct wire_message *reply, int64_t now_ns)
 {
 	static const enum walk_outcome outcomes[WIRE_STATUS_COUNT] = {
 		[WIRE_STATUS_OK] = WALK_OK,
 		[WIRE_STATUS_ERROR] = WALK_ERROR,
 		[WIRE_STATUS_TIMEOUT] = WALK_TIMEOUT,
 	};
-	struct walk_request *r = answered(l, l->reply.request);
+	struct walk_request *r = answered(l, reply->request);
 
-	if (!r)
-		return; /* it has timed out before */
+	if (!r) { /* it has timed out before */
+		l->tally->replies_late++;
+		return;
+	}
 	r->received_ns = now_ns;
-	r->reply_bytes = l->reply.size;
-	settle(r, outcomes[l->reply.status]);
+	r->reply_bytes = reply->size;
+	settle(r, outcomes[reply->status]);
 }
 
 /* A header, maybe in pieces: how many bytes were taken; < 0: it is none. */
@@ -324,7 +344,7 @@ static int take(struct walk_link *l, const char *bytes, size_t n, int64_t now_ns
 		bytes += part;
 		n -= (size_t)part;
 		if (!l->reply_left && !l->head_bytes)
-			on_reply(l, now_ns);
+			walk_link_answered(l, &l->reply, now_ns);
 	}
 	return 1;
 }
@@ -333,6 +353,8 @@ int walk_link_receive(struct walk_link *l, char *in)
 {
 	int rc = 0;
 
+	if (schedule_of(l)->datagrams)
+		return walk_link_receive_datagrams(l, in);
 	do { /* of what TLS holds already no event would tell */
 		ssize_t n = channel_recv(&l->channel, in, WALK_BUFFER_BYTES);
 
@@ -386,18 +408,30 @@ int walk_link_connect(struct walk_link *l)
 			      plan->no_delay, &l->channel.fd);
 	if (rc && rc != -EINPROGRESS)
 		return rc;
+	if (plan->transport == TRANSPORT_UDP)
+		walk_link_widen(l);
 	return plan->tls ? channel_begin_tls(&l->channel, plan->tls) : 0;
 }
 
-static int send_preface(struct walk_link *l)
+struct wire_preface walk_link_preface(const struct walk_link *l)
 {
 	struct wire_preface preface = {
 		.flags = WIRE_PREFACE_WALK,
 		.connection_id = walk_connection(schedule_of(l), l->thread, l->session),
 	};
-	uint8_t bytes[WIRE_PREFACE_BYTES];
 
 	memcpy(preface.token, l->plan->token, sizeof(preface.token));
+	return preface;
+}
+
+/* Each datagram has its own. */
+static int send_preface(struct walk_link *l)
+{
+	const struct wire_preface preface = walk_link_preface(l);
+	uint8_t bytes[WIRE_PREFACE_BYTES];
+
+	if (schedule_of(l)->datagrams)
+		return 0;
 	wire_preface_encode(&preface, bytes);
 	return channel_send(&l->channel, bytes, sizeof(bytes)) == sizeof(bytes) ? 0 : -EPIPE;
 }

@@ -45,7 +45,8 @@ struct walk_count {
 struct walk_tally {
 	uint64_t sent, outcomes[WALK_OUTCOMES];
 	uint64_t bytes_out, bytes_in;
-	uint64_t raised; /* requests that were smaller than a header */
+	uint64_t raised;       /* requests that were smaller than a header */
+	uint64_t replies_late; /* to requests that were over */
 	uint64_t rows_waited;
 	uint64_t rings;	     /* requests that the rings of all its connections have room for */
 	int64_t ended_ns;    /* when the last of its connections was through */
@@ -82,8 +83,8 @@ struct walk_link {
 	int64_t connecting_ns;	   /* since when it is */
 	struct walk_request *ring; /* of those under way */
 	size_t ring_size;
-	char *unsent; /* what the socket has not taken; NULL: nothing */
-	size_t unsent_from, unsent_to;
+	char *unsent;		       /* what the socket has not taken; NULL: nothing */
+	size_t unsent_from, unsent_to; /* bytes of it; of datagrams, requests */
 	int64_t stuck_ns; /* since when the socket takes nothing, as far as was looked; -1: it does */
 	uint64_t body_left; /* of a longer message, not yet in a buffer */
 	uint8_t head[WIRE_MESSAGE_BYTES];

@@ -2,6 +2,7 @@
 #include "replay/walk_schedule.h"
 
 #include "base/clock.h"
+#include "replay/datagram.h"
 #include "replay/walk.h"
 #include "replay/wire.h"
 
@@ -62,10 +63,12 @@ uint32_t walk_request_bytes(const struct walk_schedule *s, uint32_t thread, uint
 {
 	struct spec_key key = key_of(s, thread, request, WALK_SLOT_BYTES);
 	uint64_t bytes = spec_draw(size_of(s, thread, request), &key);
+	uint64_t least = s->datagrams ? DATAGRAM_REQUEST_BYTES : WIRE_MESSAGE_BYTES;
+	uint64_t most = s->datagrams ? DATAGRAM_MAX : WIRE_MESSAGE_MAX;
 
-	*ret_raised = bytes < WIRE_MESSAGE_BYTES;
-	bytes = bytes < WIRE_MESSAGE_BYTES ? WIRE_MESSAGE_BYTES : bytes;
-	return (uint32_t)(bytes < WIRE_MESSAGE_MAX ? bytes : WIRE_MESSAGE_MAX);
+	*ret_raised = bytes < least;
+	bytes = bytes < least ? least : bytes;
+	return (uint32_t)(bytes < most ? bytes : most);
 }
 
 uint64_t walk_first_of_session(const struct walk_schedule *s, uint64_t session)

@@ -37,7 +37,8 @@ struct walk_schedule {
 	const struct chain *chain;
 	const struct walk_class *classes; /* NULL: they are all alike */
 	size_t classes_count;
-	bool stagger; /* the threads' first requests are spread over a period */
+	bool datagrams; /* each is one, with a longer header */
+	bool stagger;	/* the threads' first requests are spread over a period */
 };
 
 /* Over all threads, from 0: what nodes draw by. */

@@ -522,7 +522,7 @@ int wire_preface_decode(const uint8_t *data, size_t size, struct wire_preface *r
 	preface.flags = (uint16_t)get_number(data + 6, 2);
 	memcpy(preface.token, data + 8, WIRE_TOKEN_BYTES);
 	preface.connection_id = get_number(data + 8 + WIRE_TOKEN_BYTES, 8);
-	if (preface.flags & ~WIRE_PREFACE_WALK)
+	if (preface.flags & ~(WIRE_PREFACE_WALK | WIRE_PREFACE_DATAGRAM))
 		return err_set(err, EPROTO, "a data connection with unknown flags");
 	*ret_preface = preface;
 	return WIRE_PREFACE_BYTES;

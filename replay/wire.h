@@ -204,8 +204,9 @@ struct wire_peer {
 
 /* The preface of a data connection; what follows are requests, without headers but in a walk. */
 #define WIRE_PREFACE_WALK 1
+#define WIRE_PREFACE_DATAGRAM 2 /* it begins each of them (replay/datagram.h) */
 struct wire_preface {
-	uint16_t flags; /* WIRE_PREFACE_WALK */
+	uint16_t flags; /* WIRE_PREFACE_... */
 	uint8_t token[WIRE_TOKEN_BYTES];
 	uint64_t connection_id;
 };

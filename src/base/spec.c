@@ -184,3 +184,16 @@ const struct spec_form spec_forms[SPEC_KIND_COUNT] = {
 			derive_gseq,
 			NULL },
 };
+
+double spec_most(const struct spec *s)
+{
+	double most = 0;
+
+	if (s->kind == SPEC_NONE || s->kind == SPEC_CONST)
+		return s->kind == SPEC_CONST ? s->param[0] : 0;
+	if (s->kind != SPEC_VALUES)
+		return s->max;
+	for (uint64_t i = 0; i < s->count; i++)
+		most = s->values[i] > most ? s->values[i] : most;
+	return most;
+}

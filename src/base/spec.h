@@ -118,6 +118,9 @@ double spec_chance(const struct spec_key *key);
 uint64_t spec_length(const struct spec *s);
 bool spec_is_constant(const struct spec *s);
 
+/* Nothing larger is ever drawn; SPEC_VALUE_MAX where nobody gave a limit. */
+double spec_most(const struct spec *s);
+
 /*
  * Text that spec_parse() reads back into the same spec, without any file: what came
  * of one is in it. 0, or -E2BIG with a sentence if it is longer than SPEC_TEXT_MAX,

@@ -164,9 +164,6 @@ static int read_listener(const char *text, struct address *ret_address, struct e
 
 	if (rc)
 		return rc;
-	if (ret_address->transport == TRANSPORT_UDP)
-		return err_set(err, EPROTONOSUPPORT,
-			       "-b '%s': a gait node does not listen for datagrams so far", text);
 	if (!strcmp(ret_address->host, "localhost"))
 		snprintf(ret_address->host, sizeof(ret_address->host), "%s", defaults.host);
 	return 0;
@@ -201,9 +198,11 @@ static int add_listeners(struct words *w, const struct dw_node_opts *given, stru
 		rc = read_listener(given->bind.count ? given->bind.items[i] : "", &address, err);
 		if (!rc)
 			rc = add_address(w, "--listen", &address, err);
-		clear = clear || (!rc && address.transport != TRANSPORT_TLS);
+		clear = clear || (!rc && address.transport != TRANSPORT_TLS &&
+				  address.transport != TRANSPORT_UDP);
 		first = i ? first : address;
 	}
+	clear = clear || first.transport == TRANSPORT_UDP; /* beside it, gait node finds */
 	return rc || clear ? rc : add_control(w, &first, err);
 }
 

@@ -234,6 +234,20 @@ static size_t first_of(const struct listen_setup *listen, enum transport transpo
 	return i;
 }
 
+/* By TCP, at a port of the same number. */
+static int add_control_beside(struct listen_setup *listen, size_t datagrams, struct err *err)
+{
+	struct address *control = &listen->addresses[listen->count];
+
+	if (listen->count == NODE_LISTENERS_MAX)
+		return err_set(err, E2BIG, "a node listens at %d addresses at most",
+			       NODE_LISTENERS_MAX);
+	*control = listen->addresses[datagrams];
+	control->transport = TRANSPORT_TCP;
+	listen->control = listen->count++;
+	return 0;
+}
+
 static int choose_control(struct listen_setup *listen, const char *word, struct err *err)
 {
 	if (word) {
@@ -251,6 +265,8 @@ static int choose_control(struct listen_setup *listen, const char *word, struct 
 		listen->control = first_of(listen, TRANSPORT_UNIX);
 	if (listen->control < listen->count || !listen->count)
 		return 0;
+	if (first_of(listen, TRANSPORT_UDP) < listen->count)
+		return add_control_beside(listen, first_of(listen, TRANSPORT_UDP), err);
 	return err_set(
 		err, EINVAL,
 		"where do clients come in? --listen has neither a tcp nor a unix address, so "

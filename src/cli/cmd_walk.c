@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "replay/walk.h"
+#include "replay/walk_datagram.h"
 
 #include "base/clock.h"
 #include "cli/cmd.h"
@@ -443,19 +444,21 @@ out:
 	return rc;
 }
 
-/* Scripts of DistWalk's name one port; gait's dw_node takes clients in at the next one, then. */
+/*
+ * Beside datagrams, clients come in by TCP at a port of the same number. Scripts of DistWalk's name
+ * one port for TLS too; gait's dw_node takes clients in at the next one, then.
+ */
 static int read_control(const struct walk_cmd_opts *given, const struct walk_program *program,
 			struct walk_opts *opts, struct err *err)
 {
 	opts->has_control = given->control;
 	if (given->control)
 		return read_address("--control", given->control, CHAIN_PORT, &opts->control, err);
-	if (!program->is_distwalk || opts->to.transport != TRANSPORT_TLS)
-		return 0;
-	opts->has_control = true;
+	opts->has_control = opts->to.transport == TRANSPORT_UDP ||
+			    (program->is_distwalk && opts->to.transport == TRANSPORT_TLS);
 	opts->control = opts->to;
 	opts->control.transport = TRANSPORT_TCP;
-	opts->control.port++;
+	opts->control.port += opts->to.transport == TRANSPORT_TLS;
 	return 0;
 }
 
@@ -717,6 +720,8 @@ static int walk(const struct walk_program *program, struct walk_cmd_opts *given,
 	opts.classes_count = scenario->classes_count;
 	scenario->classes = NULL;
 	scenario->classes_count = 0;
+	if (!code)
+		code = walk_check_datagrams(&opts, &err);
 	if (code)
 		code = cmd_misused(program->options, &err);
 	else

@@ -60,6 +60,9 @@ void walk_summary_put(const struct walk_opts *opts, const struct walk_result *r,
 	if (r->raised)
 		buf_printf(out, "%" PRIu64 " requests were made larger, to hold a header\n",
 			   r->raised);
+	if (r->replies_late)
+		buf_printf(out, "%" PRIu64 " replies came when their request was over\n",
+			   r->replies_late);
 	put_ledger(out, &r->ledger);
 	put_hist(out, "latency", &r->latency);
 	put_hist(out, "late   ", &r->late);
@@ -120,6 +123,7 @@ struct json *walk_summary_json(const struct walk_result *r)
 	json_put_u64(json, "bytes_out", r->bytes_out);
 	json_put_u64(json, "bytes_in", r->bytes_in);
 	json_put_u64(json, "raised", r->raised);
+	json_put_u64(json, "replies_late", r->replies_late);
 	json_put_u64(json, "rows_waited", r->rows_waited);
 	json_put_int(json, "duration_ns", r->duration_ns);
 	json_put(json, "latency", hist_json(&r->latency));

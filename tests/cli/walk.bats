@@ -342,7 +342,7 @@ walk() {
 
 @test "what a walk does not do yet is refused" {
 	start_node
-	for option in "--to udp://127.0.0.1:1 --control $at" "--ssl-verify"; do
+	for option in "-F udp://127.0.0.1:1 -R 1 -R 1" "--ssl-verify"; do
 		# shellcheck disable=SC2086 # two words
 		run -1 --separate-stderr "$GAIT" walk --to "$at" $option
 		[[ $stderr == *"so far"* ]]

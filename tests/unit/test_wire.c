@@ -36,25 +36,25 @@ static void check_prefixes(const struct buf *buf)
 	}
 }
 
-#define ROUND_TRIP(name, record, message)                                                          \
-	do {                                                                                       \
-		record back;                                                                       \
-		struct wire_frame frame;                                                           \
-		struct buf buf;                                                                    \
-		uint8_t *copy;                                                                     \
-                                                                                                   \
-		memset(&back, 0, sizeof(back));                                                    \
-		buf_init(&buf, BUF_MAX);                                                           \
-		CHECK_EQ(wire_put_##name(&buf, &(message)), 0);                                    \
-		check_prefixes(&buf);                                                              \
-		check_case(#name);                                                                 \
-		CHECK_EQ(decode_copy(&buf, buf.len, &frame, &copy), (long long)buf.len);           \
-		CHECK_EQ(wire_get_##name(&frame, &back, NULL), 0);                                 \
-		CHECK_MEM(&back, &(message), sizeof(back));                                        \
-		frame.payload_bytes--;                                                             \
-		CHECK_EQ(wire_get_##name(&frame, &back, NULL), -EPROTO);                           \
-		free(copy);                                                                        \
-		buf_release(&buf);                                                                 \
+#define ROUND_TRIP(name, record, message)                                                \
+	do {                                                                             \
+		record back;                                                             \
+		struct wire_frame frame;                                                 \
+		struct buf buf;                                                          \
+		uint8_t *copy;                                                           \
+                                                                                         \
+		memset(&back, 0, sizeof(back));                                          \
+		buf_init(&buf, BUF_MAX);                                                 \
+		CHECK_EQ(wire_put_##name(&buf, &(message)), 0);                          \
+		check_prefixes(&buf);                                                    \
+		check_case(#name);                                                       \
+		CHECK_EQ(decode_copy(&buf, buf.len, &frame, &copy), (long long)buf.len); \
+		CHECK_EQ(wire_get_##name(&frame, &back, NULL), 0);                       \
+		CHECK_MEM(&back, &(message), sizeof(back));                              \
+		frame.payload_bytes--;                                                   \
+		CHECK_EQ(wire_get_##name(&frame, &back, NULL), -EPROTO);                 \
+		free(copy);                                                              \
+		buf_release(&buf);                                                       \
 	} while (0)
 
 static void test_round_trips(void)
@@ -106,8 +106,12 @@ static void test_round_trips(void)
 }
 
 static const struct plan_request get_request = {
-	.request_id = 5, .connection_id = 6, .request_bytes = 30, .response_bytes = 5,
-	.due_ns = 1000, .ops_count = 2,
+	.request_id = 5,
+	.connection_id = 6,
+	.request_bytes = 30,
+	.response_bytes = 5,
+	.due_ns = 1000,
+	.ops_count = 2,
 };
 
 static const struct plan_op get_ops[] = {
@@ -140,15 +144,15 @@ static void test_plan(void)
 static void test_golden_bytes(void)
 {
 	static const uint8_t connection_bytes[] = {
-		0, 0, 0, 24, 0, 4, 0, 0,	  /* payload bytes, CONNECTION, 0 */
-		0, 0, 0, 0, 0, 0, 1, 2,		  /* connection_id */
-		0, 0, 0, 3, 0, 0, 0, 1,		  /* thread, dependent */
-		0, 0, 0, 0, 0, 0, 0, 9,		  /* requests */
+		0, 0, 0, 24, 0, 4, 0, 0, /* payload bytes, CONNECTION, 0 */
+		0, 0, 0, 0,  0, 0, 1, 2, /* connection_id */
+		0, 0, 0, 3,  0, 0, 0, 1, /* thread, dependent */
+		0, 0, 0, 0,  0, 0, 0, 9, /* requests */
 	};
 	static const uint8_t preface_bytes[WIRE_PREFACE_BYTES] = {
-		'G', 'A', 'I', 'T', 0, 1, 0, 0, /* magic, version, flags */
-		1, 8, 15, 22, 29, 36, 43, 50, 57, 64, 71, 78, 85, 92, 99, 106, /* token */
-		0, 0, 0, 0, 0, 0, 0x12, 0x34, /* connection_id */
+		'G', 'A', 'I', 'T', 0,	1,  0,	  0, /* magic, version, flags */
+		1,   8,	  15,  22,  29, 36, 43,	  50,	57, 64, 71, 78, 85, 92, 99, 106, /* token */
+		0,   0,	  0,   0,   0,	0,  0x12, 0x34, /* connection_id */
 	};
 	struct wire_connection connection = { 0x102, 3, 1, 9 };
 	struct wire_preface preface = { .connection_id = 0x1234 };
@@ -181,7 +185,7 @@ static void test_preface(void)
 	bytes[5] = 2; /* version */
 	CHECK_EQ(wire_preface_decode(bytes, 6, &back, NULL), -EPROTO);
 	bytes[5] = 1;
-	bytes[7] = 2; /* flags */
+	bytes[7] = 4; /* flags */
 	CHECK_EQ(wire_preface_decode(bytes, sizeof(bytes), &back, NULL), -EPROTO);
 }
 
@@ -235,11 +239,11 @@ static void test_broken(void)
 static void test_message(void)
 {
 	static const uint8_t golden[WIRE_MESSAGE_BYTES] = {
-		0, 1, 2, 3,		/* size */
-		4, 5, 2, 0,		/* at, status, flags */
-		8, 9, 10, 11, 12, 13, 14, 15, /* request */
-		16, 17, 18, 19,		/* attempt */
-		20, 21, 22, 23,		/* cookie */
+		0,  1,	2,  3,			/* size */
+		4,  5,	2,  0,			/* at, status, flags */
+		8,  9,	10, 11, 12, 13, 14, 15, /* request */
+		16, 17, 18, 19,			/* attempt */
+		20, 21, 22, 23,			/* cookie */
 	};
 	static const struct {
 		const char *name;

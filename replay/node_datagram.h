@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GAIT_REPLAY_NODE_DATAGRAM_H
+#define GAIT_REPLAY_NODE_DATAGRAM_H
+
+#include "replay/datagram.h"
+#include "replay/node_conn.h"
+#include "replay/node_listen.h"
+
+/*
+ * Datagrams at a node. The token is in each: one without it is dropped and counted, and never
+ * answered. A peer is a connection of the thread that reads what it sends, from its first
+ * datagram until it has been silent for NODE_PEER_IDLE_S, or gives way to a newer one. Nothing
+ * need be known of it beforehand, so one that was forgotten may come again.
+ */
+
+/* A UDP listener, as a thread sees it; `out` leaves when what has come is dealt with. */
+struct datagram_port {
+	const struct listener *listener;
+	int fd; /* lent */
+	struct datagrams in, out;
+};
+
+struct datagram_peer {
+	struct datagram_port *port;
+	struct endpoint at;
+	struct conn *conn;
+	struct datagram_peer *same;	     /* in the same bucket */
+	struct datagram_peer *older, *newer; /* by when they were heard last */
+	int64_t heard_ns;
+};
+
+/* A thread's own. */
+struct datagram_work {
+	struct datagram_port *ports[NODE_LISTENERS_MAX]; /* NULL: that listener has connections */
+	struct datagram_peer **buckets;			 /* NULL: so have all */
+	struct datagram_peer *oldest, *newest;
+	size_t peers;
+};
+
+/* A listener of datagrams that the thread reads or answers from, by fd. -ENOMEM. */
+int datagram_work_add(struct datagram_work *work, size_t listener, const struct listener *l,
+		      int fd);
+void datagram_work_release(struct datagram_work *work);
+
+/* Takes what there is, as far as one call goes. How many came, or a negative errno. */
+int datagrams_event(struct worker *w, struct datagram_port *port);
+
+/* One that came to another session's threads; takes the stranger over. */
+void datagram_offered(struct worker *w, struct stranger *stranger);
+
+/* A reply of message->size bytes to a connection's peer. It leaves with others. */
+void datagram_reply(struct worker *w, const struct conn *c, const struct wire_message *message);
+void datagrams_flush(struct worker *w, struct datagram_port *port);
+
+/* The end of a pass: who has been silent for long is forgotten. */
+void datagram_peers_expire(struct worker *w);
+
+/* The thread has ended: what still waits at its own socket may be another session's. */
+void datagrams_pass_on(struct worker *w, struct datagram_port *port);
+
+#endif

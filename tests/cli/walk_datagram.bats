@@ -1,0 +1,176 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Walks by datagrams: what goes over the wire, what becomes of what is lost, and what strangers get.
+
+# shellcheck disable=SC2030,SC2031,SC2154 # tests are subshells, and run sets stderr
+load walk
+
+setup() {
+	walk_setup
+}
+
+teardown() {
+	[ -z "$relay" ] || kill "$relay" 2>/dev/null || true
+	walk_teardown
+}
+
+# A node at one port for datagrams and, by TCP, for clients.
+start_node() { # HOST OPTION...
+	local host=$1
+	shift
+	start_as node "$GAIT" node --no-attribution \
+		--listen "udp://$host:$("$GAIT_TRUTH/freeport")" "$@"
+}
+
+start_relay() { # HOW...; sets $relay_port
+	"$BATS_TEST_DIRNAME/datagram_relay" "$at" "$@" >relay.out 3>&- &
+	relay=$!
+	await grep -q . relay.out
+	relay_port=$(head -n 1 relay.out)
+}
+
+end_relay() {
+	kill "$relay"
+	wait "$relay" || true
+	relay=
+}
+
+# walk CODE OPTION...: how it ends; late sending, which makes a 0 a 3, is the machine's
+walk() {
+	local want=$1 code=0
+	shift
+	timeout 60 "$GAIT" walk --json "$@" >out 2>err || code=$?
+	[ "$code" = "$want" ] || [ "$want$code" = 03 ] || {
+		cat out err
+		return 1
+	}
+}
+
+outcomes() {
+	jq -r '"\(.sent) \(.answered) \(.timeouts) \(.errors) \(.unsent) late \(.replies_late)"' out
+}
+
+refused() { # WORDS OPTION...
+	local words=$1
+	shift
+	run -2 --separate-stderr "$GAIT" walk --to "udp://$at" "$@"
+	[[ $stderr == *"$words"* ]] || is "$stderr" "$words"
+}
+
+@test "a datagram for each request and each reply, of the size that was asked for" {
+	start_node 127.0.0.1
+	start_relay
+	walk 0 --to "udp://127.0.0.1:$relay_port" --control "$at" -n 500 -r 1000 --ps 100 -R 200
+	is "$(outcomes)" "500 500 0 0 0 late 0"
+	# no op waits: many leave by one call; smaller than their headers they are raised
+	walk 0 --to "udp://127.0.0.1:$relay_port" --control "$at" -n 500 -r 1000 --ps 20 -C 1us -R 1
+	is "$(outcomes)" "500 500 0 0 0 late 0"
+	is "$(jq .raised out)" 500
+	walk 0 --to "udp://127.0.0.1:$relay_port" --control "$at" -n 3 --ps 65507 -R 65507
+	is "$(outcomes)" "3 3 0 0 0 late 0"
+	end_relay
+	is "$(tail -n 1 relay.out)" "requests 1003 56 100 65507 replies 1003 24 200 65507"
+}
+
+@test "IPv6; a socket for all threads, or one for each; each session has its own at the client" {
+	for mode in shared:1 child:3; do
+		start_node '[::1]' --threads 3 --accept-mode "${mode%:*}"
+		"$GAIT" walk --to "udp://[::1]:$port" --nt 8 --ns 2 -n 40 -r 20 --json >out 2>err 3>&- &
+		client=$!
+		sockets() {
+			[ "$(ss -Hun "dport = :$port" | wc -l)" = 8 ]
+		}
+		await sockets
+		is "$(ss -Huln "sport = :$port" | wc -l)" "${mode#*:}"
+		wait "$client" || [ $? = 3 ]
+		is "$(outcomes)" "320 320 0 0 0 late 0"
+		stop_node
+	done
+}
+
+@test "what is lost times out, and nothing else does" {
+	start_node 127.0.0.1
+	start_relay drop=10
+	walk 1 --to "udp://127.0.0.1:$relay_port" --control "$at" -n 100 -r 200 --timeout 2s -o rows.csv
+	is "$(outcomes)" "100 90 10 0 0 late 0"
+	is "$(awk -F, '!$2 { print $3 }' rows.csv | paste -sd' ')" "0 10 20 30 40 50 60 70 80 90"
+}
+
+@test "a reply that comes too late is counted as that, and is no other request's" {
+	start_node 127.0.0.1
+	start_relay hold=10:30 # 1.5 s; those of 40 and 50 never come
+	walk 1 --to "udp://127.0.0.1:$relay_port" --control "$at" -n 60 -r 20 --timeout 1s -O run.gait
+	is "$(outcomes)" "60 54 6 0 0 late 4"
+	is "$(table run.gait requests outcome | sort | uniq -c | awk '{ print $1, $2 }' | paste -sd' ')" \
+		"54 ok 6 timeout"
+	is "$(jq .ledger.replies_late run.gait/manifest.json)" 4
+}
+
+@test "who has no token is dropped and counted, and never answered; the node serves on" {
+	start_node 127.0.0.1
+	cat >stray.py <<-'END'
+		import random, socket, struct, sys
+		s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		s.connect(("127.0.0.1", int(sys.argv[1])))
+		header = lambda size: struct.pack(">IHBBQII", size, 0, 0, 0, 1, 0, 0)
+		preface = lambda flags: struct.pack(">IHH16sQ", 0x47414954, 1, flags, b"x" * 16, 1)
+		strays = [b"", b"\0", b"\0" * 12, random.randbytes(56), random.randbytes(65507),
+		          b"GET / HTTP/1.1\r\n\r\n", preface(3), preface(3) + header(56),
+		          preface(1) + header(56), preface(3) + header(2**30), preface(2) + header(56)]
+		for stray in strays:
+		    s.send(stray)
+		print(len(strays), flush=True)
+		sys.stdin.read() # the node has dealt with them
+		s.setblocking(False)
+		try:
+		    sys.exit(f"answered: {s.recv(65536)}")
+		except BlockingIOError:
+		    pass
+	END
+	mkfifo walked
+	# some when nobody walks, some while somebody does
+	python3 stray.py "$port" <walked >strays & stray=$!
+	exec 5>walked
+	await grep -qx 11 strays
+	"$GAIT" walk --to "udp://$at" -n 30 -r 20 --json >out 2>err 3>&- 5>&- & client=$!
+	walks() { # beside the stray
+		[ "$(ss -Hun "dport = :$port" | wc -l)" = 2 ]
+	}
+	await walks
+	python3 stray.py "$port" </dev/null
+	wait "$client" || [ $? = 3 ]
+	is "$(outcomes)" "30 30 0 0 0 late 0"
+	exec 5>&-
+	wait "$stray"
+	stop_node
+	grep -qx "22 datagrams refused" node.err
+}
+
+@test "two clients at one port: each is served by its own threads" {
+	start_node 127.0.0.1 --accept-mode child --threads 2
+	"$GAIT" walk --to "udp://$at" --nt 3 -n 300 -r 300 -R 100 --json >first 2>err.first 3>&- & client=$!
+	walk 0 --to "udp://$at" --nt 3 -n 300 -r 300 -C 10us -R 200
+	wait "$client" || [ $? = 3 ]
+	is "$(jq -r .answered first out | paste -sd' ')" "900 900"
+	is "$(jq -r .bytes_in first out | paste -sd' ')" "90000 180000"
+}
+
+@test "what no datagram can carry is refused before anything is sent" {
+	at=127.0.0.1:1
+	refused "carries 65507 bytes" --ps 65508
+	refused "a reply (-R) may be larger than a datagram" -R 65508
+	refused "give it a smaller size, or a distribution a max=65507" -R exp:1k
+	refused "a reply (-R) may be larger" -F :1 -R 100k -R unif:min=1:max=66k
+	run -0 "$GAIT" walk --to "udp://$at" --dry-run -F :1 -R 100k -R exp:1k:max=65507
+}
+
+@test "DistWalk's names" {
+	free=$("$GAIT_TRUTH/freeport")
+	start_as node "$PROGRAMS/dw_node" -b "udp://:$free"
+	is "$(ss -Huln "sport = :$free" | awk '{ print $4 }')" "127.0.0.1:$free"
+	for to in "udp://:$free" "udp::$free" "udp://localhost:$free"; do
+		timeout 20 "$PROGRAMS/dw_client" --to "$to" -n 20 -r 500 -C 100us >out
+		is "$(grep -c '^t: ' out)" 20
+		grep -q "success: 20, error: 0" out
+	done
+}
