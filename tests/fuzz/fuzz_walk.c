@@ -52,7 +52,9 @@ static bool client_takes(const uint8_t *data, size_t size, size_t cut, size_t *r
 {
 	struct walk_request ring[REQUESTS] = { 0 };
 	struct walk_plan plan = { .schedule.threads = 1 };
+	struct walk_tally tally = { 0 };
 	struct walk_link l = { .plan = &plan,
+			       .tally = &tally,
 			       .ring = ring,
 			       .ring_size = REQUESTS,
 			       .next = REQUESTS,
