@@ -337,7 +337,8 @@ static void wait_for_next(struct client *c, int64_t due_ns, int64_t other_ns)
 	int64_t now = clock_now_ns(), sleep_ns;
 	enum pace_move move = pace_next(&c->pace, now, due_ns, &sleep_ns);
 
-	if (move == PACE_SPIN && !c->outstanding)
+	sleep_ns = pace_rest(&c->breaks, move, now, sleep_ns);
+	if (move == PACE_SPIN && !sleep_ns && !c->outstanding)
 		return;
 	if (other_ns != PACE_NEVER)
 		sleep_ns = earlier(sleep_ns, other_ns > now ? other_ns - now : 0);
@@ -371,11 +372,10 @@ static void warm_up(struct client *c)
 
 static void *client_main(void *arg)
 {
-	struct pace_standing standing;
 	struct client *c = arg;
 	uint64_t one = 1;
 
-	pace_sharpen_thread(&standing);
+	pace_sharpen_thread();
 	if (c->setup.slots)
 		c->slot = probe_own_slot(c->setup.slots);
 	warm_up(c);
@@ -385,7 +385,6 @@ static void *client_main(void *arg)
 			earlier(expire(c, now),
 				earlier(open_due(c, now), c->stop_ns ? c->stop_ns : PACE_NEVER));
 
-		pace_look(&standing, now);
 		if (is_done(c)) /* by a timeout, say: there is no event to come */
 			break;
 		wait_for_next(c, due, other);

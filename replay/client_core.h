@@ -36,6 +36,7 @@ struct client {
 	struct plan_chains chains;
 	struct schedule schedule;
 	struct pace pace;
+	struct pace_breaks breaks;
 	struct client_conn *conns; /* as plan->connections */
 	struct client_fact *facts; /* as plan->requests */
 	size_t facts_bytes;

@@ -5,8 +5,6 @@
 
 #include <sched.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 enum pace_move pace_next(const struct pace *pace, int64_t now_ns, int64_t due_ns,
 			 int64_t *ret_sleep_ns)
@@ -47,58 +45,19 @@ int64_t pace_wait_until(const struct pace *pace, int64_t due_ns)
 	}
 }
 
-/* --- before others or beside them ----------------------------------------------------------- */
-
-#define NICE_TO_ITSELF (-20)
-#define ASIDE_PERCENT \
-	80 /* more of its CPU, and it steps aside; less than the next, and it is back */
-#define BACK_PERCENT 50
-
-bool pace_goes_first(bool does, int64_t cpu_ns, int64_t elapsed_ns)
+int64_t pace_rest(struct pace_breaks *b, enum pace_move move, int64_t now_ns, int64_t sleep_ns)
 {
-	return cpu_ns * 100 < elapsed_ns * (does ? ASIDE_PERCENT : BACK_PERCENT);
+	if (move == PACE_SPIN && now_ns - b->slept_ns >= PACE_BREAK_EVERY_NS)
+		sleep_ns = PACE_BREAK_NS;
+	if (sleep_ns)
+		b->slept_ns = now_ns;
+	return sleep_ns;
 }
 
-static int64_t cpu_now_ns(void)
+void pace_sharpen_thread(void)
 {
-	struct timespec ts;
+	const struct sched_param lowest = { .sched_priority = 1 };
 
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-	return ts.tv_sec * NS_PER_SEC + ts.tv_nsec;
-}
-
-static void stand(struct pace_standing *s, bool before_all)
-{
-	const struct sched_param lowest = { .sched_priority = 1 }, none = { 0 };
-
-	s->before_all = before_all;
-	if (before_all) {
-		sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &lowest);
-		return;
-	}
-	sched_setscheduler(0, SCHED_OTHER | SCHED_RESET_ON_FORK, &none);
-	setpriority(PRIO_PROCESS, (id_t)gettid(), NICE_TO_ITSELF);
-}
-
-void pace_sharpen_thread(struct pace_standing *s)
-{
 	prctl(PR_SET_TIMERSLACK, 1);
-	s->looked_ns = clock_now_ns();
-	s->cpu_ns = cpu_now_ns();
-	stand(s, true);
-}
-
-void pace_look(struct pace_standing *s, int64_t now_ns)
-{
-	int64_t elapsed_ns = now_ns - s->looked_ns, cpu_ns;
-	bool first;
-
-	if (elapsed_ns < PACE_LOOK_NS)
-		return;
-	cpu_ns = cpu_now_ns();
-	first = pace_goes_first(s->before_all, cpu_ns - s->cpu_ns, elapsed_ns);
-	s->looked_ns = now_ns;
-	s->cpu_ns = cpu_ns;
-	if (first != s->before_all)
-		stand(s, first);
+	sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &lowest);
 }

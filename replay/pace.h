@@ -2,7 +2,6 @@
 #ifndef GAIT_REPLAY_PACE_H
 #define GAIT_REPLAY_PACE_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -41,27 +40,25 @@ enum pace_move pace_next(const struct pace *pace, int64_t now_ns, int64_t due_ns
 int64_t pace_wait_until(const struct pace *pace, int64_t due_ns);
 
 /*
- * How a thread that paces stands to others on its CPU. One that sleeps most of the time goes before
- * them all (the lowest SCHED_FIFO priority): they wait for the few us that a send takes. One that
- * never sleeps, as it has no gap to sleep in, would starve them until the kernel takes the CPU away
- * from it for 50 ms of each second (sched_rt_runtime_us; the fair server since 6.12). It is an
- * ordinary thread, the nicest to itself (-20). Without the privilege it is ordinary all the time,
- * and lateness is seen all the same.
+ * The calling thread's sleeps end as exactly as the kernel can (timer slack of 1 ns), and it goes before
+ * others on its CPU (the lowest SCHED_FIFO priority): they wait for the few us that a send takes.
+ * Without the privilege it stays an ordinary thread, and lateness is seen all the same.
  */
-struct pace_standing {
-	int64_t looked_ns, cpu_ns; /* at the last look: when, and the thread's CPU time then */
-	bool before_all;
+void pace_sharpen_thread(void);
+
+/*
+ * Where requests are so close that a thread spins between all of them, nobody else would have its CPU
+ * until the kernel takes it away for 50 ms of each second (sched_rt_runtime_us; the fair server since
+ * 6.12). So it takes breaks: 50 us, once a millisecond in which it has not slept.
+ */
+#define PACE_BREAK_NS 50000
+#define PACE_BREAK_EVERY_NS 1000000
+
+struct pace_breaks {
+	int64_t slept_ns; /* when it last did */
 };
 
-#define PACE_LOOK_NS 50000000
-
-/* The calling thread's sleeps end as exactly as the kernel can: timer slack of 1 ns; it goes first. */
-void pace_sharpen_thread(struct pace_standing *s);
-
-/* To be called now and then by that thread; looks at its share of the CPU each PACE_LOOK_NS. */
-void pace_look(struct pace_standing *s, int64_t now_ns);
-
-/* Pure: whether a thread that took cpu_ns of elapsed_ns is to go before all, as it does now or not. */
-bool pace_goes_first(bool does, int64_t cpu_ns, int64_t elapsed_ns);
+/* Pure. For how long to sleep really, after what pace_next() said: its own sleep, or a break. */
+int64_t pace_rest(struct pace_breaks *b, enum pace_move move, int64_t now_ns, int64_t sleep_ns);
 
 #endif

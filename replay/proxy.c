@@ -30,6 +30,7 @@ struct proxy {
 	struct proxy_source wake, listeners[PROXY_SOCKADDRS_MAX];
 	int reserve_fd; /* given up to turn a client away when there are no descriptors left */
 	struct pace pace;
+	struct pace_breaks breaks;
 	atomic_bool stopping, asked;
 };
 
@@ -259,12 +260,14 @@ static void run_timers(struct proxy *p)
 static void run_once(struct proxy *p)
 {
 	struct epoll_event events[EVENTS_MAX];
-	int64_t sleep_ns;
+	int64_t now, sleep_ns;
+	enum pace_move move;
 	int n;
 
 	run_timers(p);
-	pace_next(&p->pace, clock_now_ns(), timers_due_ns(&p->room.timers), &sleep_ns);
-	n = wait_events(p, events, sleep_ns);
+	now = clock_now_ns();
+	move = pace_next(&p->pace, now, timers_due_ns(&p->room.timers), &sleep_ns);
+	n = wait_events(p, events, pace_rest(&p->breaks, move, now, sleep_ns));
 	for (int i = 0; i < n; i++)
 		handle_event(p, events[i].data.ptr, events[i].events);
 	proxy_flows_sweep(&p->room);
@@ -272,14 +275,11 @@ static void run_once(struct proxy *p)
 
 int proxy_run(struct proxy *p)
 {
-	struct pace_standing standing;
-
-	pace_sharpen_thread(&standing); /* a wire does not wait for a CPU */
+	pace_sharpen_thread(); /* a wire does not wait for a CPU */
 	while (!atomic_load(&p->stopping)) {
 		if (atomic_exchange(&p->asked, false))
 			return PROXY_ASKED;
 		run_once(p);
-		pace_look(&standing, clock_now_ns());
 	}
 	return PROXY_STOPPED;
 }

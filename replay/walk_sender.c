@@ -26,6 +26,7 @@ struct loop {
 	uint32_t count, live, connecting;
 	struct timers timers; /* of the connections: when they have something to do */
 	int epoll_fd;
+	struct pace_breaks breaks;
 	int64_t look_ns, look_every_ns; /* when timeouts are looked for next */
 	int64_t stop_ns;		/* PACE_NEVER: it does not stop */
 	struct walk_writer writer;
@@ -282,8 +283,10 @@ static void wait_for_next(struct loop *p, int64_t due_ns)
 {
 	struct pace pace = { p->plan->spin_ns };
 	int64_t now_ns = now_of(p), sleep_ns = 0;
+	enum pace_move move;
 
-	pace_next(&pace, now_ns, due_ns, &sleep_ns);
+	move = pace_next(&pace, now_ns, due_ns, &sleep_ns);
+	sleep_ns = pace_rest(&p->breaks, move, now_ns, sleep_ns);
 	if (sleep_ns > p->look_ns - now_ns)
 		sleep_ns = p->look_ns - now_ns;
 	handle_events(p, p->plan->wait_spin ? 0 : sleep_ns);
@@ -291,16 +294,12 @@ static void wait_for_next(struct loop *p, int64_t due_ns)
 
 static void run(struct loop *p)
 {
-	struct pace_standing standing;
-
-	pace_sharpen_thread(&standing);
 	for (uint32_t i = 0; i < p->count; i++)
 		timers_set(&p->timers, &p->links[i].timer, p->links[i].due_ns);
 	while (p->live) {
 		int64_t due_ns = release_due(p);
 
 		look_for_timeouts(p);
-		pace_look(&standing, clock_now_ns());
 		if (p->stop_ns == PACE_NEVER &&
 		    atomic_load_explicit(p->sender->stopping, memory_order_relaxed))
 			stop(p);
@@ -361,6 +360,7 @@ static void *sender_main(void *arg)
 	struct walk_sender *sender = arg;
 	struct loop *p = calloc(1, sizeof(*p));
 
+	pace_sharpen_thread();
 	if (!p || loop_init(p, sender))
 		err_errno(&sender->err, ENOMEM, "cannot hold the connections of a thread");
 	else

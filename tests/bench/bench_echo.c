@@ -109,10 +109,9 @@ static void paced(int fd, int64_t rate, double seconds)
 	const struct pace pace = { PACE_SPIN_NS };
 	int64_t start = clock_now_ns() + NS_PER_MS;
 	char data[MESSAGE_BYTES] = { 0 };
-	struct pace_standing standing;
 	struct hist took = { 0 };
 
-	pace_sharpen_thread(&standing);
+	pace_sharpen_thread();
 	for (int64_t i = 0; i < (int64_t)((double)rate * seconds); i++) {
 		int64_t due = start + i * NS_PER_SEC / rate;
 

@@ -42,9 +42,8 @@ static void run(int64_t rate, int64_t spin_ns)
 int main(void)
 {
 	static const int64_t rates[] = { 10, 100, 1000, 10000, 50000 };
-	struct pace_standing standing;
 
-	pace_sharpen_thread(&standing);
+	pace_sharpen_thread();
 	puts("rate,spin_ns,late_p50_ns,late_p99_ns,late_max_ns,drift_ns,cpu_percent");
 	for (size_t i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
 		run(rates[i], PACE_SPIN_NS);

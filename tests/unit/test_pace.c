@@ -4,11 +4,6 @@
 #include "base/clock.h"
 #include "replay/pace.h"
 
-#include <poll.h>
-#include <sched.h>
-#include <sys/resource.h>
-#include <unistd.h>
-
 static void test_next(void)
 {
 	static const struct {
@@ -45,9 +40,8 @@ static void test_no_drift(void)
 {
 	const struct pace pace = { PACE_SPIN_NS };
 	int64_t start = clock_now_ns() + NS_PER_MS, last = 0, early = 0;
-	struct pace_standing standing;
 
-	pace_sharpen_thread(&standing);
+	pace_sharpen_thread();
 	for (int64_t i = 0; i < 200; i++) {
 		int64_t due = start + i * 100000, now = pace_wait_until(&pace, due);
 
@@ -58,46 +52,24 @@ static void test_no_drift(void)
 	CHECK(last < 50 * NS_PER_MS); /* a busy machine; a chain of deltas would be worse */
 }
 
-/* Who takes nearly all of a CPU lets others have it, and not to and fro at the edge. */
-static void test_standing(void)
+/* A break a millisecond where there is no sleep, and none where there is, or is something to do. */
+static void test_breaks(void)
 {
-	CHECK(pace_goes_first(true, 799, 1000));
-	CHECK(!pace_goes_first(true, 800, 1000));
-	CHECK(!pace_goes_first(false, 500, 1000));
-	CHECK(pace_goes_first(false, 499, 1000));
-}
+	struct pace_breaks b = { .slept_ns = 5000000 };
 
-static int policy_after(struct pace_standing *s, bool spins)
-{
-	int64_t until = clock_now_ns() + 3 * PACE_LOOK_NS, now;
-
-	while ((now = clock_now_ns()) < until) {
-		if (!spins)
-			poll(NULL, 0, 1);
-		pace_look(s, now);
-	}
-	return sched_getscheduler(0) & ~SCHED_RESET_ON_FORK;
-}
-
-static void test_steps_aside(void)
-{
-	struct pace_standing standing;
-
-	pace_sharpen_thread(&standing);
-	if (sched_getscheduler(0) != (SCHED_FIFO | SCHED_RESET_ON_FORK))
-		return; /* without the privilege */
-	for (int tries = 0; policy_after(&standing, true) != SCHED_OTHER && tries < 100;)
-		tries++; /* others had the CPU */
-	CHECK_EQ(sched_getscheduler(0) & ~SCHED_RESET_ON_FORK, SCHED_OTHER);
-	CHECK_EQ(getpriority(PRIO_PROCESS, (id_t)gettid()), -20);
-	CHECK_EQ(policy_after(&standing, false), SCHED_FIFO);
+	CHECK_EQ(pace_rest(&b, PACE_SPIN, 5999999, 0), 0);
+	CHECK_EQ(pace_rest(&b, PACE_DUE, 6000000, 0), 0);
+	CHECK_EQ(pace_rest(&b, PACE_SPIN, 6000001, 0), PACE_BREAK_NS);
+	CHECK_EQ(pace_rest(&b, PACE_SPIN, 6500000, 0), 0);
+	CHECK_EQ(pace_rest(&b, PACE_SLEEP, 6600000, 70000), 70000);
+	CHECK_EQ(pace_rest(&b, PACE_SPIN, 7100000, 0), 0);
+	CHECK_EQ(pace_rest(&b, PACE_SPIN, 7600000, 0), PACE_BREAK_NS);
 }
 
 int main(void)
 {
 	RUN(test_next);
 	RUN(test_no_drift);
-	RUN(test_standing);
-	RUN(test_steps_aside);
+	RUN(test_breaks);
 	return check_done();
 }
