@@ -218,7 +218,7 @@ void client_note_sent(struct client *c, uint32_t request, int64_t now_ns)
 static void settle(struct client *c, uint32_t request, enum outcome outcome,
 		   _Atomic uint64_t *count)
 {
-	c->facts[request].outcome = outcome;
+	c->facts[request].outcome = (uint8_t)outcome;
 	c->facts[request].settled = true;
 	c->settled++;
 	c->outstanding -= c->facts[request].intended_ns != 0;
@@ -460,6 +460,8 @@ static const enum ledger_entry outcome_entries[OUTCOME_COUNT] = {
 
 void client_count(const struct client *c, struct ledger *ledger)
 {
+	ledger->count[LG_REPLIES_LATE] += c->replies_late;
+	ledger->count[LG_MESSAGES_RAISED] += c->messages_raised;
 	for (size_t i = 0; i < c->setup.plan->requests_count; i++) {
 		const struct client_fact *fact = &c->facts[i];
 

@@ -17,7 +17,7 @@ static uint64_t look(const uint64_t *value)
 	return *(const volatile uint64_t *)value;
 }
 
-static void watch(struct client *c, uint32_t index, uint32_t events)
+void client_conn_watch(struct client *c, uint32_t index, uint32_t events)
 {
 	struct client_conn *conn = &c->conns[index];
 	struct epoll_event event = { .events = events, .data.u32 = index };
@@ -29,7 +29,7 @@ static void watch(struct client *c, uint32_t index, uint32_t events)
 	conn->events = events;
 }
 
-static void close_conn(struct client *c, uint32_t index)
+void client_conn_close(struct client *c, uint32_t index)
 {
 	struct client_conn *conn = &c->conns[index];
 
@@ -45,7 +45,7 @@ void client_conn_fail(struct client *c, uint32_t index, enum outcome outcome)
 
 	if (conn->state == CLIENT_CONN_CLOSED)
 		return;
-	close_conn(c, index);
+	client_conn_close(c, index);
 	for (; r != PLAN_CHAIN_END; r = c->chains.next[r]) {
 		client_note_failed(c, r, outcome);
 		if (c->chains.next[r] == PLAN_CHAIN_END)
@@ -54,7 +54,7 @@ void client_conn_fail(struct client *c, uint32_t index, enum outcome outcome)
 	conn->send_next = conn->receive_next = PLAN_CHAIN_END;
 }
 
-static void fail_with(struct client *c, uint32_t index, int error)
+void client_conn_fail_with(struct client *c, uint32_t index, int error)
 {
 	if (!c->failed)
 		c->failed = error;
@@ -65,7 +65,7 @@ static void opened(struct client *c, uint32_t index)
 {
 	c->connecting--;
 	c->conns[index].state = CLIENT_CONN_OPEN;
-	watch(c, index, channel_read_events(&c->conns[index].channel));
+	client_conn_watch(c, index, channel_read_events(&c->conns[index].channel));
 	client_conn_send(c, index);
 }
 
@@ -78,9 +78,9 @@ static void shake_hands(struct client *c, uint32_t index)
 	if (!rc)
 		opened(c, index);
 	else if (rc == -EAGAIN)
-		watch(c, index, channel_read_events(channel));
+		client_conn_watch(c, index, channel_read_events(channel));
 	else
-		fail_with(c, index, -rc);
+		client_conn_fail_with(c, index, -rc);
 }
 
 void client_conn_open(struct client *c, uint32_t index)
@@ -97,13 +97,13 @@ void client_conn_open(struct client *c, uint32_t index)
 		tls_rc = channel_begin_tls(&channel, c->setup.tls);
 	conn->channel = channel;
 	if (tls_rc)
-		fail_with(c, index, -tls_rc);
+		client_conn_fail_with(c, index, -tls_rc);
 	else if (!rc)
 		shake_hands(c, index);
 	else if (rc == -EINPROGRESS)
-		watch(c, index, EPOLLOUT);
+		client_conn_watch(c, index, EPOLLOUT);
 	else
-		fail_with(c, index, -rc);
+		client_conn_fail_with(c, index, -rc);
 }
 
 static void connect_event(struct client *c, uint32_t index)
@@ -113,7 +113,7 @@ static void connect_event(struct client *c, uint32_t index)
 
 	getsockopt(c->conns[index].channel.fd, SOL_SOCKET, SO_ERROR, &error, &size);
 	if (error)
-		fail_with(c, index, error);
+		client_conn_fail_with(c, index, error);
 	else
 		shake_hands(c, index);
 }
@@ -127,7 +127,7 @@ static ssize_t send_bytes(struct client *c, uint32_t index, const void *data, si
 		return n;
 	if (n == -EAGAIN || n == -EINTR)
 		return 0;
-	fail_with(c, index, (int)-n);
+	client_conn_fail_with(c, index, (int)-n);
 	return -1;
 }
 
@@ -197,18 +197,17 @@ static void settle_complete(struct client *c, uint32_t index, int64_t now_ns)
 		client_note_answered(c, r, now_ns);
 	}
 	if (conn->receive_next == PLAN_CHAIN_END)
-		close_conn(c, index);
+		client_conn_close(c, index);
 }
 
-static void send_next(struct client *c, struct client_conn *conn)
+void client_conn_send_next(struct client *c, struct client_conn *conn)
 {
 	conn->send_next = c->chains.next[conn->send_next];
 	if (conn->send_next != PLAN_CHAIN_END)
 		conn->send_left = c->setup.plan->requests[conn->send_next].request_bytes;
 }
 
-/* The request at send_next, if it is due; it counts as sent from when we first set about it. */
-static bool is_released(struct client *c, const struct client_conn *conn)
+bool client_conn_is_released(struct client *c, const struct client_conn *conn)
 {
 	if (conn->send_next == PLAN_CHAIN_END || !c->facts[conn->send_next].intended_ns)
 		return false;
@@ -223,22 +222,26 @@ void client_conn_send(struct client *c, uint32_t index)
 	bool full = false;
 	ssize_t n, visit = 0;
 
+	if (c->setup.transport == TRANSPORT_UDP) {
+		client_conn_send_datagrams(c, index);
+		return;
+	}
 	if (conn->state == CLIENT_CONN_OPEN)
 		full = !send_preface(c, index);
-	while (is_released(c, conn) && conn->state == CLIENT_CONN_OPEN && !full) {
+	while (client_conn_is_released(c, conn) && conn->state == CLIENT_CONN_OPEN && !full) {
 		n = visit < VISIT_BYTES ? send_part(c, index) : 0;
 		if (n < 0)
 			return;
 		visit += n;
 		full = n == 0;
 		if (!conn->send_left)
-			send_next(c, conn);
+			client_conn_send_next(c, conn);
 	}
 	if (conn->state != CLIENT_CONN_OPEN)
 		return;
-	watch(c, index,
-	      channel_read_events(&conn->channel) |
-		      (full ? channel_write_events(&conn->channel) : 0));
+	client_conn_watch(c, index,
+			  channel_read_events(&conn->channel) |
+				  (full ? channel_write_events(&conn->channel) : 0));
 	if (is_expecting(c, conn) && !conn->receive_left)
 		settle_complete(c, index, clock_now_ns());
 }
@@ -252,7 +255,7 @@ static ssize_t receive_bytes(struct client *c, uint32_t index, size_t size)
 		return n;
 	if (n == -EAGAIN || n == -EINTR)
 		return 0;
-	fail_with(c, index, n ? (int)-n : ECONNRESET);
+	client_conn_fail_with(c, index, n ? (int)-n : ECONNRESET);
 	return -1;
 }
 
@@ -286,9 +289,13 @@ static void receive_event(struct client *c, uint32_t index)
 	struct client_conn *conn = &c->conns[index];
 	int parts = VISIT_BYTES / BUFFER_BYTES;
 
+	if (c->setup.transport == TRANSPORT_UDP) {
+		client_conn_receive_datagrams(c, index);
+		return;
+	}
 	if (!is_expecting(c, conn)) {
 		if (receive_bytes(c, index, 1) > 0)
-			fail_with(c, index, EPROTO); /* more than the plan says */
+			client_conn_fail_with(c, index, EPROTO); /* more than the plan says */
 		return;
 	}
 	/* of what TLS holds already no event would tell */

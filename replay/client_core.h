@@ -29,6 +29,7 @@ struct client_conn {
 	uint32_t preface_left;
 	uint32_t send_next, receive_next; /* requests; PLAN_CHAIN_END: no more */
 	uint64_t send_left, receive_left; /* bytes of these */
+	uint32_t sent, answered;	  /* by datagrams: requests */
 };
 
 struct client {
@@ -45,6 +46,7 @@ struct client {
 	size_t open_next;	       /* connections are opened in their order */
 	size_t connecting;
 	uint64_t settled, outstanding;
+	uint64_t replies_late, messages_raised; /* of datagrams */
 	int64_t anchor_ns;
 	int64_t stop_ns; /* when to give up on what is outstanding; 0: not stopping */
 	int epoll_fd, wake_fd, done_fd;
@@ -68,6 +70,20 @@ void client_conn_event(struct client *c, uint32_t index, uint32_t events);
 
 /* Closes it: what is outstanding on it, and what would come later, has failed. */
 void client_conn_fail(struct client *c, uint32_t index, enum outcome outcome);
+
+/*
+ * Inside its connections (client_conn.c), for those that send datagrams (client_datagram.c). All
+ * that has been released goes; a reply may be of any request that has gone.
+ */
+void client_conn_watch(struct client *c, uint32_t index, uint32_t events);
+void client_conn_close(struct client *c, uint32_t index);
+void client_conn_fail_with(struct client *c, uint32_t index, int error);
+
+/* The request at send_next, if it is due; it counts as sent from when we first set about it. */
+bool client_conn_is_released(struct client *c, const struct client_conn *conn);
+void client_conn_send_next(struct client *c, struct client_conn *conn);
+void client_conn_send_datagrams(struct client *c, uint32_t index);
+void client_conn_receive_datagrams(struct client *c, uint32_t index);
 
 /*
  * For client_conn.c: a request begins to be sent, has been answered, has failed. The

@@ -49,8 +49,7 @@ void conn_put(struct conn *c, struct queued_request *q)
 		conn_mail(c);
 }
 
-/* The next request of the plan; NULL: none yet. */
-static struct queued_request *take_planned(struct conn *c)
+struct queued_request *conn_take_planned(struct conn *c)
 {
 	return (struct queued_request *)queue_pop(&c->inbox);
 }
@@ -59,7 +58,7 @@ static void drop_planned(struct worker *w, struct conn *c)
 {
 	struct queued_request *q;
 
-	while ((q = take_planned(c)))
+	while ((q = conn_take_planned(c)))
 		node_plan_give(&w->service->plan, q);
 }
 
@@ -115,7 +114,7 @@ static struct queued_request *wait_for_plan(struct worker *w, struct conn *c)
 	struct queued_request *q;
 
 	atomic_store(&c->hungry, true);
-	q = take_planned(c); /* it may have come before the flag was seen */
+	q = conn_take_planned(c); /* it may have come before the flag was seen */
 	if (!q)
 		w->exec.ledger.count[LG_PLAN_OVERTAKEN]++;
 	return q;
@@ -139,7 +138,7 @@ static bool begin_next(struct worker *w, struct conn *c)
 
 	if (!c->received_bytes)
 		return false;
-	q = take_planned(c);
+	q = conn_take_planned(c);
 	if (!q && !is_hungry(c))
 		q = wait_for_plan(w, c);
 	if (!q)
@@ -151,6 +150,23 @@ static bool begin_next(struct worker *w, struct conn *c)
 	if (!c->incoming)
 		conn_break(w, c);
 	return c->incoming;
+}
+
+void conn_add(struct conn *c, struct active *a)
+{
+	*(c->last ? &c->last->behind : &c->first) = a;
+	c->last = a;
+}
+
+void conn_remove(struct conn *c, struct active *a)
+{
+	struct active *before = c->first == a ? NULL : c->first;
+
+	while (before && before->behind != a)
+		before = before->behind;
+	*(before ? &before->behind : &c->first) = a->behind;
+	if (c->last == a)
+		c->last = before;
 }
 
 /* The next request whose bytes are all there, if it may run now. */
@@ -167,11 +183,7 @@ static struct active *next_request(struct worker *w, struct conn *c)
 		return NULL;
 	c->received_bytes -= a->plan->request.request_bytes;
 	c->incoming = NULL;
-	if (c->last)
-		c->last->behind = a;
-	else
-		c->first = a;
-	c->last = a;
+	conn_add(c, a);
 	serve_ready(w, a);
 	return a;
 }

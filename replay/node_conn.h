@@ -83,6 +83,13 @@ void conn_mail(struct conn *c);
 
 /* The worker, from here on. */
 
+/* The next request of the plan; NULL: none yet. */
+struct queued_request *conn_take_planned(struct conn *c);
+
+/* A request that has come in full is the last one of the connection; it is done with. */
+void conn_add(struct conn *c, struct active *a);
+void conn_remove(struct conn *c, struct active *a);
+
 /* Gets the next request of its plan into the cache. */
 static inline void conn_fetch_ahead(const struct conn *c)
 {

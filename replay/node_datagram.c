@@ -14,7 +14,8 @@
 
 #define BUCKETS 16384 /* a power of two */
 
-int datagram_work_add(struct datagram_work *work, size_t listener, const struct listener *l, int fd)
+struct datagram_port *datagram_work_add(struct datagram_work *work, const struct listener *l,
+					int fd)
 {
 	struct datagram_port *port = calloc(1, sizeof(*port));
 
@@ -22,12 +23,12 @@ int datagram_work_add(struct datagram_work *work, size_t listener, const struct 
 		work->buckets = calloc(BUCKETS, sizeof(struct datagram_peer *));
 	if (!port || !work->buckets) {
 		free(port);
-		return -ENOMEM;
+		return NULL;
 	}
 	port->listener = l;
 	port->fd = fd;
-	work->ports[listener] = port;
-	return 0;
+	work->ports[work->ports_count++] = port;
+	return port;
 }
 
 /* --- peers --------------------------------------------------------------------------------- */
@@ -80,8 +81,7 @@ static void peer_forget(struct worker *w, struct datagram_peer *p)
 	unlink_age(work, p);
 	work->peers--;
 	p->conn->peer = NULL;
-	if (p->conn->walks)
-		walk_peer_gone(w, p->conn);
+	walk_peer_gone(w, p->conn);
 	free(p);
 }
 
@@ -109,14 +109,16 @@ static struct datagram_peer *peer_new(struct worker *w, struct datagram_port *po
 		free(p);
 		return NULL;
 	}
-	if (work->peers == NODE_PEERS_MAX)
-		peer_forget(w, work->oldest);
 	p->port = port;
 	p->at = *at;
 	p->conn->peer = p;
 	bucket = &work->buckets[bucket_of(at, preface->connection_id)];
 	p->same = *bucket;
 	*bucket = p;
+	if (!p->conn->walks)
+		return p;
+	if (work->peers == NODE_PEERS_MAX)
+		peer_forget(w, work->oldest);
 	link_newest(work, p);
 	work->peers++;
 	return p;
@@ -125,6 +127,8 @@ static struct datagram_peer *peer_new(struct worker *w, struct datagram_port *po
 static void peer_heard(struct worker *w, struct datagram_peer *p)
 {
 	p->heard_ns = w->exec.meter.last.ns;
+	if (!p->conn->walks)
+		return;
 	unlink_age(&w->datagrams, p);
 	link_newest(&w->datagrams, p);
 }
@@ -140,13 +144,13 @@ void datagram_peers_expire(struct worker *w)
 
 void datagram_work_release(struct datagram_work *work)
 {
-	while (work->oldest) {
-		struct datagram_peer *newer = work->oldest->newer;
-
-		free(work->oldest);
-		work->oldest = newer;
+	for (size_t i = 0; work->buckets && i < BUCKETS; i++) {
+		for (struct datagram_peer *same, *p = work->buckets[i]; p; p = same) {
+			same = p->same;
+			free(p);
+		}
 	}
-	for (size_t i = 0; i < NODE_LISTENERS_MAX; i++)
+	for (size_t i = 0; i < work->ports_count; i++)
 		free(work->ports[i]);
 	free(work->buckets);
 }
@@ -173,6 +177,82 @@ static bool pass_on(struct worker *w, const struct datagram_port *port, const st
 	return true;
 }
 
+/* One that has been overtaken: it is waited for until so many more have been. */
+static void keep_missed(struct worker *w, struct datagram_peer *p, uint32_t index,
+			struct queued_request *q)
+{
+	struct datagram_missed *missed = &p->missed[p->next_missed++ % DATAGRAM_MISSED];
+
+	if (missed->request)
+		node_plan_give(&w->service->plan, missed->request);
+	*missed = (struct datagram_missed){ index, q };
+}
+
+static struct queued_request *find_missed(struct datagram_peer *p, uint32_t index)
+{
+	for (size_t i = 0; i < DATAGRAM_MISSED; i++) {
+		struct queued_request *q = p->missed[i].request;
+
+		if (!q || p->missed[i].index != index)
+			continue;
+		p->missed[i].request = NULL;
+		return q;
+	}
+	return NULL;
+}
+
+/* A request of the plan by its place in it; NULL: it was served or given up, or is not known yet. */
+static struct queued_request *find_planned(struct worker *w, struct datagram_peer *p,
+					   uint32_t index)
+{
+	if (index < p->taken)
+		return find_missed(p, index);
+	for (;;) {
+		struct queued_request *q = conn_take_planned(p->conn);
+
+		if (!q) {
+			w->exec.ledger.count[LG_PLAN_OVERTAKEN]++;
+			return NULL;
+		}
+		if (p->taken++ == index)
+			return q;
+		keep_missed(w, p, p->taken - 1, q);
+	}
+}
+
+/* Of a recorded service: requests of a connection are served side by side. */
+static bool take_planned(struct worker *w, struct datagram_peer *p,
+			 const struct wire_message *message)
+{
+	struct queued_request *q = find_planned(w, p, message->attempt);
+	struct active *a = q ? serve_begin(w, p->conn, q) : NULL;
+
+	if (!a)
+		return false;
+	conn_arrive_with_latest(p->conn);
+	a->message = *message;
+	conn_add(p->conn, a);
+	serve_ready(w, a);
+	serve_run(w, a);
+	return true;
+}
+
+/* To the thread that has the connection. False: this one has, or none. */
+static bool hand_over(struct worker *w, const struct datagram_port *port, const struct dgram *d,
+		      const struct wire_preface *preface)
+{
+	struct worker *to = service_worker_of(w->service, preface);
+	struct stranger *stranger = NULL;
+
+	if (to && to != w)
+		stranger = stranger_new_datagram(port->listener, d);
+	if (!stranger)
+		return false;
+	stack_push(&to->handed, &stranger->handed);
+	worker_wake(to);
+	return true;
+}
+
 static void take(struct worker *w, struct datagram_port *port, const struct dgram *d,
 		 const struct receipt *receipt)
 {
@@ -193,12 +273,13 @@ static void take(struct worker *w, struct datagram_port *port, const struct dgra
 	if (!p)
 		p = peer_new(w, port, &d->peer, &preface);
 	if (!p) {
-		refuse(w);
+		if (!hand_over(w, port, d, &preface))
+			refuse(w);
 		return;
 	}
 	peer_heard(w, p);
 	conn_note_receive(w, p->conn, receipt);
-	if (!walk_datagram(w, p->conn, &message))
+	if (!(p->conn->walks ? walk_datagram(w, p->conn, &message) : take_planned(w, p, &message)))
 		refuse(w);
 }
 
@@ -220,10 +301,10 @@ void datagram_offered(struct worker *w, struct stranger *stranger)
 {
 	const struct receipt receipt = { .read_ns = clock_now_ns() };
 
-	for (size_t i = 0; i < NODE_LISTENERS_MAX; i++) {
+	for (size_t i = 0; i < w->datagrams.ports_count; i++) {
 		struct datagram_port *port = w->datagrams.ports[i];
 
-		if (!port || port->listener != stranger->listener)
+		if (port->listener != stranger->listener)
 			continue;
 		take(w, port, stranger->datagram, &receipt);
 		datagrams_flush(w, port);
@@ -290,4 +371,23 @@ void datagrams_flush(struct worker *w, struct datagram_port *port)
 	}
 	port->out.count = 0;
 	meter_mark(m, ACTIVITY_NET);
+}
+
+void datagram_answer(struct worker *w, struct active *a, uint64_t bytes)
+{
+	struct meter *m = &w->exec.meter;
+	uint64_t tx_sequence = m->slot ? m->slot->tx_sequence : 0;
+	int64_t start_ns = meter_mark(m, ACTIVITY_SELF);
+	const struct wire_message message = {
+		.size = (uint32_t)(bytes > WIRE_MESSAGE_BYTES ? bytes : WIRE_MESSAGE_BYTES),
+		.status = a->row.status ? WIRE_STATUS_ERROR : WIRE_STATUS_OK,
+		.request = a->message.request,
+		.attempt = a->message.attempt,
+		.cookie = (uint32_t)bytes,
+	};
+
+	w->exec.ledger.count[LG_MESSAGES_RAISED] += message.size > bytes;
+	datagram_reply(w, a->conn, &message);
+	datagrams_flush(w, a->conn->peer->port);
+	serve_note_sent(w, a, tx_sequence, start_ns);
 }

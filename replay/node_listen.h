@@ -5,6 +5,7 @@
 #include "replay/address.h"
 #include "replay/channel.h"
 #include "replay/datagram.h"
+#include "replay/stack.h"
 #include "replay/wire.h"
 
 #include <pthread.h>
@@ -80,6 +81,7 @@ struct stranger {
 	uint8_t preface[WIRE_PREFACE_BYTES];
 	struct dgram *datagram; /* it is one, owned, that came to a listener; NULL: a connection */
 	const struct listener *listener;
+	struct link handed; /* from thread to thread */
 };
 
 /* Takes the channel over, also on failure (NULL). */

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "replay/limits.h"
+#include "replay/node_datagram.h"
 #include "replay/node_service.h"
 #include "replay/node_walk.h"
 #include "replay/node_uring.h"
@@ -242,7 +243,7 @@ static ssize_t send_some(struct worker *w, struct active *a, uint64_t bytes,
 
 static bool is_its_turn(struct active *a)
 {
-	if (a->conn->walks || a->conn->first == a)
+	if (a->conn->walks || a->conn->peer || a->conn->first == a)
 		return true;
 	a->state = ACTIVE_TURN;
 	return false;
@@ -256,8 +257,11 @@ static enum step send_all(struct worker *w, struct active *a, uint64_t bytes,
 
 	if (!is_its_turn(a))
 		return STEP_STOP;
-	if (c->walks && bytes) {
-		walk_answer(w, a, bytes);
+	if ((c->walks || c->peer) && bytes) {
+		if (c->walks)
+			walk_answer(w, a, bytes);
+		else
+			datagram_answer(w, a, bytes);
 		a->reply.bytes += bytes;
 		a->replied_bytes += bytes;
 		bytes = 0;
@@ -678,11 +682,8 @@ static enum step finish(struct worker *w, struct active *a)
 {
 	struct conn *c = a->conn;
 
-	if (!c->walks) {
-		c->first = a->behind;
-		if (!c->first)
-			c->last = NULL;
-	}
+	if (!c->walks)
+		conn_remove(c, a);
 	w->exec.ledger.count[LG_REQUESTS]++;
 	w->exec.stats.requests++;
 	count_own_cost(w);

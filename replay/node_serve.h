@@ -17,7 +17,7 @@ enum active_state {
 	ACTIVE_SEND,  /* the socket is full */
 	ACTIVE_SLEEP,
 	ACTIVE_CALL, /* waits for replies of other nodes */
-	ACTIVE_IO, /* others do its load, store or sync */
+	ACTIVE_IO,   /* others do its load, store or sync */
 };
 
 struct active {
@@ -29,10 +29,11 @@ struct active {
 	enum active_state state;
 	atomic_bool group_done; /* its group ran, with row.status from it */
 	bool answered;
-	uint64_t replied_bytes;	  /* of the response */
-	struct exec_result reply; /* of the reply op it stands at */
-	int64_t parked_queue_ns;  /* app.queue of the thread when it had to wait */
-	int64_t wake_ns;	  /* sleep: when it is over */
+	uint64_t replied_bytes;	     /* of the response */
+	struct exec_result reply;    /* of the reply op it stands at */
+	struct wire_message message; /* that it came by, of a recorded service's datagram */
+	int64_t parked_queue_ns;     /* app.queue of the thread when it had to wait */
+	int64_t wake_ns;	     /* sleep: when it is over */
 	struct wire_row row;
 	struct account account;
 	struct io_job io;

@@ -419,8 +419,25 @@ struct conn *service_claim(struct service *s, struct worker *w, const struct wir
 		c = NULL;
 	if (c)
 		c->claimed = true;
+	if (c && preface->flags & WIRE_PREFACE_DATAGRAM)
+		c->worker = w;
 	pthread_mutex_unlock(&s->lock);
 	return c;
+}
+
+struct worker *service_worker_of(struct service *s, const struct wire_preface *preface)
+{
+	struct worker *w = NULL;
+	struct conn *c;
+
+	if (s->walk)
+		return NULL;
+	pthread_mutex_lock(&s->lock);
+	c = find_conn(s, preface->connection_id);
+	if (c && c->claimed)
+		w = c->worker;
+	pthread_mutex_unlock(&s->lock);
+	return w;
 }
 
 /* They go by their address through a pipe, whole, from thread to thread. */

@@ -97,10 +97,14 @@ bool service_takes(struct service *s, const struct wire_preface *preface,
 
 /*
  * The connection a preface names, which nobody else may then open; NULL: there is
- * none, the token is wrong, or it is open. *ret_ours: the token is right.
+ * none, the token is wrong, or it is open. *ret_ours: the token is right. Whose datagrams
+ * it is that come is for the kernel to say, not for the plan: then it is w's from now on.
  */
 struct conn *service_claim(struct service *s, struct worker *w, const struct wire_preface *preface,
 			   bool *ret_ours);
+
+/* Whose a connection of the plan is that somebody has claimed; NULL: there is none. */
+struct worker *service_worker_of(struct service *s, const struct wire_preface *preface);
 
 /* A preface's. Takes as long whatever is wrong with it. */
 bool service_has_token(const struct service *s, const uint8_t token[WIRE_TOKEN_BYTES]);

@@ -36,11 +36,10 @@ static bool is_of_datagrams(const struct listener *l)
 static int listen_too(struct worker *w, struct listeners *ls)
 {
 	bool own = ls->accept_mode == ACCEPT_CHILD && w->index > 0;
+	bool accepts = ls->accept_mode != ACCEPT_PARENT || !w->index;
 
-	if (ls->accept_mode == ACCEPT_PARENT && w->index > 0)
-		return 0;
 	for (size_t i = 0; i < ls->count; i++) {
-		struct listening *at = &w->listening[i];
+		struct listening *at = &w->listening[w->listening_count];
 		int fd = own ? listener_open_another(ls, &ls->all[i]) : -ENOTSUP;
 
 		if (fd < 0 && fd != -ENOTSUP)
@@ -48,11 +47,11 @@ static int listen_too(struct worker *w, struct listeners *ls)
 		at->listener = &ls->all[i];
 		at->own = fd >= 0;
 		at->source = (struct source){ SOURCE_LISTENER, at->own ? fd : ls->all[i].fd };
-		w->listening_count++;
-		if (is_of_datagrams(at->listener) &&
-		    datagram_work_add(&w->datagrams, i, at->listener, at->source.fd))
+		if (is_of_datagrams(at->listener))
+			at->port = datagram_work_add(&w->datagrams, at->listener, at->source.fd);
+		if (is_of_datagrams(at->listener) && !at->port)
 			return -ENOMEM;
-		at->port = w->datagrams.ports[i];
+		w->listening_count += accepts;
 	}
 	return 0;
 }
@@ -302,6 +301,19 @@ static void on_newcomer(struct worker *w, struct source *source, uint32_t events
 	stranger_free(stranger);
 }
 
+static void take_handed(struct worker *w)
+{
+	struct link *handed = stack_take_in_order(&w->handed);
+
+	while (handed) {
+		struct stranger *stranger =
+			(struct stranger *)((char *)handed - offsetof(struct stranger, handed));
+
+		handed = handed->next;
+		datagram_offered(w, stranger);
+	}
+}
+
 static void take_io_done(struct worker *w)
 {
 	struct link *done = stack_take_in_order(&w->io_done);
@@ -330,6 +342,7 @@ static void on_mail(struct worker *w, struct source *source, uint32_t events)
 		conn_attend(w, c);
 	}
 	take_arrivals(w);
+	take_handed(w);
 }
 
 /* Another thread has heard its preface. */
@@ -531,12 +544,26 @@ void worker_join(struct worker *w)
 	w->running = false;
 }
 
+static void drop_handed(struct worker *w)
+{
+	struct link *handed = stack_take(&w->handed);
+
+	while (handed) {
+		struct link *next = handed->next;
+
+		stranger_free(
+			(struct stranger *)((char *)handed - offsetof(struct stranger, handed)));
+		handed = next;
+	}
+}
+
 void worker_release(struct worker *w)
 {
 	worker_join(w);
 	for (size_t i = 0; i < w->listening_count; i++)
 		if (w->listening[i].own)
 			close(w->listening[i].source.fd);
+	drop_handed(w);
 	poller_release(&w->poller);
 	sem_destroy(&w->started);
 	if (w->mail_event.fd > 0)

@@ -56,6 +56,7 @@ struct worker {
 	struct stack mail;     /* of conn */
 	struct stack arrivals; /* of newcomer, that another thread has accepted */
 	uint32_t turn;	       /* whose the next one is that this thread accepts for all */
+	struct stack handed;   /* of stranger: datagrams that another thread has read */
 	struct stack io_done;  /* of io_job: what others did for it */
 	struct uring *ring;    /* NULL: none */
 	struct source ring_event;

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "probe/probe.h"
 #include "replay/client.h"
+#include "replay/client_datagram.h"
 #include "replay/client_session.h"
 #include "replay/local.h"
 #include "replay/pace.h"
@@ -193,6 +194,8 @@ static int fill_data(struct replay *r, struct client_setup *setup, struct err *e
 		return rc;
 	setup->data = endpoints[0];
 	setup->transport = node->transport;
+	if (node->transport == TRANSPORT_UDP)
+		return client_check_datagrams(&r->plan, err);
 	if (node->transport != TRANSPORT_TLS)
 		return 0;
 	rc = tls_context_new(&tls, &r->tls, err);

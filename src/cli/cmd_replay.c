@@ -143,8 +143,6 @@ static int parse_node(const char *text, struct replay_opts *replay, struct err *
 	}
 	rc = address_parse(len ? text + len + 1 : text, &defaults, &node, err);
 	replay->node = &node;
-	if (!rc && node.transport == TRANSPORT_UDP)
-		return err_set(err, EPROTONOSUPPORT, "a node does not listen for datagrams yet");
 	return rc;
 }
 
@@ -220,6 +218,11 @@ static int parse_control(const char *text, struct replay_opts *replay, struct er
 		return err_set(err, EINVAL,
 			       "where is the node told what to play? --node tls:// is for data "
 			       "connections; --control HOST:PORT names its tcp or unix address");
+	if (!text && replay->node && replay->node->transport == TRANSPORT_UDP) {
+		control = *replay->node;
+		control.transport = TRANSPORT_TCP;
+		text = "beside it";
+	}
 	if (text && control.transport != TRANSPORT_TCP && control.transport != TRANSPORT_UNIX)
 		return err_set(err, EINVAL, "--control is tcp or unix, not '%s'", text);
 	replay->control = text ? &control : NULL;

@@ -52,6 +52,7 @@
 	X(CALLS_STUBBED, "calls_stubbed", DOUBTFUL, "calls to services outside the trace, left out") \
 	X(MESSAGES_BAD, "messages_bad", DOUBTFUL, "data connections that a node closed for what came on them") \
 	X(REPLIES_LATE, "replies_late", SEEN, "replies that came when their request was over") \
+	X(MESSAGES_RAISED, "messages_raised", DOUBTFUL, "messages made larger, to hold the header that a datagram needs") \
 	X(DATAGRAMS_REFUSED, "datagrams_refused", REFUSED, "datagrams that a node dropped unanswered: no token, or nothing that was asked for") \
 	X(DATAGRAMS_UNSENT, "datagrams_unsent", DOUBTFUL, "replies in datagrams that the node's network did not take") \
 	X(OPS_SKIPPED, "ops_skipped", DOUBTFUL, "operations this version does not replay")         \

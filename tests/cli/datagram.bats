@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Walks by datagrams: what goes over the wire, what becomes of what is lost, and what strangers get.
+# Walks and replays by datagrams: what goes over the wire, what becomes of what is lost, and what strangers get.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # tests are subshells, and run sets stderr
 load walk
@@ -162,6 +162,58 @@ refused() { # WORDS OPTION...
 	refused "give it a smaller size, or a distribution a max=65507" -R exp:1k
 	refused "a reply (-R) may be larger" -F :1 -R 100k -R unif:min=1:max=66k
 	run -0 "$GAIT" walk --to "udp://$at" --dry-run -F :1 -R 100k -R exp:1k:max=65507
+}
+
+replay() { # CODE OPTION...: as walk()
+	local want=$1 code=0
+	shift
+	timeout 60 "$GAIT" replay x.gait --node "udp://127.0.0.1:$relay_port" --control "$at" "$@" \
+		-o run.gait --force >out 2>err || code=$?
+	[ "$code" = "$want" ] || [ "$want$code" = 03 ] || {
+		cat out err
+		return 1
+	}
+}
+
+plan() { # OPTION...: x.gait
+	"$GAIT" walk --plan-only -O x.gait --force "$@"
+}
+
+@test "a replay: a datagram for each request and reply of the trace, also on several threads" {
+	start_node 127.0.0.1 --threads 3
+	start_relay
+	plan -n 200 -r 500 --ps aseq:min=56:max=800:step=93 -C 20us -R aseq:min=24:max=9000:step=1496
+	replay 0
+	end_relay
+	is "$(tail -n 1 relay.out)" "requests 200 56 149 242 335 428 521 614 707 800 \
+replies 200 24 1520 3016 4512 6008 7504 9000"
+	diff <(table x.gait requests request_id request_bytes response_bytes) \
+		<(table run.gait requests request_id request_bytes response_bytes | sort -n)
+	is "$(table run.gait requests outcome | sort -u)" ok
+	# many connections, whichever thread reads them
+	plan -n 100 -r 100 --nt 20 --ps 20 -R 10
+	relay_port=$port
+	replay 0
+	is "$(jq -c '.ledger | [.answered, .messages_raised, .plan_overtaken]' run.gait/manifest.json)" \
+		"[2000,2000,0]"
+}
+
+@test "a replay: what is lost times out alone, what is overtaken is served" {
+	start_node 127.0.0.1
+	plan -n 100 -r 200 --ps 100 -C 20us -R 200
+	start_relay drop=10
+	replay 0 --timeout 2s
+	is "$(table run.gait requests request_id outcome | grep timeout | cut -d, -f1 | paste -sd' ')" \
+		"1 11 21 31 41 51 61 71 81 91"
+	is "$(jq -c '.ledger | [.answered, .timeouts, .errors]' run.gait/manifest.json)" "[90,10,0]"
+	end_relay
+	start_relay swap=2
+	replay 0
+	is "$(jq .ledger.answered run.gait/manifest.json)" 100
+	end_relay
+	plan -n 1 -R 65508
+	replay 1
+	grep -q "has a reply of 65508 bytes, and a datagram carries 65507" err
 }
 
 @test "DistWalk's names" {
