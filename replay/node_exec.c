@@ -81,6 +81,14 @@ static void run_file(struct executor *x, const struct plan_op *op, struct target
 	x->ledger.count[LG_OPS_ROUNDED] += moved.rounded;
 }
 
+/* A connection that is encrypted has shaken hands when it was opened; in the clear it is work. */
+static void run_handshake(struct executor *x, const struct plan_op *op, struct target *target,
+			  struct exec_result *result)
+{
+	if (!atomic_load_explicit(x->setup->encrypts, memory_order_relaxed))
+		run_compute(x, op, target, result);
+}
+
 bool exec_is_kernel_work(const struct plan_op *op)
 {
 	return op->kind == OP_KERNEL && !(op->flags & (OPF_OPEN | OPF_STAT | OPF_CLOSE));
@@ -120,6 +128,7 @@ static const struct {
 	[OP_SYNC] = { run_file, ACTIVITY_FILE },
 	[OP_LOCK] = { run_lock, ACTIVITY_LOCK },
 	[OP_MEMORY] = { run_memory, ACTIVITY_MEMORY },
+	[OP_HANDSHAKE] = { run_handshake, ACTIVITY_COMPUTE },
 };
 
 static enum activity activity_of(const struct plan_op *op)

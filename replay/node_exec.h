@@ -19,7 +19,8 @@ struct exec_setup {
 	struct storage *storage;
 	struct spool *oprows;
 	struct demand demand;
-	struct node_stats *stats; /* NULL: nobody asks for any */
+	const atomic_bool *encrypts; /* its data connections are: they have shaken hands themselves */
+	struct node_stats *stats;    /* NULL: nobody asks for any */
 };
 
 struct executor {

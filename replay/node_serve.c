@@ -521,13 +521,6 @@ static enum step run_forward(struct worker *w, struct active *a, const struct qu
 	return STEP_ON;
 }
 
-/* A channel that is encrypted has done its own when it was opened. */
-static enum step run_handshake(struct worker *w, struct active *a, const struct queued_op *q)
-{
-	w->exec.ledger.count[LG_OPS_SKIPPED]++;
-	return STEP_ON;
-}
-
 static bool sleepers_add(struct sleepers *s, struct active *a)
 {
 	size_t at = s->count;
@@ -601,17 +594,10 @@ void serve_wake(struct worker *w)
 typedef enum step (*op_fn)(struct worker *w, struct active *a, const struct queued_op *q);
 
 static const op_fn op_fns[OP_KIND_COUNT] = {
-	[OP_COMPUTE] = run_alone,
-	[OP_KERNEL] = run_alone,
-	[OP_LOAD] = run_io,
-	[OP_STORE] = run_io,
-	[OP_SYNC] = run_io,
-	[OP_LOCK] = run_alone,
-	[OP_MEMORY] = run_alone,
-	[OP_REPLY] = run_reply,
-	[OP_SLEEP] = run_sleep,
-	[OP_FORWARD] = run_forward,
-	[OP_HANDSHAKE] = run_handshake,
+	[OP_COMPUTE] = run_alone,   [OP_KERNEL] = run_alone,	[OP_LOAD] = run_io,
+	[OP_STORE] = run_io,	    [OP_SYNC] = run_io,		[OP_LOCK] = run_alone,
+	[OP_MEMORY] = run_alone,    [OP_REPLY] = run_reply,	[OP_SLEEP] = run_sleep,
+	[OP_FORWARD] = run_forward, [OP_HANDSHAKE] = run_alone,
 };
 
 static enum step run_op(struct worker *w, struct active *a)

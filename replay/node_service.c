@@ -57,6 +57,7 @@ static struct service *allocate(const struct service_setup *setup)
 		.slots = setup->slots,
 		.storage = setup->storage,
 		.oprows = &s->oprows,
+		.encrypts = &s->encrypts,
 		.demand = { setup->compute, setup->work_per_ms, &s->stopping },
 		.stats = setup->stats,
 	};

@@ -47,6 +47,7 @@ struct service {
 	int offers[2];	  /* a pipe of sockets that are, and came to another service's threads */
 	_Atomic uint64_t refused, datagrams_refused; /* as what is offered was not ours */
 
+	atomic_bool encrypts; /* what data connections carry */
 	atomic_bool stopping;
 	_Atomic int64_t anchor_ns; /* 0: not started */
 	bool started;		   /* its threads run */

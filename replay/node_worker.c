@@ -241,6 +241,8 @@ static void adopt(struct worker *w, struct conn *c, struct stranger *stranger)
 {
 	listener_admit(stranger->channel.fd);
 	c->channel = stranger->channel;
+	if (c->channel.tls)
+		atomic_store(&w->service->encrypts, true);
 	c->source.fd = c->channel.fd;
 	free(stranger);
 	if (c->worker == w)

@@ -85,7 +85,7 @@ static struct plan_op op_of_owner(const struct planner *p, const struct owner *o
 
 	op.mode = owner->mode;
 	op.owners = owner->group;
-	op.work = op.kind == OP_COMPUTE || op.kind == OP_LOCK ?
+	op.work = op.kind == OP_COMPUTE || op.kind == OP_LOCK || op.kind == OP_HANDSHAKE ?
 			  scale_work(owner->work, p->origins[owner->request].demand_ppm) :
 			  owner->work;
 	op.bytes = owner->bytes;

@@ -25,7 +25,7 @@ static bool has_cpu_demand(const struct row_op *op)
 {
 	if (op->kind == OP_KERNEL)
 		return !(op->flags & (OPF_OPEN | OPF_STAT | OPF_CLOSE));
-	return op->kind == OP_COMPUTE || op->kind == OP_LOCK;
+	return op->kind == OP_COMPUTE || op->kind == OP_LOCK || op->kind == OP_HANDSHAKE;
 }
 
 uint64_t plan_work_of(const struct planner *p, const struct row_op *op)
