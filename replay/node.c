@@ -124,13 +124,19 @@ static int open_listeners(struct node *n, struct err *err)
 }
 
 /* Said before a client comes: whether there is io_uring here. */
-static int check_ring(const struct io_opts *io, struct err *err)
+static int check_ring(const struct node_opts *opts, struct err *err)
 {
+	const struct io_opts *io = &opts->io;
 	struct uring *ring = NULL;
+	struct poller poller;
 	int rc = io->mode == IO_URING ? uring_new(io->count, &ring, err) : 0;
 
 	uring_free(ring);
-	return rc;
+	if (rc)
+		return rc;
+	rc = poller_init(&poller, opts->workers.poll_mode);
+	poller_release(&poller);
+	return rc ? err_errno(err, -rc, "cannot wait that way (--poll-mode)") : 0;
 }
 
 int node_new(const struct node_opts *opts, struct node **ret_node, struct err *err)
@@ -156,7 +162,7 @@ int node_new(const struct node_opts *opts, struct node **ret_node, struct err *e
 	for (size_t i = 0; !rc && opts->devices && i < opts->devices->count; i++)
 		rc = device_check(&opts->devices->at[i], err);
 	if (!rc)
-		rc = check_ring(&opts->io, err);
+		rc = check_ring(opts, err);
 	if (!rc)
 		rc = placement_try(&opts->workers.placement, err);
 	if (!rc)

@@ -2,6 +2,7 @@
 #include "replay/poller.h"
 
 #include "base/clock.h"
+#include "replay/poller_uring.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -25,6 +26,8 @@ struct poller_set {
 int poller_init(struct poller *p, enum poll_mode mode)
 {
 	*p = (struct poller){ .mode = mode, .epoll_fd = -1 };
+	if (mode == POLL_URING)
+		return poller_ring_new(&p->ring);
 	if (mode == POLL_EPOLL)
 		p->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	else
@@ -36,6 +39,7 @@ void poller_release(struct poller *p)
 {
 	if (p->epoll_fd > 0)
 		close(p->epoll_fd);
+	poller_ring_free(p->ring);
 	if (p->set) {
 		free(p->set->fds);
 		free(p->set->data);
@@ -108,6 +112,8 @@ int poller_watch(struct poller *p, int fd, void *data, uint32_t old_events, uint
 
 	if (p->mode == POLL_EPOLL)
 		return epoll_ctl(p->epoll_fd, what, fd, &event) ? -errno : 0;
+	if (p->mode == POLL_URING)
+		return poller_ring_watch(p->ring, fd, data, new_events);
 	if (p->mode == POLL_SELECT && fd >= FD_SETSIZE)
 		return -ERANGE;
 	return set_watch(p->set, fd, data, new_events);
@@ -180,6 +186,8 @@ int poller_wait(struct poller *p, struct epoll_event *events, int max, int64_t t
 
 	if (p->mode == POLL_EPOLL)
 		return wait_epoll(p, events, max, timeout);
+	if (p->mode == POLL_URING)
+		return poller_ring_wait(p->ring, events, max, timeout);
 	if (p->mode == POLL_POLL)
 		return wait_poll(p->set, events, max, timeout);
 	return wait_select(p->set, events, max, timeout);

@@ -9,12 +9,13 @@
  * How a thread waits for its sockets: by the system call that the service to be played
  * uses. Events are epoll's whatever the call, and last until they are dealt with.
  */
-enum poll_mode { POLL_EPOLL, POLL_POLL, POLL_SELECT, POLL_MODE_COUNT };
+enum poll_mode { POLL_EPOLL, POLL_POLL, POLL_SELECT, POLL_URING, POLL_MODE_COUNT };
 
 struct poller {
 	enum poll_mode mode;
-	int epoll_fd;		/* POLL_EPOLL; else -1 */
-	struct poller_set *set; /* the others */
+	int epoll_fd;		  /* POLL_EPOLL; else -1 */
+	struct poller_ring *ring; /* POLL_URING */
+	struct poller_set *set;	  /* the others */
 };
 
 #define POLLER_NEVER INT64_MAX

@@ -38,7 +38,7 @@ struct node_cmd_opts {
 static const char *const computes[] = { "work", "cpu", "wall", NULL }; /* enum compute_mode */
 /* As the enums in replay/node_listen.h and replay/poller.h. */
 static const char *const accept_modes[] = { "shared", "child", "parent", NULL };
-static const char *const poll_modes[] = { "epoll", "poll", "select", NULL };
+static const char *const poll_modes[] = { "epoll", "poll", "select", "io_uring", NULL };
 
 static const struct option_spec specs[] = {
 	{ "listen", 'b', OPTION_LIST, OPTION_AT(node_cmd_opts, listen), .metavar = "WORD",
@@ -75,7 +75,7 @@ static const struct option_spec specs[] = {
 		  "its own (SO_REUSEPORT); parent, the first thread, for all in turn" },
 	{ "poll-mode", 'p', OPTION_CHOICE, OPTION_AT(node_cmd_opts, poll_mode), .metavar = "MODE",
 	  .fallback = POLL_EPOLL, .choices = poll_modes,
-	  .help = "how threads wait: epoll, poll, or select (descriptors below 1024)" },
+	  .help = "how threads wait: epoll, poll, select (descriptors below 1024) or io_uring" },
 	{ "wait-spin", '\0', OPTION_FLAG, OPTION_AT(node_cmd_opts, wait_spin), .alias = "ws",
 	  .help = "threads look for requests without ever sleeping" },
 	{ "thread-affinity", 'c', OPTION_TEXT, OPTION_AT(node_cmd_opts, affinity),

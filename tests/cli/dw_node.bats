@@ -150,8 +150,8 @@ workers() {
 }
 
 @test "-p, --poll-mode: the system call that threads wait in" {
-	for mode in epoll:epoll_p?wait2? poll:ppoll select:pselect6; do
-		trace_node epoll_wait,epoll_pwait,epoll_pwait2,ppoll,pselect6 -p "${mode%:*}"
+	for mode in epoll:epoll_p?wait2? poll:ppoll select:pselect6 io_uring:io_uring_enter; do
+		trace_node epoll_wait,epoll_pwait,epoll_pwait2,ppoll,pselect6,io_uring_enter -p "${mode%:*}"
 		client -n 40 -r 200
 		end_traced
 		between 10 "$(grep -cE " ${mode#*:}\(" calls)" 100000

@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static const char *const names[POLL_MODE_COUNT] = { "epoll", "poll", "select" };
+static const char *const names[POLL_MODE_COUNT] = { "epoll", "poll", "select", "io_uring" };
 
 /* The events of `data` among those that there are; 0: none. */
 static uint32_t events_of(struct poller *p, const void *data)
@@ -89,6 +89,34 @@ static void test_many(enum poll_mode mode)
 	poller_release(&p);
 }
 
+/* What is not watched any more tells of nothing, however it was found. */
+static void test_withdrawn(enum poll_mode mode)
+{
+	struct epoll_event events[4];
+	struct poller p;
+	int a[2];
+
+	CHECK_EQ(poller_init(&p, mode), 0);
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, a), 0);
+	CHECK_EQ(poller_watch(&p, a[0], a, 0, EPOLLIN), 0);
+	CHECK_EQ(poller_watch(&p, a[1], &p, 0, EPOLLIN), 0);
+	for (int i = 0; i < 100; i++) {
+		CHECK_EQ(poller_wait(&p, events, 4, 0), 0);
+		CHECK_EQ(poller_watch(&p, a[0], a, EPOLLIN, 0), 0);
+		CHECK_EQ(poller_watch(&p, a[1], &p, EPOLLIN, EPOLLIN | EPOLLPRI), 0);
+		CHECK_EQ(poller_wait(&p, events, 4, 10 * NS_PER_US), 0);
+		CHECK_EQ(poller_watch(&p, a[1], &p, EPOLLIN | EPOLLPRI, EPOLLIN), 0);
+		CHECK_EQ(poller_watch(&p, a[0], a, 0, EPOLLIN), 0);
+	}
+	CHECK_EQ(send(a[1], "x", 1, 0), 1);
+	CHECK_EQ(poller_wait(&p, events, 4, 0), 1);
+	CHECK_EQ(poller_watch(&p, a[0], a, EPOLLIN, 0), 0);
+	CHECK_EQ(poller_wait(&p, events, 4, 10 * NS_PER_US), 0);
+	poller_release(&p);
+	close(a[0]);
+	close(a[1]);
+}
+
 static void test_timeout(enum poll_mode mode)
 {
 	struct epoll_event events[1];
@@ -109,6 +137,7 @@ static void test_all_modes(void)
 		check_case("%s", names[mode]);
 		test_events(mode);
 		test_many(mode);
+		test_withdrawn(mode);
 		test_timeout(mode);
 	}
 }
