@@ -7,6 +7,7 @@
 #include "replay/node_walk.h"
 
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -14,8 +15,29 @@
 
 #define BUCKETS 16384 /* a power of two */
 
+/* As many as came when its buffer was full, since it was opened. */
+static uint32_t drops_of(int fd)
+{
+	uint32_t info[SK_MEMINFO_VARS] = { 0 };
+	socklen_t size = sizeof(info);
+
+	getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &size);
+	return info[SK_MEMINFO_DROPS];
+}
+
+void datagrams_count_drops(struct worker *w)
+{
+	for (size_t i = 0; i < w->datagrams.ports_count; i++) {
+		const struct datagram_port *port = w->datagrams.ports[i];
+
+		if (port->counts)
+			w->exec.ledger.count[LG_DATAGRAMS_DROPPED] +=
+				drops_of(port->fd) - port->drops;
+	}
+}
+
 struct datagram_port *datagram_work_add(struct datagram_work *work, const struct listener *l,
-					int fd)
+					int fd, bool counts)
 {
 	struct datagram_port *port = calloc(1, sizeof(*port));
 
@@ -27,6 +49,8 @@ struct datagram_port *datagram_work_add(struct datagram_work *work, const struct
 	}
 	port->listener = l;
 	port->fd = fd;
+	port->counts = counts;
+	port->drops = drops_of(fd);
 	work->ports[work->ports_count++] = port;
 	return port;
 }

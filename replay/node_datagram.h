@@ -19,7 +19,9 @@
 /* A UDP listener, as a thread sees it; `out` leaves when what has come is dealt with. */
 struct datagram_port {
 	const struct listener *listener;
-	int fd; /* lent */
+	int fd;		/* lent */
+	bool counts;	/* what the socket drops; one thread does, of each */
+	uint32_t drops; /* before the session */
 	struct datagrams in, out;
 };
 
@@ -47,9 +49,12 @@ struct datagram_work {
 	size_t peers;
 };
 
-/* A listener of datagrams that the thread reads from, or only answers, by fd. NULL: no memory. */
+/*
+ * A listener of datagrams that the thread reads from, or only answers, by fd. `counts`: and counts
+ * what is lost at it, as it was full. NULL: no memory.
+ */
 struct datagram_port *datagram_work_add(struct datagram_work *work, const struct listener *l,
-					int fd);
+					int fd, bool counts);
 void datagram_work_release(struct datagram_work *work);
 
 /* Takes what there is, as far as one call goes. How many came, or a negative errno. */
@@ -67,6 +72,9 @@ void datagram_answer(struct worker *w, struct active *a, uint64_t bytes);
 
 /* The end of a pass: who has been silent for long is forgotten. */
 void datagram_peers_expire(struct worker *w);
+
+/* The thread has ended: what its sockets have dropped, whoever had sent it, is in its ledger. */
+void datagrams_count_drops(struct worker *w);
 
 /* The thread has ended: what still waits at its own socket may be another session's. */
 void datagrams_pass_on(struct worker *w, struct datagram_port *port);

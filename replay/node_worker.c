@@ -48,7 +48,8 @@ static int listen_too(struct worker *w, struct listeners *ls)
 		at->own = fd >= 0;
 		at->source = (struct source){ SOURCE_LISTENER, at->own ? fd : ls->all[i].fd };
 		if (is_of_datagrams(at->listener))
-			at->port = datagram_work_add(&w->datagrams, at->listener, at->source.fd);
+			at->port = datagram_work_add(&w->datagrams, at->listener, at->source.fd,
+						     at->own || !w->index);
 		if (is_of_datagrams(at->listener) && !at->port)
 			return -ENOMEM;
 		w->listening_count += accepts;
@@ -186,6 +187,7 @@ static void pass_waiting(struct worker *w, struct listening *at)
 
 void worker_pass_newcomers(struct worker *w)
 {
+	datagrams_count_drops(w);
 	take_arrivals(w);
 	while (w->newcomers.count)
 		service_pass_stranger(w->service, take_stranger(w, w->newcomers.first));

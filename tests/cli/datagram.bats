@@ -146,6 +146,26 @@ refused() { # WORDS OPTION...
 	grep -qx "22 datagrams refused" node.err
 }
 
+@test "what a socket has no room for is counted" {
+	start_node 127.0.0.1
+	"$GAIT" walk --to "udp://$at" -n 40 -r 20 --timeout 3s --json >out 2>err 3>&- & client=$!
+	walks() {
+		[ "$(ss -Hun "dport = :$port" | wc -l)" = 1 ]
+	}
+	await walks
+	kill -STOP "$node"
+	python3 - "$port" <<-'END'
+		import socket, sys
+		s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		for _ in range(3000):
+		    s.sendto(b"x" * 4000, ("127.0.0.1", int(sys.argv[1])))
+	END
+	kill -CONT "$node"
+	wait "$client" || true
+	jq -e '.node_ledger.datagrams_dropped > 100 and .node_ledger.datagrams_refused > 20 and
+		.node_ledger.datagrams_dropped + .node_ledger.datagrams_refused == 3000 + .timeouts' out
+}
+
 @test "two clients at one port: each is served by its own threads" {
 	start_node 127.0.0.1 --accept-mode child --threads 2
 	"$GAIT" walk --to "udp://$at" --nt 3 -n 300 -r 300 -R 100 --json >first 2>err.first 3>&- & client=$!
