@@ -2,6 +2,7 @@
 #include "replay/client_core.h"
 
 #include "base/clock.h"
+#include "replay/datagram.h"
 
 #include <errno.h>
 #include <string.h>
@@ -93,6 +94,8 @@ void client_conn_open(struct client *c, uint32_t index)
 	conn->state = CLIENT_CONN_CONNECTING;
 	conn->preface_left = WIRE_PREFACE_BYTES;
 	rc = endpoint_connect(&c->setup.data, NULL, c->setup.transport, true, &channel.fd);
+	if (c->setup.transport == TRANSPORT_UDP)
+		datagram_widen(channel.fd);
 	if (c->setup.tls && channel.fd >= 0)
 		tls_rc = channel_begin_tls(&channel, c->setup.tls);
 	conn->channel = channel;

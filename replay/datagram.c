@@ -6,6 +6,17 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#define WIDE_BYTES (4 << 20)
+
+/* Beyond net.core.rmem_max, if we may. */
+void datagram_widen(int fd)
+{
+	const int bytes = WIDE_BYTES;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)))
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
+}
+
 void datagram_put_request(struct dgram *d, const struct wire_preface *preface,
 			  const struct wire_message *message)
 {

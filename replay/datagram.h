@@ -27,6 +27,9 @@ struct datagrams {
 	struct dgram at[DATAGRAM_BATCH];
 };
 
+/* A client's socket holds many replies, if it may: it is not to be here that they are lost. */
+void datagram_widen(int fd);
+
 /* Of message->size bytes. */
 void datagram_put_request(struct dgram *d, const struct wire_preface *preface,
 			  const struct wire_message *message);

@@ -8,22 +8,12 @@
 #include <errno.h>
 
 #define BEGUN_MAX 2048 /* before replies are looked at again */
-#define SOCKET_BYTES (4 << 20)
 
 static const char filler[DATAGRAM_MAX];
 
 static int64_t now_of(const struct walk_link *l)
 {
 	return clock_now_ns() - l->anchor_ns;
-}
-
-/* Beyond net.core.rmem_max, if we may. */
-void walk_link_widen(const struct walk_link *l)
-{
-	const int bytes = SOCKET_BYTES;
-
-	if (setsockopt(l->channel.fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)))
-		setsockopt(l->channel.fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
 }
 
 /* Nobody is there, now: what went there is lost, as others are. */

@@ -17,9 +17,6 @@ int walk_link_receive_datagrams(struct walk_link *l, char *scratch);
 /* Whether each request and reply of a walk to a udp address is sure to be one. -EMSGSIZE. */
 int walk_check_datagrams(const struct walk_opts *opts, struct err *err);
 
-/* Its socket holds many replies: it is not to be here that they are lost. */
-void walk_link_widen(const struct walk_link *l);
-
 /* walk_link.c's, for both ways of sending. */
 
 /* The next request is on its way, at the end of those that are; false: no room for it. */

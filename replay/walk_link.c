@@ -2,6 +2,7 @@
 #include "replay/walk_link.h"
 
 #include "base/clock.h"
+#include "replay/datagram.h"
 #include "replay/walk_datagram.h"
 
 #include <errno.h>
@@ -409,7 +410,7 @@ int walk_link_connect(struct walk_link *l)
 	if (rc && rc != -EINPROGRESS)
 		return rc;
 	if (plan->transport == TRANSPORT_UDP)
-		walk_link_widen(l);
+		datagram_widen(l->channel.fd);
 	return plan->tls ? channel_begin_tls(&l->channel, plan->tls) : 0;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any bytes as a preface and as a stream of control frames; what decodes must encode to the same. */
+/* Any bytes as a preface, as a datagram and as a stream of control frames; what decodes must encode to the same. */
+#include "replay/datagram.h"
 #include "replay/wire.h"
 
 #include <stdlib.h>
@@ -14,13 +15,13 @@ static void check_same(const struct buf *buf, const struct wire_frame *frame)
 		abort();
 }
 
-#define X(TYPE, name, record)                                                                      \
-	static void try_##name(const struct wire_frame *frame, struct buf *out)                    \
-	{                                                                                          \
-		record message;                                                                    \
-                                                                                                   \
-		if (!wire_get_##name(frame, &message, NULL) && !wire_put_##name(out, &message))    \
-			check_same(out, frame);                                                    \
+#define X(TYPE, name, record)                                                                   \
+	static void try_##name(const struct wire_frame *frame, struct buf *out)                 \
+	{                                                                                       \
+		record message;                                                                 \
+                                                                                                \
+		if (!wire_get_##name(frame, &message, NULL) && !wire_put_##name(out, &message)) \
+			check_same(out, frame);                                                 \
 	}
 WIRE_RECORD_LIST(X)
 #undef X
@@ -38,8 +39,27 @@ static void (*const tries[WIRE_TYPE_COUNT])(const struct wire_frame *frame, stru
 #define X(TYPE, name, record) [WIRE_##TYPE] = try_##name,
 	WIRE_RECORD_LIST(X)
 #undef X
-	[WIRE_PLAN] = try_plan,
+		[WIRE_PLAN] = try_plan,
 };
+
+static void try_datagram(const uint8_t *data, size_t size)
+{
+	struct dgram d = { .bytes = (uint32_t)size }, again;
+	struct wire_preface preface;
+	struct wire_message message;
+
+	memcpy(d.head, data, size < sizeof(d.head) ? size : sizeof(d.head));
+	if (datagram_get_request(&d, &preface, &message)) {
+		datagram_put_request(&again, &preface, &message);
+		if (again.bytes != size || memcmp(again.head, d.head, DATAGRAM_REQUEST_BYTES))
+			abort();
+	}
+	if (datagram_get_reply(&d, &message)) {
+		datagram_put_reply(&again, &message);
+		if (again.bytes != size || memcmp(again.head, d.head, WIRE_MESSAGE_BYTES))
+			abort();
+	}
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -51,6 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int n;
 
 	wire_preface_decode(data, size, &preface, &err);
+	try_datagram(data, size);
 	while ((n = wire_frame_decode(data, size, &frame, &err)) > 0) {
 		struct buf out;
 
