@@ -25,12 +25,18 @@
  * is due as if it had come then. A connection that breaks fails what is outstanding
  * on it; what would have come later on it counts as unsent.
  */
-struct client_setup {
-	const struct plan *plan; /* lent */
-	struct endpoint data;	 /* where the node takes data connections */
+struct client_route {
+	uint64_t service_id;  /* whose connections go there */
+	struct endpoint data; /* where the node takes them */
 	enum transport transport;
 	struct tls_context *tls; /* lent; NULL: the connections are plain */
 	uint8_t token[WIRE_TOKEN_BYTES];
+};
+
+struct client_setup {
+	const struct plan *plan;	   /* lent; of several services perhaps */
+	const struct client_route *routes; /* lent; one for each of them */
+	size_t routes_count;
 	int64_t timeout_ns;		 /* of a request, from when it was due */
 	int64_t spin_ns;		 /* before each due time; 0: no spinning */
 	const struct thread_slot *slots; /* for kernel stamps; NULL: none */

@@ -84,20 +84,30 @@ static void shake_hands(struct client *c, uint32_t index)
 		client_conn_fail_with(c, index, -rc);
 }
 
+const struct client_route *client_route_of(const struct client *c, uint32_t index)
+{
+	const struct client_route *route = c->setup.routes;
+
+	while (route->service_id != c->setup.plan->connections[index].service_id)
+		route++;
+	return route;
+}
+
 void client_conn_open(struct client *c, uint32_t index)
 {
 	struct client_conn *conn = &c->conns[index];
+	const struct client_route *route = client_route_of(c, index);
 	struct channel channel = CHANNEL_NONE;
 	int rc, tls_rc = 0;
 
 	c->connecting++;
 	conn->state = CLIENT_CONN_CONNECTING;
 	conn->preface_left = WIRE_PREFACE_BYTES;
-	rc = endpoint_connect(&c->setup.data, NULL, c->setup.transport, true, &channel.fd);
-	if (c->setup.transport == TRANSPORT_UDP)
+	rc = endpoint_connect(&route->data, NULL, route->transport, true, &channel.fd);
+	if (route->transport == TRANSPORT_UDP)
 		datagram_widen(channel.fd);
-	if (c->setup.tls && channel.fd >= 0)
-		tls_rc = channel_begin_tls(&channel, c->setup.tls);
+	if (route->tls && channel.fd >= 0)
+		tls_rc = channel_begin_tls(&channel, route->tls);
 	conn->channel = channel;
 	if (tls_rc)
 		client_conn_fail_with(c, index, -tls_rc);
@@ -146,7 +156,7 @@ static bool send_preface(struct client *c, uint32_t index)
 
 	if (!conn->preface_left)
 		return true;
-	memcpy(preface.token, c->setup.token, sizeof(preface.token));
+	memcpy(preface.token, client_route_of(c, index)->token, sizeof(preface.token));
 	wire_preface_encode(&preface, bytes);
 	n = send_bytes(c, index, bytes + sizeof(bytes) - conn->preface_left, conn->preface_left);
 	if (n > 0)
@@ -225,7 +235,7 @@ void client_conn_send(struct client *c, uint32_t index)
 	bool full = false;
 	ssize_t n, visit = 0;
 
-	if (c->setup.transport == TRANSPORT_UDP) {
+	if (client_route_of(c, index)->transport == TRANSPORT_UDP) {
 		client_conn_send_datagrams(c, index);
 		return;
 	}
@@ -292,7 +302,7 @@ static void receive_event(struct client *c, uint32_t index)
 	struct client_conn *conn = &c->conns[index];
 	int parts = VISIT_BYTES / BUFFER_BYTES;
 
-	if (c->setup.transport == TRANSPORT_UDP) {
+	if (client_route_of(c, index)->transport == TRANSPORT_UDP) {
 		client_conn_receive_datagrams(c, index);
 		return;
 	}

@@ -82,6 +82,10 @@ void client_conn_fail_with(struct client *c, uint32_t index, int error);
 /* The request at send_next, if it is due; it counts as sent from when we first set about it. */
 bool client_conn_is_released(struct client *c, const struct client_conn *conn);
 void client_conn_send_next(struct client *c, struct client_conn *conn);
+
+/* Where the connection goes. */
+const struct client_route *client_route_of(const struct client *c, uint32_t index);
+
 void client_conn_send_datagrams(struct client *c, uint32_t index);
 void client_conn_receive_datagrams(struct client *c, uint32_t index);
 

@@ -30,7 +30,7 @@ static void describe(const struct client *c, uint32_t index, struct dgram *d)
 		.connection_id = c->setup.plan->connections[index].connection_id,
 	};
 
-	memcpy(preface.token, c->setup.token, sizeof(preface.token));
+	memcpy(preface.token, client_route_of(c, index)->token, sizeof(preface.token));
 	d->peer.size = 0;
 	datagram_put_request(d, &preface, &message);
 }

@@ -357,16 +357,20 @@ static void put_plans(struct client_session *s)
 	}
 }
 
-static void put_service(struct client_session *s, enum plan_batching batching)
+static void put_service(struct client_session *s, const struct client_session_replay *replay)
 {
 	const struct plan *plan = s->plan;
 	struct wire_service service = {
 		.service_id = plan->service.service_id,
 		.threads = plan->threads,
-		.batching = batching,
+		.batching = replay->batching,
+		.call_timeout_ns = replay->call_timeout_ns,
+		.peers = (uint32_t)replay->peers_count,
 	};
 
 	wire_put_service(&s->out, &service);
+	for (size_t i = 0; i < replay->peers_count; i++)
+		wire_put_peer(&s->out, &replay->peers[i]);
 	for (size_t i = 0; i < plan->targets_count; i++) {
 		const struct row_target *t = &plan->targets[i];
 
@@ -395,14 +399,14 @@ static int send_window(struct client_session *s, struct err *err)
 	return ret;
 }
 
-int client_session_prepare(struct client_session *s, const struct plan *plan,
-			   enum plan_batching batching, struct err *err)
+int client_session_prepare(struct client_session *s, const struct client_session_replay *replay,
+			   struct err *err)
 {
 	int ret;
 
-	s->plan = plan;
+	s->plan = replay->plan;
 	s->keeps_rows = true;
-	put_service(s, batching);
+	put_service(s, replay);
 	ret = send_window(s, err);
 	if (ret)
 		return ret;

@@ -35,8 +35,16 @@ const struct wire_hello *client_session_node(const struct client_session *s);
 struct endpoint client_session_data(const struct client_session *s);
 
 /* Describes the service and as many requests as the node takes now; waits until it is ready. */
-int client_session_prepare(struct client_session *s, const struct plan *plan,
-			   enum plan_batching batching, struct err *err);
+struct client_session_replay {
+	const struct plan *plan;
+	enum plan_batching batching;
+	int64_t call_timeout_ns;
+	const struct wire_peer *peers; /* what its forwards call */
+	size_t peers_count;
+};
+
+int client_session_prepare(struct client_session *s, const struct client_session_replay *replay,
+			   struct err *err);
 
 /*
  * A walk instead: what its requests ask for, and where the peers of the chain are. Waits until the

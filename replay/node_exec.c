@@ -188,8 +188,9 @@ void exec_note(struct executor *x, uint64_t call_id, const struct plan_op *op, u
 		.start_ns = result->start_ns,
 		.elapsed_ns = result->end_ns - result->start_ns,
 		.cpu_ns = result->cpu_ns,
-		.work = op->work,
+		.work = op->kind == OP_FORWARD ? 0 : op->work,
 		.bytes = result->bytes,
+		.reply_bytes = result->reply_bytes,
 		.offset = result->offset,
 		.target_id = op->target_id,
 	};

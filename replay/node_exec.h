@@ -43,9 +43,10 @@ int executor_init(struct executor *x, const struct exec_setup *setup, uint32_t i
 void executor_release(struct executor *x);
 
 struct exec_result {
-	int status;	/* 0 or an errno */
-	bool done;	/* false: it was passed over, and counted */
-	uint64_t bytes; /* moved */
+	int status;	      /* 0 or an errno */
+	bool done;	      /* false: it was passed over, and counted */
+	uint64_t bytes;	      /* moved */
+	uint64_t reply_bytes; /* of a forward: that came back */
 	int64_t offset;
 	int64_t start_ns, end_ns;
 	int64_t cpu_ns; /* 0: unknown */

@@ -3,6 +3,8 @@
 
 #include "replay/node_service.h"
 
+#include "replay/chain.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,19 +13,22 @@
 struct forward_target {
 	struct forward_call *call;
 	uint64_t request;
-	uint32_t cookie, attempt;
+	uint32_t cookie, attempt, bytes;
 	uint16_t peer, at;
 	bool waits; /* for a reply, or for its time to be asked again */
+	struct exec_result *result;
 };
 
 struct forward_call {
 	struct active *active;
 	int64_t timeout_ns;
-	uint32_t bytes, retries;
+	uint32_t retries;
 	uint32_t needed, answered, waiting;
-	int status;		/* of the last that failed */
-	bool beginning, failed; /* while peers are asked it does not end */
-	size_t targets_count;
+	int status;		     /* of the last that failed */
+	bool beginning, over;	     /* while peers are asked it does not end */
+	bool all;		     /* are waited for, well or not: of a replay */
+	struct exec_result *results; /* of its ops */
+	size_t ops, targets_count;
 	struct forward_target targets[];
 };
 
@@ -32,6 +37,77 @@ struct forward_deadline {
 	uint64_t request;
 	uint32_t cookie, attempt;
 };
+
+int forward_peers_init(struct forward_peers *peers, size_t count)
+{
+	*peers = (struct forward_peers){ .all = calloc(count + 1, sizeof(*peers->all)),
+					 .count = count };
+	return peers->all ? 0 : -ENOMEM;
+}
+
+void forward_peers_release(struct forward_peers *peers)
+{
+	free(peers->all);
+	*peers = (struct forward_peers){ 0 };
+}
+
+int forward_peers_tell(struct forward_peers *peers, const struct wire_peer *peer, struct err *err)
+{
+	const struct address_defaults defaults = { "localhost", CHAIN_PORT };
+	struct endpoint endpoints[ADDRESS_ENDPOINTS_MAX];
+	struct forward_peer *to;
+	struct address address;
+	int rc;
+
+	if (peer->index >= peers->count)
+		return err_set(err, EPROTO, "there is no peer %u", peer->index);
+	rc = address_parse(peer->address, &defaults, &address, err);
+	if (!rc && address.transport != TRANSPORT_TCP)
+		rc = err_set(err, EPROTONOSUPPORT, "'%s': nodes call each other by TCP",
+			     peer->address);
+	if (!rc)
+		rc = address_resolve(&address, false, endpoints, err);
+	if (rc < 0)
+		return rc;
+	to = &peers->all[peer->index];
+	to->endpoint = endpoints[0];
+	memcpy(to->token, peer->token, sizeof(peer->token));
+	to->thread = peer->thread;
+	to->known = true;
+	return 0;
+}
+
+int forward_peers_check(const struct forward_peers *peers, struct err *err)
+{
+	for (size_t i = 0; i < peers->count; i++)
+		if (!peers->all[i].known)
+			return err_set(err, EPROTO, "nobody said where peer %zu is", i);
+	return 0;
+}
+
+static struct forward_call *call_new(struct active *a, size_t ops, size_t targets)
+{
+	struct forward_call *call = calloc(1, sizeof(*call) + targets * sizeof(call->targets[0]));
+
+	if (!call)
+		return NULL;
+	call->results = calloc(ops, sizeof(*call->results));
+	if (!call->results) {
+		free(call);
+		return NULL;
+	}
+	call->active = a;
+	call->ops = ops;
+	return call;
+}
+
+static void call_free(struct forward_call *call)
+{
+	if (!call)
+		return;
+	free(call->results);
+	free(call);
+}
 
 int forward_work_init(struct forward_work *work, size_t peers)
 {
@@ -46,7 +122,7 @@ void forward_work_release(struct forward_work *work)
 			work->targets[i] = NULL;
 	for (size_t i = 0; i < work->targets_count; i++)
 		if (work->targets[i])
-			free(work->targets[i]->call);
+			call_free(work->targets[i]->call);
 	free(work->conns);
 	free(work->targets);
 	free(work->spare);
@@ -130,13 +206,21 @@ static struct forward_deadline deadline_take(struct forward_work *work)
 /* Enough have answered, or cannot any more: the request goes on. */
 static void call_end(struct worker *w, struct forward_call *call)
 {
-	struct active *a = call->active;
-	int status = call->answered >= call->needed ? 0 : call->status;
-
 	for (size_t i = 0; i < call->targets_count; i++)
 		cookie_give(&w->walk.forward, &call->targets[i]);
-	free(call);
-	serve_called(w, a, status);
+	if (!call->all) { /* its peers are of one op */
+		call->results->end_ns = w->exec.meter.last.ns;
+		call->results->status = call->answered >= call->needed ? 0 : call->status;
+	}
+	serve_called(w, call->active, call->results, call->ops);
+	call_free(call);
+}
+
+static bool is_over(const struct forward_call *call)
+{
+	if (call->all)
+		return !call->waiting;
+	return call->answered >= call->needed || call->answered + call->waiting < call->needed;
 }
 
 /* The call may be no more then. */
@@ -145,10 +229,12 @@ static void target_failed(struct worker *w, struct forward_target *t, int status
 	struct forward_call *call = t->call;
 
 	t->waits = false;
+	t->result->status = status;
+	t->result->end_ns = w->exec.meter.last.ns;
 	call->waiting--;
 	call->status = status;
-	call->failed = call->answered + call->waiting < call->needed;
-	if (call->failed && !call->beginning)
+	call->over = is_over(call);
+	if (call->over && !call->beginning)
 		call_end(w, call);
 }
 
@@ -173,11 +259,17 @@ static bool ask(struct worker *w, struct forward_target *t)
 		return false;
 	walk_post(w, *wc,
 		  &(struct walk_reply){ .request = t->request,
-					.size = call->bytes,
+					.size = t->bytes,
 					.attempt = t->attempt,
 					.cookie = t->cookie,
 					.at = t->at });
 	return true;
+}
+
+/* None is less than its header. */
+static uint32_t message_size(uint64_t bytes)
+{
+	return (uint32_t)(bytes > WIRE_MESSAGE_BYTES ? bytes : WIRE_MESSAGE_BYTES);
 }
 
 static size_t count_targets(const struct chain *c, const struct chain_op *op)
@@ -191,31 +283,72 @@ static size_t count_targets(const struct chain *c, const struct chain_op *op)
 	}
 }
 
-static struct forward_call *call_new(struct worker *w, struct active *a, const struct plan_op *op)
+static void add_target(struct forward_call *call, struct forward_target t, uint64_t bytes)
+{
+	t.call = call;
+	t.waits = true;
+	t.bytes = message_size(bytes);
+	t.result->bytes += t.bytes;
+	call->targets[call->targets_count++] = t;
+	call->waiting++;
+}
+
+/*
+ * In a replay each op calls one request, once: if the service asked again, that is an op of its
+ * own. Ops that were under way together are so here.
+ */
+static struct forward_call *call_of_replay(struct worker *w, struct active *a,
+					   const struct plan_op *op)
+{
+	size_t ops = op->owners ? op->owners : 1;
+	struct forward_call *call = ops <= WIRE_OPS_MAX ? call_new(a, ops, ops) : NULL;
+	const struct queued_op *q = a->op;
+
+	if (!call)
+		return NULL;
+	call->timeout_ns = w->service->call_timeout_ns;
+	call->all = true;
+	for (size_t i = 0; i < ops; i++, q = queued_op_next(q)) {
+		if (!q || q->op.kind != OP_FORWARD) { /* no plan of ours says so */
+			call->ops = i;
+			return call;
+		}
+		if (q->op.offset == TRACE_NONE) {
+			w->exec.ledger.count[LG_CALLS_STUBBED]++;
+			continue;
+		}
+		call->results[i].done = true;
+		add_target(call,
+			   (struct forward_target){ .request = (uint64_t)q->op.offset,
+						    .peer = (uint16_t)q->op.work,
+						    .result = &call->results[i] },
+			   q->op.bytes);
+	}
+	return call;
+}
+
+static struct forward_call *call_of_walk(struct worker *w, struct active *a,
+					 const struct plan_op *op)
 {
 	const struct chain *c = &w->service->walk->chain;
 	const struct chain_op *of_chain = &c->ops[op->op_id - 1];
 	const struct chain_forward *f = of_chain->forward;
-	size_t count = count_targets(c, of_chain), n = 0;
-	struct forward_call *call = calloc(1, sizeof(*call) + count * sizeof(call->targets[0]));
+	struct forward_call *call = call_new(a, 1, count_targets(c, of_chain));
 
 	if (!call)
 		return NULL;
-	call->active = a;
 	call->timeout_ns = (int64_t)f->timeout_ns;
 	call->retries = f->retries;
 	call->needed = f->quorum;
-	call->targets_count = call->waiting = (uint32_t)count;
-	call->bytes = (uint32_t)(op->bytes > WIRE_MESSAGE_BYTES ? op->bytes : WIRE_MESSAGE_BYTES);
+	call->results->done = true;
 	for (;; of_chain = &c->ops[of_chain->forward->next_branch]) {
 		for (uint32_t i = 0; i < of_chain->forward->peers_count; i++)
-			call->targets[n++] = (struct forward_target){
-				.call = call,
-				.request = a->plan->request.request_id,
-				.peer = of_chain->forward->peers[i],
-				.at = (uint16_t)(of_chain - c->ops + 1),
-				.waits = true,
-			};
+			add_target(call,
+				   (struct forward_target){ .request = a->plan->request.request_id,
+							    .peer = of_chain->forward->peers[i],
+							    .at = (uint16_t)(of_chain - c->ops + 1),
+							    .result = call->results },
+				   op->bytes);
 		if (!of_chain->forward->next_branch)
 			return call;
 	}
@@ -235,19 +368,20 @@ static bool take_cookies(struct forward_work *work, struct forward_call *call)
 
 bool forward_begin(struct worker *w, struct active *a, const struct plan_op *op)
 {
-	struct forward_call *call = call_new(w, a, op);
+	bool walks = w->service->walk != NULL;
+	struct forward_call *call = walks ? call_of_walk(w, a, op) : call_of_replay(w, a, op);
 
 	if (!call || !take_cookies(&w->walk.forward, call)) {
-		free(call);
+		call_free(call);
 		serve_failed(a, ENOMEM);
 		return false;
 	}
 	call->beginning = true;
-	for (size_t i = 0; i < call->targets_count && !call->failed; i++)
+	for (size_t i = 0; i < call->targets_count && !call->over; i++)
 		if (!ask(w, &call->targets[i]) && !call->retries)
 			target_failed(w, &call->targets[i], ECONNREFUSED);
 	call->beginning = false;
-	if (call->failed)
+	if (call->over)
 		call_end(w, call);
 	return true;
 }
@@ -264,13 +398,16 @@ void forward_reply(struct worker *w, const struct wire_message *m)
 
 	if (!t || !t->waits || t->request != m->request || t->at != m->at)
 		return; /* nobody waits for it any more; an earlier attempt's will do */
+	t->result->reply_bytes += m->size;
 	if (m->status != WIRE_STATUS_OK) {
 		target_failed(w, t, statuses[m->status]);
 		return;
 	}
 	t->waits = false;
+	t->result->end_ns = w->exec.meter.last.ns;
 	t->call->waiting--;
-	if (++t->call->answered == t->call->needed)
+	t->call->answered++;
+	if (is_over(t->call))
 		call_end(w, t->call);
 }
 

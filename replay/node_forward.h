@@ -14,16 +14,32 @@ struct walk_conn;
 struct worker;
 
 /*
- * Calls of a walk's requests to other nodes: a message to each peer, on the worker's own
- * connection to it, and the request waits for as many replies as are enough. A peer that does not
+ * Calls of requests to other nodes, of a walk and of a replay: a message to each peer, on the
+ * worker's own connection to it, and the request waits for as many replies as are enough. A peer that does not
  * answer in time is asked again, as often as the chain says; what it answers later is passed over.
  * A peer that is gone fails an attempt that is the last at once; the others wait for their time.
  */
 struct forward_peer {
 	struct endpoint endpoint;
 	uint8_t token[WIRE_TOKEN_BYTES];
-	bool known; /* PEER has come */
+	uint32_t thread; /* of a replay: that serves there */
+	bool known;	 /* PEER has come */
 };
+
+/* Of a service. */
+struct forward_peers {
+	struct forward_peer *all;
+	size_t count;
+};
+
+int forward_peers_init(struct forward_peers *peers, size_t count);
+void forward_peers_release(struct forward_peers *peers);
+
+/* Where a peer is. -EPROTO, or what address_resolve() says. */
+int forward_peers_tell(struct forward_peers *peers, const struct wire_peer *peer, struct err *err);
+
+/* Whether all of them are known. */
+int forward_peers_check(const struct forward_peers *peers, struct err *err);
 
 /* A worker's own. */
 struct forward_work {

@@ -249,6 +249,12 @@ static bool is_its_turn(struct active *a)
 	return false;
 }
 
+/* By another node, in a replay. */
+static bool is_called(const struct worker *w, const struct active *a)
+{
+	return a->conn->walks && !w->service->walk;
+}
+
 /* Sends `bytes` of the response. Without a socket they count as sent, with a status. */
 static enum step send_all(struct worker *w, struct active *a, uint64_t bytes,
 			  const struct queued_op *q)
@@ -257,6 +263,12 @@ static enum step send_all(struct worker *w, struct active *a, uint64_t bytes,
 
 	if (!is_its_turn(a))
 		return STEP_STOP;
+	if (is_called(w, a)) { /* with its header, by answer() */
+		a->reply.bytes += bytes;
+		a->replied_bytes += bytes;
+		a->reply.start_ns = a->reply.end_ns = w->exec.meter.last.ns;
+		return STEP_ON;
+	}
 	if ((c->walks || c->peer) && bytes) {
 		if (c->walks)
 			walk_answer(w, a, bytes);
@@ -476,10 +488,9 @@ static enum step run_reply(struct worker *w, struct active *a, const struct queu
 	return STEP_ON;
 }
 
-/* What came of a wait is the op's row. */
-static void note_waited(struct worker *w, struct active *a, int status)
+/* What came of a sleep is the op's row. */
+static void note_slept(struct worker *w, struct active *a)
 {
-	a->reply.status = status;
 	a->reply.end_ns = w->exec.meter.last.ns;
 	a->reply.done = true;
 	a->reply.offset = TRACE_NONE;
@@ -487,29 +498,36 @@ static void note_waited(struct worker *w, struct active *a, int status)
 		  &a->reply);
 }
 
-void serve_called(struct worker *w, struct active *a, int status)
+void serve_called(struct worker *w, struct active *a, struct exec_result *results, size_t count)
 {
-	int64_t waited_ns = w->exec.meter.last.ns - a->reply.start_ns;
+	int64_t start_ns = a->reply.start_ns, waited_ns = w->exec.meter.last.ns - start_ns;
+	struct conn *c = a->conn;
+	int status = 0;
 
 	unpark(w, a, TS_WAIT_NET, waited_ns);
 	if (w->exec.meter.slot)
 		account_move(&a->account, SUB_NET_SOCKET, SUB_CALL, waited_ns);
-	note_waited(w, a, status);
+	for (size_t i = 0; i < count; i++) {
+		results[i].start_ns = start_ns;
+		results[i].offset = TRACE_NONE;
+		exec_note(&w->exec, exec_next_call(&w->exec), &a->op->op,
+			  a->plan->request.request_id, &results[i]);
+		status = results[i].status ? results[i].status : status;
+		serve_next_op(a);
+	}
 	if (status)
 		serve_failed(a, status);
-	do
+	while (status && w->service->walk && a->op && a->op->op.kind != OP_REPLY)
 		serve_next_op(a);
-	while (status && a->op && a->op->op.kind != OP_REPLY);
 	serve_run(w, a);
+	if (!c->walks) /* one that walks looks after itself: walk_finish() */
+		conn_advance(w, c);
 }
 
-/*
- * In a replay without the called service the call costs nothing here; a node of its own would
- * answer it.
- */
+/* In a replay a call to a service that no node plays costs nothing here. */
 static enum step run_forward(struct worker *w, struct active *a, const struct queued_op *q)
 {
-	if (a->conn->walks) {
+	if (w->service->walk || q->op.offset != TRACE_NONE) {
 		a->reply.start_ns = meter_mark(&w->exec.meter, ACTIVITY_SELF);
 		park(w, a, ACTIVE_CALL);
 		if (forward_begin(w, a, &q->op))
@@ -579,7 +597,7 @@ static void wake_up(struct worker *w, struct active *a)
 	struct conn *c = a->conn;
 
 	unpark(w, a, TS_WAIT_SLEEP, a->wake_ns - a->reply.start_ns);
-	note_waited(w, a, 0);
+	note_slept(w, a);
 	serve_next_op(a);
 	serve_run(w, a);
 	conn_advance(w, c);
@@ -642,7 +660,7 @@ static void finish_answer(struct worker *w, struct active *a)
 	now_ns = w->exec.meter.last.ns;
 	meter_disown(&w->exec.meter);
 	row->request_id = a->plan->request.request_id;
-	row->connection_id = a->conn->connection_id;
+	row->connection_id = a->plan->request.connection_id;
 	row->request_bytes = a->plan->request.request_bytes;
 	row->response_bytes = a->plan->request.response_bytes;
 	row->thread = w->index;
@@ -660,6 +678,10 @@ static enum step answer(struct worker *w, struct active *a)
 
 	if (!is_its_turn(a) || send_all(w, a, left, NULL) == STEP_STOP)
 		return STEP_STOP;
+	if (is_called(w, a)) {
+		walk_answer(w, a, a->plan->request.response_bytes);
+		a->reply = (struct exec_result){ 0 };
+	}
 	finish_answer(w, a);
 	return STEP_ON;
 }

@@ -29,14 +29,14 @@ struct active {
 	enum active_state state;
 	atomic_bool group_done; /* its group ran, with row.status from it */
 	bool answered;
-	uint64_t replied_bytes;	     /* of the response */
-	struct exec_result reply;    /* of the reply op it stands at */
-	struct wire_message message; /* that it came by, of a recorded service's datagram */
-	int64_t parked_queue_ns;     /* app.queue of the thread when it had to wait */
-	int64_t wake_ns;	     /* sleep: when it is over */
+	uint64_t replied_bytes;	  /* of the response */
+	struct exec_result reply; /* of the reply op it stands at */
+	int64_t parked_queue_ns;  /* app.queue of the thread when it had to wait */
+	int64_t wake_ns;	  /* sleep: when it is over */
 	struct wire_row row;
 	struct account account;
 	struct io_job io;
+	struct wire_message message; /* of a walk, a call or a datagram: what its reply repeats */
 };
 
 /* Memory for requests being served: a worker's own. */
@@ -78,8 +78,11 @@ void serve_run(struct worker *w, struct active *a);
 void serve_next_op(struct active *a);
 void serve_failed(struct active *a, int status);
 
-/* Its call is over: goes on, with status 0; else answers at once, and says so. */
-void serve_called(struct worker *w, struct active *a, int status);
+/*
+ * Its calls are over, with a result for each op from the one where it stands. One whose call
+ * failed answers at once, and says so, in a walk; in a replay it goes on, as after any op that failed.
+ */
+void serve_called(struct worker *w, struct active *a, struct exec_result *results, size_t count);
 
 /* A send has begun at start_ns and ended now; its stamps, if it has any, are a's. */
 void serve_note_sent(struct worker *w, struct active *a, uint64_t tx_sequence, int64_t start_ns);

@@ -88,6 +88,11 @@ int service_new(const struct service_setup *setup, const struct wire_service *re
 		return err_errno(err, ENOMEM, "cannot set up a service");
 	s->batching = recorded->batching;
 	s->recorded_threads = recorded->threads;
+	s->call_timeout_ns = recorded->call_timeout_ns;
+	if (forward_peers_init(&s->peers, recorded->peers)) {
+		service_free(s);
+		return err_errno(err, ENOMEM, "cannot hold %u peers", recorded->peers);
+	}
 	s->threads = setup->threads ? setup->threads : recorded->threads;
 	return complete(s, ret_service, err);
 }
@@ -144,6 +149,8 @@ int service_new_walk(const struct service_setup *setup, struct walk_program *pro
 	s->setup.requests_ahead = 1; /* no plan comes */
 	s->recorded_threads = s->threads = setup->threads ? setup->threads : 1;
 	rc = prepare_chain(setup, &program->chain, err);
+	if (!rc && forward_peers_init(&s->peers, program->chain.peers_count))
+		rc = err_errno(err, ENOMEM, "cannot hold the peers of a chain");
 	if (!rc)
 		return complete(s, ret_service, err);
 	service_free(s);
@@ -179,6 +186,7 @@ void service_free(struct service *s)
 	free(s->workers);
 	free(s->background);
 	free(s->conns);
+	forward_peers_release(&s->peers);
 	idmap_release(&s->conn_ids);
 	groups_release(&s->groups);
 	node_plan_release(&s->plan);
@@ -196,6 +204,9 @@ static int prepare_op(struct service *s, const struct plan_op *op, struct err *e
 {
 	struct target *target = storage_find(s->setup.storage, op->target_id);
 
+	if (op->kind == OP_FORWARD && op->offset != TRACE_NONE && op->work >= s->peers.count)
+		return err_set(err, EPROTO, "op %llu calls a node that nobody told of",
+			       (unsigned long long)op->op_id);
 	if (op->kind != OP_SLEEP && op->work / s->setup.work_per_ms >= NODE_COMPUTE_MAX_MS)
 		return err_set(err, E2BIG, "op %llu computes for more than %d s",
 			       (unsigned long long)op->op_id, NODE_COMPUTE_MAX_MS / 1000);
@@ -281,7 +292,10 @@ int service_add_request(struct service *s, const struct plan_request *request,
 			       "more than %llu requests, or %d times as many ops, ahead: start "
 			       "the node with a larger --max-requests-ahead",
 			       (unsigned long long)s->setup.requests_ahead, NODE_OPS_PER_REQUEST);
-	conn_put(c, q);
+	if (request->parent_id)
+		called_put(&c->worker->called, q);
+	else
+		conn_put(c, q);
 	return 0;
 }
 
@@ -289,6 +303,8 @@ static int start_threads(struct service *s)
 {
 	int rc = 0;
 
+	for (uint32_t i = 0; !rc && i < s->threads; i++)
+		rc = forward_work_init(&s->workers[i].walk.forward, s->peers.count);
 	for (uint32_t i = 0; !rc && i < s->threads; i++)
 		rc = worker_start(&s->workers[i]);
 	for (uint32_t i = 0; !rc && i < s->background_threads; i++)
@@ -412,7 +428,7 @@ struct conn *service_claim(struct service *s, struct worker *w, const struct wir
 	*ret_ours = service_has_token(s, preface->token);
 	if (!*ret_ours || walks != (s->walk != NULL))
 		return NULL;
-	if (walks)
+	if (preface->flags & (WIRE_PREFACE_WALK | WIRE_PREFACE_CALL))
 		return walk_conn_new(w, preface->connection_id);
 	pthread_mutex_lock(&s->lock);
 	c = find_conn(s, preface->connection_id);

@@ -29,6 +29,8 @@ struct service {
 	struct exec_setup exec;
 	struct walk_program *walk; /* NULL: it replays a recorded service */
 	enum plan_batching batching;
+	struct forward_peers peers;
+	int64_t call_timeout_ns;
 	uint32_t threads, recorded_threads;
 	struct worker *workers;
 	struct background *background; /* WIRE_BACKGROUND_THREADS_MAX of them */

@@ -301,9 +301,7 @@ static int on_peer(struct session *s, const struct wire_frame *frame, struct err
 	struct wire_peer peer;
 	int rc = wire_get_peer(frame, &peer, err);
 
-	if (!rc && !s->service->walk)
-		rc = err_set(err, EPROTO, "a PEER message is not due in a replay");
-	return rc ? rc : walk_program_peer(s->service->walk, &peer, err);
+	return rc ? rc : forward_peers_tell(&s->service->peers, &peer, err);
 }
 
 static int on_target(struct session *s, const struct wire_frame *frame, struct err *err)
@@ -342,7 +340,7 @@ static int on_plan(struct session *s, const struct wire_frame *frame, struct err
 
 static int on_layout(struct session *s, const struct wire_frame *frame, struct err *err)
 {
-	int rc = s->service->walk ? walk_program_check(s->service->walk, err) : 0;
+	int rc = forward_peers_check(&s->service->peers, err);
 
 	if (!rc)
 		rc = service_start(s->service, err);

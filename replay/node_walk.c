@@ -49,11 +49,6 @@ int walk_program_init(struct walk_program *p, const struct wire_walk *walk, cons
 
 	if (rc)
 		return rc;
-	p->peers = calloc(p->chain.peers_count + 1, sizeof(*p->peers));
-	if (!p->peers) {
-		chain_release(&p->chain);
-		return err_errno(err, ENOMEM, "cannot hold the peers of a chain");
-	}
 	p->chain.work_per_ms = work_per_ms;
 	p->seed = walk->seed;
 	p->ops_max = p->chain.count;
@@ -62,40 +57,8 @@ int walk_program_init(struct walk_program *p, const struct wire_walk *walk, cons
 	return 0;
 }
 
-int walk_program_peer(struct walk_program *p, const struct wire_peer *peer, struct err *err)
-{
-	const struct address_defaults defaults = { "localhost", CHAIN_PORT };
-	struct endpoint endpoints[ADDRESS_ENDPOINTS_MAX];
-	struct address address;
-	int rc;
-
-	if (peer->index >= p->chain.peers_count)
-		return err_set(err, EPROTO, "the chain has no peer %u", peer->index);
-	rc = address_parse(peer->address, &defaults, &address, err);
-	if (!rc && address.transport != TRANSPORT_TCP)
-		rc = err_set(err, EPROTONOSUPPORT, "'%s': nodes call each other by TCP",
-			     peer->address);
-	if (!rc)
-		rc = address_resolve(&address, false, endpoints, err);
-	if (rc < 0)
-		return rc;
-	p->peers[peer->index].endpoint = endpoints[0];
-	memcpy(p->peers[peer->index].token, peer->token, sizeof(peer->token));
-	p->peers[peer->index].known = true;
-	return 0;
-}
-
-int walk_program_check(const struct walk_program *p, struct err *err)
-{
-	for (size_t i = 0; i < p->chain.peers_count; i++)
-		if (!p->peers[i].known)
-			return err_set(err, EPROTO, "nobody said where peer %zu is", i);
-	return 0;
-}
-
 void walk_program_release(struct walk_program *p)
 {
-	free(p->peers);
 	chain_release(&p->chain);
 }
 
@@ -103,11 +66,9 @@ void walk_program_release(struct walk_program *p)
 
 int walk_work_init(struct walk_work *work, const struct walk_program *program)
 {
-	work->drawn = calloc(program->ops_max, sizeof(*work->drawn));
+	work->drawn = calloc(program ? program->ops_max : 1, sizeof(*work->drawn));
 	work->staging = calloc(1, NODE_RECEIVE_BYTES);
-	if (!work->drawn || !work->staging)
-		return -ENOMEM;
-	return forward_work_init(&work->forward, program->chain.peers_count);
+	return work->drawn && work->staging ? 0 : -ENOMEM;
 }
 
 static struct walk_slot *slot_take(struct worker *w)
@@ -389,11 +350,18 @@ static void watch(struct worker *w, struct walk_conn *wc)
 	c->events = events;
 }
 
+static void request_give(struct worker *w, struct queued_request *q)
+{
+	if (w->service->walk)
+		slot_give(w, slot_of(q));
+	else
+		node_plan_give(&w->service->plan, q);
+}
+
 /* With probes each reply leaves at once: its stamps are its own. */
 void walk_answer(struct worker *w, struct active *a, uint64_t bytes)
 {
 	struct walk_conn *wc = of_walk(a->conn);
-	const struct walk_slot *slot = slot_of(a->plan);
 	struct meter *m = &w->exec.meter;
 	uint64_t tx_sequence = m->slot ? m->slot->tx_sequence : 0;
 	int64_t start_ns = meter_mark(m, ACTIVITY_SELF);
@@ -401,7 +369,7 @@ void walk_answer(struct worker *w, struct active *a, uint64_t bytes)
 			 a->row.status == ETIMEDOUT ? WIRE_STATUS_TIMEOUT :
 						      WIRE_STATUS_ERROR;
 
-	reply_add(w, wc, &slot->message, bytes, status);
+	reply_add(w, wc, &a->message, bytes, status);
 	if (m->slot)
 		flush(w, wc);
 	serve_note_sent(w, a, tx_sequence, start_ns);
@@ -411,7 +379,7 @@ void walk_finish(struct worker *w, struct active *a)
 {
 	struct walk_conn *wc = of_walk(a->conn);
 
-	slot_give(w, slot_of(a->plan));
+	request_give(w, a->plan);
 	wc->open--;
 	if (wc->dead)
 		doom(&w->walk, wc);
@@ -425,7 +393,7 @@ void walk_finish(struct worker *w, struct active *a)
 
 struct walk_conn *walk_dial(struct worker *w, uint32_t peer)
 {
-	const struct endpoint *to = &program_of(w)->peers[peer].endpoint;
+	const struct endpoint *to = &w->service->peers.all[peer].endpoint;
 	struct conn *c = walk_conn_new(w, 0);
 	int on = 1;
 
@@ -449,13 +417,16 @@ struct walk_conn *walk_dial(struct worker *w, uint32_t peer)
 /* The connect is through, well or not: who we are goes first. */
 static void dialled(struct worker *w, struct walk_conn *wc)
 {
-	struct wire_preface preface = { .flags = WIRE_PREFACE_WALK, .connection_id = 0 };
+	const struct forward_peer *peer = &w->service->peers.all[wc->peer - 1];
+	bool walks = w->service->walk != NULL;
+	struct wire_preface preface = { .flags = walks ? WIRE_PREFACE_WALK : WIRE_PREFACE_CALL,
+					.connection_id = walks ? 0 : peer->thread + 1 };
 	uint8_t bytes[WIRE_PREFACE_BYTES];
 	socklen_t size = sizeof(int);
 	int error = 0;
 
 	wc->dialled = false;
-	memcpy(preface.token, program_of(w)->peers[wc->peer - 1].token, sizeof(preface.token));
+	memcpy(preface.token, peer->token, sizeof(preface.token));
 	wire_preface_encode(&preface, bytes);
 	getsockopt(wc->conn.source.fd, SOL_SOCKET, SO_ERROR, &error, &size);
 	if (error || send(wc->conn.source.fd, bytes, sizeof(bytes), MSG_NOSIGNAL) != sizeof(bytes))
@@ -486,7 +457,6 @@ static struct walk_slot *draw(struct worker *w, const struct walk_conn *wc)
 	}
 	if (request.response_bytes < WIRE_MESSAGE_BYTES) /* no reply is less than its header */
 		request.response_bytes = w->walk.drawn[request.ops - 1].bytes = WIRE_MESSAGE_BYTES;
-	slot->message = wc->message;
 	slot->request.request = (struct plan_request){
 		.request_id = wc->message.request,
 		.connection_id = wc->conn.connection_id,
@@ -506,17 +476,49 @@ static struct walk_slot *draw(struct worker *w, const struct walk_conn *wc)
 	return slot;
 }
 
+/* False: there is no memory. */
+static bool serve(struct worker *w, struct walk_conn *wc, struct queued_request *q)
+{
+	struct active *a;
+
+	flush(w, wc); /* what is done does not wait for what is not */
+	a = serve_begin(w, &wc->conn, q);
+	if (!a) {
+		request_give(w, q);
+		return false;
+	}
+	a->message = wc->message;
+	conn_arrive_with_latest(&wc->conn);
+	wc->open++;
+	serve_ready(w, a);
+	serve_run(w, a);
+	return true;
+}
+
+/* Of a replay: it is in the plan, or has come before that, and fails. */
+static bool call_came(struct worker *w, struct walk_conn *wc)
+{
+	struct queued_request *q = called_take(&w->called, wc->message.request);
+
+	if (q)
+		return serve(w, wc, q);
+	w->exec.ledger.count[LG_PLAN_OVERTAKEN]++;
+	reply_add(w, wc, &wc->message, 0, WIRE_STATUS_ERROR);
+	return true;
+}
+
 /* All of its bytes are there. False: what it asks for is not in the chain. */
 static bool request_came(struct worker *w, struct walk_conn *wc)
 {
 	const struct walk_program *p = program_of(w);
 	struct walk_slot *slot;
-	struct active *a;
 
 	if (wc->peer) {
 		forward_reply(w, &wc->message);
 		return true;
 	}
+	if (!p)
+		return call_came(w, wc);
 	if (p->plain_reply_bytes && !wc->message.at) {
 		w->exec.ledger.count[LG_REQUESTS]++;
 		w->exec.stats.requests++;
@@ -524,19 +526,7 @@ static bool request_came(struct worker *w, struct walk_conn *wc)
 		return true;
 	}
 	slot = draw(w, wc);
-	if (!slot)
-		return false;
-	flush(w, wc); /* what is done does not wait for what is not */
-	a = serve_begin(w, &wc->conn, &slot->request);
-	if (!a) {
-		slot_give(w, slot);
-		return false;
-	}
-	conn_arrive_with_latest(&wc->conn);
-	wc->open++;
-	serve_ready(w, a);
-	serve_run(w, a);
-	return true;
+	return slot && serve(w, wc, &slot->request);
 }
 
 /* How many of the n bytes were taken; 0: this is no message. */

@@ -12,13 +12,14 @@
  * the session's op chain, here as at the client. Requests of a connection are served side by
  * side: one that sleeps or calls others holds up none behind it, and replies go out as they are
  * done. Replies that are done in one go leave by one call, unless the probes stamp them.
+ *
+ * In a replay the connections between nodes are such: what a request asks for is in the plan then.
  */
 struct walk_program {
 	struct chain chain;
 	uint64_t seed;
 	size_t ops_max; /* of a request */
 	bool rows;
-	struct forward_peer *peers; /* as many as the chain's */
 	/* a chain that is a reply of one size and no more, 0: it is not */
 	uint64_t plain_reply_bytes;
 };
@@ -26,11 +27,6 @@ struct walk_program {
 /* `text` is a chain's, from the network. -EPROTO or what chain_parse_text() says. */
 int walk_program_init(struct walk_program *p, const struct wire_walk *walk, const char *text,
 		      uint64_t work_per_ms, struct err *err);
-/* Where a peer is. -EPROTO, or what address_resolve() says. */
-int walk_program_peer(struct walk_program *p, const struct wire_peer *peer, struct err *err);
-
-/* Whether all peers of the chain are known. */
-int walk_program_check(const struct walk_program *p, struct err *err);
 void walk_program_release(struct walk_program *p);
 
 /* Messages that have not left yet; they are made up as they do. */
@@ -65,7 +61,6 @@ struct walk_conn {
 struct walk_slot {
 	struct walk_slot *next;	 /* spare */
 	struct walk_slot *after; /* of all */
-	struct wire_message message;
 	struct queued_request request;
 	struct queued_op ops[];
 };
@@ -79,6 +74,7 @@ struct walk_work {
 	struct forward_work forward;
 };
 
+/* Of a replay's worker too, without a program: other nodes call it, and it calls them. */
 int walk_work_init(struct walk_work *work, const struct walk_program *program);
 
 /* Once its worker has ended: requests that are still under way. */

@@ -71,8 +71,10 @@ int worker_init(struct worker *w, struct service *service, uint32_t index)
 	if (!service->walk || service->walk->rows)
 		spool_writer_init(&w->rows, &service->rows);
 	listen_rc = listen_too(w, service->setup.listeners);
-	if (!rc && service->walk)
+	if (!rc)
 		rc = walk_work_init(&w->walk, service->walk);
+	if (!rc)
+		rc = called_init(&w->called);
 	if (!rc && service->io.opts.mode == IO_URING)
 		rc = uring_new(service->io.opts.count, &w->ring, NULL);
 	if (rc || poller_rc || listen_rc)
@@ -154,7 +156,25 @@ static void drop_oldest_newcomers(struct worker *w)
 		stranger_free(take_stranger(w, w->newcomers.first));
 }
 
-static void take_arrivals(struct worker *w)
+static void settle(struct worker *w, struct stranger *stranger, const struct wire_preface *preface);
+
+/* Another thread has met it: it is new here, or has said already that it comes to this one. */
+static void meet(struct worker *w, struct newcomer *newcomer)
+{
+	struct stranger *stranger = newcomer->stranger;
+	struct wire_preface preface;
+
+	if (stranger->preface_bytes < WIRE_PREFACE_BYTES ||
+	    stranger_listen(stranger, &preface) <= 0) {
+		newcomer_add(w, newcomer);
+		return;
+	}
+	free(newcomer);
+	settle(w, stranger, &preface);
+}
+
+static void take_arrivals(struct worker *w,
+			  void (*take)(struct worker *w, struct newcomer *newcomer))
 {
 	struct link *arrival = stack_take_in_order(&w->arrivals);
 
@@ -163,7 +183,7 @@ static void take_arrivals(struct worker *w)
 			(struct newcomer *)((char *)arrival - offsetof(struct newcomer, arrival));
 
 		arrival = arrival->next;
-		newcomer_add(w, newcomer);
+		take(w, newcomer);
 	}
 }
 
@@ -188,7 +208,7 @@ static void pass_waiting(struct worker *w, struct listening *at)
 void worker_pass_newcomers(struct worker *w)
 {
 	datagrams_count_drops(w);
-	take_arrivals(w);
+	take_arrivals(w, newcomer_add); /* nobody serves any more */
 	while (w->newcomers.count)
 		service_pass_stranger(w->service, take_stranger(w, w->newcomers.first));
 	for (size_t i = 0; i < w->listening_count; i++) {
@@ -253,12 +273,33 @@ static void adopt(struct worker *w, struct conn *c, struct stranger *stranger)
 		conn_mail(c);
 }
 
+/* A node that calls says for which thread it comes. */
+static bool goes_to_another(struct worker *w, struct stranger *stranger,
+			    const struct wire_preface *preface)
+{
+	struct service *service = w->service;
+	struct worker *to = &service->workers[(preface->connection_id - 1) % service->threads];
+	struct newcomer *newcomer;
+
+	if (!(preface->flags & WIRE_PREFACE_CALL) || to == w)
+		return false;
+	newcomer = newcomer_new(stranger);
+	if (!newcomer)
+		return true;
+	stack_push(&to->arrivals, &newcomer->arrival);
+	worker_wake(to);
+	return true;
+}
+
 /* Its preface is whole: it is ours, another session's, or refused. */
 static void settle(struct worker *w, struct stranger *stranger, const struct wire_preface *preface)
 {
 	bool ours = false;
-	struct conn *c = service_claim(w->service, w, preface, &ours);
+	struct conn *c;
 
+	if (goes_to_another(w, stranger, preface))
+		return;
+	c = service_claim(w->service, w, preface, &ours);
 	if (c) {
 		adopt(w, c, stranger);
 		return;
@@ -345,7 +386,7 @@ static void on_mail(struct worker *w, struct source *source, uint32_t events)
 		mail = mail->next;
 		conn_attend(w, c);
 	}
-	take_arrivals(w);
+	take_arrivals(w, meet);
 	take_handed(w);
 }
 
@@ -578,6 +619,7 @@ void worker_release(struct worker *w)
 	background_queue_release(&w->background);
 	walk_work_release(&w->walk);
 	datagram_work_release(&w->datagrams);
+	called_release(&w->called);
 	active_pool_release(&w->actives);
 	spool_writer_end(&w->rows);
 	executor_release(&w->exec);

@@ -3,6 +3,7 @@
 #define GAIT_REPLAY_NODE_WORKER_H
 
 #include "replay/node_background.h"
+#include "replay/node_called.h"
 #include "replay/node_datagram.h"
 #include "replay/node_io.h"
 #include "replay/node_listen.h"
@@ -69,6 +70,7 @@ struct worker {
 	struct active_pool actives;
 	struct walk_work walk;
 	struct datagram_work datagrams;
+	struct called called;
 	struct own_cost own;
 	struct spool_writer rows;
 	int64_t user_ns, kernel_ns; /* CPU of the thread, once it has ended */

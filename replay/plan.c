@@ -9,120 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const enum trace_table read_tables[] = {
-	TABLE_SERVICES, TABLE_CONNECTIONS, TABLE_CLASSES, TABLE_REQUESTS,
-	TABLE_OPS,	TABLE_OP_REQUESTS, TABLE_TARGETS,
-};
-
-static int refuse_rows(struct trace *t, uint64_t rows, struct err *err)
-{
-	if (rows <= PLAN_ROWS_MAX)
-		return 0;
-	return err_set(err, E2BIG,
-		       "trace '%s' has more than %d rows, which is what a replay holds in memory: "
-		       "capture for a shorter time",
-		       trace_path(t), PLAN_ROWS_MAX);
-}
-
-static int read_rows(struct trace *t, enum trace_table table, uint64_t *rows, void *ret_array,
-		     size_t *ret_count, struct err *err)
-{
-	void *array;
-	int ret;
-
-	ret = trace_read_all(t, table, &array, ret_count, err);
-	if (ret < 0)
-		return ret;
-	memcpy(ret_array, &array, sizeof(array));
-	*rows += *ret_count;
-	return refuse_rows(t, *rows, err);
-}
-
-static int source_read(struct plan_source *s, struct trace *t, struct err *err)
-{
-	const struct manifest *m = trace_manifest(t);
-	uint64_t rows = 0;
-	int ret;
-
-	if (m && !strcmp(m->detail, "requests"))
-		return err_set(
-			err, EINVAL,
-			"'%s' has requests and sizes alone (--detail requests), not what they "
-			"demand of a service: capture with --detail full to replay",
-			trace_path(t));
-	for (size_t i = 0; i < sizeof(read_tables) / sizeof(read_tables[0]) && m; i++)
-		rows += m->tables[read_tables[i]].rows;
-	ret = refuse_rows(t, rows, err);
-	if (ret)
-		return ret;
-	s->work_per_ms = m ? m->work_per_ms : 0;
-
-	rows = 0;
-#define READ(table, rows_name) \
-	ret = ret ? ret : read_rows(t, table, &rows, &s->rows_name, &s->rows_name##_count, err)
-	READ(TABLE_SERVICES, services);
-	READ(TABLE_CONNECTIONS, connections);
-	READ(TABLE_CLASSES, classes);
-	READ(TABLE_REQUESTS, requests);
-	READ(TABLE_OPS, ops);
-	READ(TABLE_OP_REQUESTS, op_requests);
-	READ(TABLE_TARGETS, targets);
-#undef READ
-	return ret;
-}
-
-static void source_release(struct plan_source *s)
-{
-	free(s->services);
-	free(s->connections);
-	free(s->classes);
-	free(s->requests);
-	free(s->ops);
-	free(s->op_requests);
-	free(s->targets);
-}
-
-static uint64_t requests_of(const struct plan_source *s, uint64_t service_id)
-{
-	uint64_t requests = 0;
-
-	for (size_t i = 0; i < s->requests_count; i++)
-		requests += s->requests[i].service_id == service_id && !s->requests[i].parent_id;
-	return requests;
-}
-
-/* A capture that was killed has not written its last tables: its requests still say whose they are. */
-static int assume_service(struct plan_source *s, struct err *err)
-{
-	if (s->services_count || !s->requests_count)
-		return 0;
-	free(s->services);
-	s->services = calloc(1, sizeof(*s->services));
-	if (!s->services)
-		return err_errno(err, ENOMEM, "cannot hold a service");
-	s->services[0].service_id = s->requests[0].service_id;
-	s->services_count = 1;
-	return 0;
-}
-
-/* The service that the world calls most: this version replays one. */
-static int choose_service(struct planner *p, struct err *err)
-{
-	uint64_t most = 0;
-	int ret = assume_service(&p->source, err);
-
-	if (ret)
-		return ret;
-	for (size_t i = 0; i < p->source.services_count; i++) {
-		uint64_t requests = requests_of(&p->source, p->source.services[i].service_id);
-
-		if (requests > most)
-			p->plan->service = p->source.services[i];
-		most = requests > most ? requests : most;
-	}
-	return most ? 0 : err_set(err, ENODATA, "the trace has no request to replay");
-}
-
 /* In a run when the client was to send it: that it was late is delay. Else when it arrived. */
 static int64_t due_of(const struct row_request *row)
 {
@@ -133,12 +19,16 @@ static int64_t due_of(const struct row_request *row)
 	return due > 0 ? due : 0;
 }
 
-/* Requests of other services are the doing of this one: its calls, which are stubbed. */
+/* Whose requests come by calls: what nobody calls for is stubbed with its call. */
 static bool is_replayable(const struct planner *p, const struct row_request *row,
 			  struct ledger *ledger)
 {
-	if (row->service_id != p->plan->service.service_id) {
-		ledger->count[row->parent_id ? LG_CALLS_STUBBED : LG_UNSENT]++;
+	size_t index = (size_t)(row - p->source.requests);
+
+	if (row->service_id != p->plan->service.service_id)
+		return false;
+	if (p->calls && p->calls->of_request[index] == PLAN_CALL_STUBBED) {
+		ledger->count[LG_CALLS_STUBBED]++;
 		return false;
 	}
 	if (row->request_id && row->connection_id && row->request_bytes &&
@@ -146,6 +36,14 @@ static bool is_replayable(const struct planner *p, const struct row_request *row
 		return true;
 	ledger->count[LG_UNSENT]++;
 	return false;
+}
+
+/* 0: the client sends it. */
+static uint64_t caller_of(const struct planner *p, const struct row_request *row)
+{
+	size_t index = (size_t)(row - p->source.requests);
+
+	return p->calls && p->calls->of_request[index] == PLAN_CALL_MADE ? row->parent_id : 0;
 }
 
 static int compare_due(const void *a, const void *b)
@@ -183,6 +81,7 @@ static int collect_requests(struct planner *p, struct err *err)
 			.request_bytes = row->request_bytes,
 			.response_bytes = row->response_bytes,
 			.due_ns = due_of(row),
+			.parent_id = caller_of(p, row),
 		};
 		idmap_put(&p->requests, row->request_id, (uint32_t)i);
 	}
@@ -312,7 +211,7 @@ static void depend(struct planner *p, const struct plan_chains *chains, size_t c
 		int64_t think = row->think_ns != TRACE_NONE ? row->think_ns : 0;
 
 		if (before == IDMAP_NONE || chains->connection[before] != connection ||
-		    chains->next[before] != r)
+		    chains->next[before] != r || p->plan->requests[before].parent_id)
 			continue;
 		p->plan->requests[r].after_request = row->after_request;
 		p->plan->requests[r].think_ns = think > round_trip_ns ? think - round_trip_ns : 0;
@@ -332,6 +231,17 @@ static void describe_connection(struct planner *p, const struct plan_chains *cha
 				(arrivals == PLAN_ARRIVALS_AUTO && row->dependent);
 	if (connection->dependent)
 		depend(p, chains, c, wire_ns(row));
+}
+
+/* Of a call it is the caller that says when. */
+static void depend_on_callers(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->requests_count; i++) {
+		if (!plan->requests[i].parent_id)
+			continue;
+		plan->requests[i].after_request = 0;
+		plan->requests[i].think_ns = 0;
+	}
 }
 
 static int describe_connections(struct planner *p, struct err *err)
@@ -356,64 +266,78 @@ static int describe_connections(struct planner *p, struct err *err)
 	}
 	if (plan_find_successions(p, &chains))
 		ret = err_errno(err, ENOMEM, "cannot hold the connections");
+	depend_on_callers(p->plan);
 out:
 	idmap_release(&rows);
 	plan_chains_release(&chains);
 	return ret;
 }
 
+/* Of several services each lays out its own files. */
+static int collect_used(const struct planner *p, struct idmap *used)
+{
+	const struct plan_source *s = &p->source;
+
+	if (idmap_init(used, s->targets_count + s->ops_count))
+		return -ENOMEM;
+	for (size_t i = 0; i < s->ops_count; i++) {
+		const struct row_op *op = &s->ops[i];
+
+		if (op->service_id == p->plan->service.service_id ||
+		    idmap_get(&p->requests, op->request_id) != IDMAP_NONE)
+			idmap_put(used, op->target_id, 0);
+	}
+	return 0;
+}
+
 static int collect_targets(struct planner *p, struct err *err)
 {
 	const struct plan_source *s = &p->source;
+	struct idmap used = { 0 };
 	struct plan *plan = p->plan;
 
 	plan->targets = calloc(s->targets_count + 1, sizeof(*plan->targets));
-	if (!plan->targets || idmap_init(&p->targets, s->targets_count))
+	if (!plan->targets || idmap_init(&p->targets, s->targets_count) ||
+	    (p->calls && collect_used(p, &used)))
 		return err_errno(err, ENOMEM, "cannot hold %zu targets", s->targets_count);
 	for (size_t i = 0; i < s->targets_count; i++) {
-		if (s->targets[i].kind != TARGET_FILE || !s->targets[i].target_id)
+		if (s->targets[i].kind != TARGET_FILE || !s->targets[i].target_id ||
+		    (p->calls && idmap_get(&used, s->targets[i].target_id) == IDMAP_NONE))
 			continue;
 		idmap_put(&p->targets, s->targets[i].target_id, (uint32_t)plan->targets_count);
 		plan->targets[plan->targets_count++] = s->targets[i];
 	}
+	idmap_release(&used);
 	if (plan->targets_count <= WIRE_TARGETS_MAX)
 		return 0;
 	return err_set(err, E2BIG, "the trace uses %zu files; a node keeps at most %u",
 		       plan->targets_count, WIRE_TARGETS_MAX);
 }
 
-static int64_t duration_of(const struct plan *plan, const struct manifest *m)
+static int64_t duration_of(const struct plan *plan, int64_t duration_ns)
 {
 	int64_t last = plan->requests_count ? plan->requests[plan->requests_count - 1].due_ns : 0;
 
-	return m && m->duration_ns > last ? m->duration_ns : last;
+	return duration_ns > last ? duration_ns : last;
 }
 
 typedef int (*plan_step)(struct planner *p, struct err *err);
 
-static int plan_fill(struct planner *p, struct trace *t, struct err *err)
+int plan_build_service(const struct plan_source *source, const struct plan_opts *opts,
+		       const struct row_service *service, const struct plan_calls *calls,
+		       struct plan *ret_plan, struct err *err)
 {
 	static const plan_step steps[] = {
-		choose_service,	 collect_requests,    resolve_classes,
-		collect_threads, collect_connections, describe_connections,
-		collect_targets, plan_find_structure, plan_ops_build,
+		collect_requests,     resolve_classes, collect_threads,	    collect_connections,
+		describe_connections, collect_targets, plan_find_structure, plan_ops_build,
 	};
-	int ret = source_read(&p->source, t, err);
+	struct plan plan = { .service = *service };
+	struct planner p = { .source = *source, .opts = opts, .calls = calls, .plan = &plan };
+	int ret = 0;
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && !ret; i++)
-		ret = steps[i](p, err);
-	p->plan->duration_ns = duration_of(p->plan, trace_manifest(t));
-	return ret;
-}
-
-int plan_build(struct trace *t, const struct plan_opts *opts, struct plan *ret_plan,
-	       struct err *err)
-{
-	struct plan plan = { 0 };
-	struct planner p = { .opts = opts, .plan = &plan };
-	int ret = plan_fill(&p, t, err);
-
-	source_release(&p.source);
+		ret = steps[i](&p, err);
+	plan.duration_ns = duration_of(&plan, source->duration_ns);
 	free(p.origins);
 	idmap_release(&p.requests);
 	idmap_release(&p.threads);

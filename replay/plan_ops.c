@@ -18,7 +18,7 @@ static const struct {
 	[OP_LOAD] = { true, true, LG_OPS_SKIPPED },
 	[OP_STORE] = { true, true, LG_OPS_SKIPPED },
 	[OP_SYNC] = { true, true, LG_OPS_SKIPPED },
-	[OP_FORWARD] = { false, false, LG_CALLS_STUBBED },
+	[OP_FORWARD] = { true, false, LG_CALLS_STUBBED },
 	[OP_SLEEP] = { true, false, LG_OPS_SKIPPED },
 	[OP_LOCK] = { true, false, LG_OPS_SKIPPED },
 	[OP_MEMORY] = { true, false, LG_OPS_SKIPPED },
@@ -32,6 +32,12 @@ static bool may_fail(const struct row_op *op)
 	return op->kind == OP_KERNEL && op->flags & (OPF_OPEN | OPF_STAT);
 }
 
+/* 0: nobody will answer it. */
+static uint64_t request_called(const struct planner *p, const struct row_op *op)
+{
+	return p->calls ? p->calls->request_of[op - p->source.ops] : 0;
+}
+
 static bool is_playable(const struct planner *p, const struct row_op *op, struct ledger *ledger)
 {
 	bool known = op->kind < OP_KIND_COUNT;
@@ -39,6 +45,10 @@ static bool is_playable(const struct planner *p, const struct row_op *op, struct
 
 	if (op->flags & OPF_CLOSE)
 		return false; /* the open has closed it */
+	if (op->kind == OP_FORWARD && !request_called(p, op)) {
+		ledger->count[LG_CALLS_STUBBED]++;
+		return false;
+	}
 	if (known && kinds[op->kind].played && (!(op->flags & OPF_FAILED) || may_fail(op)) &&
 	    op->bytes <= WIRE_OP_BYTES_MAX &&
 	    !(file && idmap_get(&p->targets, op->target_id) == IDMAP_NONE))
@@ -90,6 +100,10 @@ static struct plan_op op_of_owner(const struct planner *p, const struct owner *o
 			  owner->work;
 	op.bytes = owner->bytes;
 	op.offset = owner->offset;
+	if (op.kind == OP_FORWARD) {
+		op.offset = (int64_t)request_called(p, &p->source.ops[owner->op]);
+		op.owners = 1;
+	}
 	return op;
 }
 
@@ -167,12 +181,45 @@ static size_t defer_reply(struct plan_op *ops, size_t count)
 	return count + 1;
 }
 
+/* Calls that are under way together: the last ops of a request so far, or some before. */
+struct together {
+	size_t first, count; /* ops */
+	int64_t until_ns;
+};
+
+/*
+ * The call at ops[at] began before those had all come back, so it does again: what was done in
+ * between is done before.
+ */
+static void join_calls(struct plan_op *ops, size_t at, const struct row_op *row, struct together *t)
+{
+	int64_t end_ns = row->start_ns + (int64_t)row->elapsed_ns;
+	size_t between = at - (t->first + t->count);
+	struct plan_op call = ops[at];
+
+	if (!t->count || row->start_ns >= t->until_ns || call.mode != ops[t->first].mode ||
+	    t->count + 1 >= WIRE_OPS_MAX) {
+		*t = (struct together){ at, 1, end_ns };
+		return;
+	}
+	for (size_t i = 0; i < between; i++) { /* one step to the front each */
+		struct plan_op moved = ops[t->first + t->count];
+
+		memmove(&ops[t->first + 1], &ops[t->first], t->count * sizeof(*ops));
+		ops[t->first++] = moved;
+	}
+	ops[t->first + t->count++] = call;
+	ops[t->first].owners = (uint32_t)t->count;
+	t->until_ns = end_ns > t->until_ns ? end_ns : t->until_ns;
+}
+
 /* The ops of one request out of its owners; returns how many owners it took. */
 static size_t emit_request(struct planner *p, uint32_t r, const struct owner *owners, size_t left)
 {
 	struct plan *plan = p->plan;
 	struct plan_request *request = &plan->requests[r];
 	struct plan_op *ops = &plan->ops[plan->ops_count];
+	struct together together = { 0 };
 	size_t taken, count = 0;
 
 	for (taken = 0; taken < left && owners[taken].request == r; taken++) {
@@ -184,7 +231,10 @@ static size_t emit_request(struct planner *p, uint32_t r, const struct owner *ow
 			plan->ledger.count[LG_OPS_SKIPPED]++;
 			continue;
 		}
-		ops[count++] = op_of_owner(p, &owners[taken]);
+		ops[count] = op_of_owner(p, &owners[taken]);
+		if (op->kind == OP_FORWARD)
+			join_calls(ops, count, op, &together);
+		count++;
 	}
 	count = fix_replies(ops, count, request->response_bytes);
 	move_reply(ops, count);

@@ -5,6 +5,7 @@
 #include "replay/idmap.h"
 #include "replay/plan.h"
 #include "replay/plan_chains.h"
+#include "replay/plan_set.h"
 
 #include <stdbool.h>
 
@@ -25,7 +26,32 @@ struct plan_source {
 	size_t services_count, connections_count, classes_count, requests_count, ops_count,
 		op_requests_count, targets_count;
 	uint64_t work_per_ms; /* of the machine of the capture */
+	int64_t duration_ns;
 };
+
+/* 0, -E2BIG for a trace that is too large, -EINVAL for one without demands, and others. */
+int plan_source_read(struct plan_source *s, struct trace *t, struct err *err);
+void plan_source_release(struct plan_source *s);
+
+/* What became of the requests that services of the plan call for (plan_calls.c). */
+enum plan_call {
+	PLAN_CALL_NONE,	   /* the client sends it */
+	PLAN_CALL_MADE,	   /* an op of its caller does */
+	PLAN_CALL_STUBBED, /* nobody does: its caller's op is not known, or cannot be played */
+};
+
+struct plan_calls {
+	uint8_t *of_request;  /* of each row of requests */
+	uint64_t *request_of; /* of each row of ops: the request_id it calls for; 0: none */
+};
+
+/*
+ * Which request each call of these services became. 0 or -ENOMEM; what is to be released with
+ * plan_calls_release() holds nothing when there are none.
+ */
+int plan_calls_find(struct plan_calls *calls, const struct plan_source *s,
+		    const struct plan_services *played);
+void plan_calls_release(struct plan_calls *calls);
 
 /* Of each request in plan->requests. */
 struct plan_origin {
@@ -37,6 +63,7 @@ struct plan_origin {
 struct planner {
 	struct plan_source source;
 	const struct plan_opts *opts;
+	const struct plan_calls *calls; /* NULL: none is made */
 	struct plan *plan;
 	struct plan_origin *origins;
 	size_t classes;	       /* of the service, and one for requests without a class */
@@ -45,6 +72,11 @@ struct planner {
 	struct idmap targets;  /* target_id -> plan->targets */
 	bool defers_replies;   /* its loop answers at the end of a pass */
 };
+
+/* The plan of one service. `calls` may be NULL: then all its requests are sent by the client. */
+int plan_build_service(const struct plan_source *source, const struct plan_opts *opts,
+		       const struct row_service *service, const struct plan_calls *calls,
+		       struct plan *ret_plan, struct err *err);
 
 /* Sets defers_replies, from when requests were read and answered. 0 or -ENOMEM. */
 int plan_find_structure(struct planner *p, struct err *err);

@@ -4,10 +4,8 @@
 #include "base/clock.h"
 #include "probe/probe.h"
 #include "replay/client.h"
-#include "replay/client_datagram.h"
-#include "replay/client_session.h"
-#include "replay/local.h"
 #include "replay/pace.h"
+#include "replay/replay_nodes.h"
 #include "replay/run.h"
 #include "replay/warm_up.h"
 #include "trace/trace.h"
@@ -28,18 +26,13 @@ struct replay {
 	const struct replay_opts *opts;
 	struct replay_result *result;
 	struct trace *trace;
-	struct plan plan;
-	struct local_node *local;
+	struct plan_set set;
+	struct replay_nodes nodes;
 	struct probe_guard *guard;
 	struct run *run;
 	struct secure *secure; /* NULL: the control connection is plain */
-	struct client_session *session;
-	struct tls_context *tls; /* NULL: data connections are plain */
 	struct client *client;
 	int64_t anchor_ns;
-	bool one_clock;
-	struct ledger node_ledger;
-	struct wire_usage usage;
 	/* since the last progress */
 	int64_t progress_ns;
 	uint64_t progress_sent;
@@ -69,31 +62,65 @@ static int open_trace(struct replay *r, struct err *err)
 	return refuse_edited(r, err);
 }
 
+static bool changes_load(const struct replay_opts *opts)
+{
+	const struct plan_load *load = &opts->load;
+
+	/* a speed of 1 too: the points of a sweep are alike */
+	return load->speed_milli || load->loops > 1 || load->before_ns || load->requests;
+}
+
+/* What is not there yet for services that call each other. */
+static int refuse_several(const struct replay *r, struct err *err)
+{
+	if (r->set.count < 2)
+		return 0;
+	if (changes_load(r->opts))
+		return err_set(err, ENOTSUP,
+			       "--speed, --loop, --until and --sweep are for one service: name one "
+			       "--node");
+	if (r->opts->plan.batching == PLAN_BATCHING_RECORDED)
+		return err_set(err, ENOTSUP,
+			       "--batching recorded is for one service: name one "
+			       "--node");
+	return 0;
+}
+
 static int shape_load(struct replay *r, struct err *err)
 {
-	int ret = plan_load_apply(&r->plan, &r->opts->load, r->opts->plan.batching,
-				  r->result->manifest.load, err);
+	int ret = refuse_several(r, err);
 
-	r->result->planned = r->plan.requests_count;
+	if (!ret && r->set.count == 1)
+		ret = plan_load_apply(&r->set.plans[0], &r->opts->load, r->opts->plan.batching,
+				      r->result->manifest.load, err);
+	plan_set_renew_client(&r->set);
+	r->result->planned = r->set.client.requests_count;
 	if (!ret && r->result->manifest.load[0] && r->opts->say)
 		r->opts->say(r->result->manifest.load);
 	return ret;
 }
 
-static int make_plan(struct replay *r, struct err *err)
+/* Nodes that are started here play all that can be played together. */
+static bool plays_all(const struct replay_opts *opts)
 {
-	const char *wanted = r->opts->service;
-	int ret = plan_build(r->trace, &r->opts->plan, &r->plan, err);
-
-	if (ret)
-		return ret;
-	if (wanted && strcmp(wanted, r->plan.service.name))
-		return err_set(err, ENOENT, "the service to replay is '%s', not '%s'",
-			       r->plan.service.name, wanted);
-	return shape_load(r, err);
+	return !opts->places_count && !changes_load(opts) &&
+	       opts->plan.batching == PLAN_BATCHING_LIVE;
 }
 
-/* Before there are threads, and before the local node, which shares it. */
+static int make_plan(struct replay *r, struct err *err)
+{
+	const char *names[PLAN_SERVICES_MAX];
+	struct plan_choice choice = { .names = names, .all = plays_all(r->opts) };
+	int ret;
+
+	for (size_t i = 0; i < r->opts->places_count; i++)
+		if (r->opts->places[i].service)
+			names[choice.names_count++] = r->opts->places[i].service;
+	ret = plan_set_build(r->trace, &r->opts->plan, &choice, &r->set, err);
+	return ret ? ret : shape_load(r, err);
+}
+
+/* Before there are threads, and before the local nodes, which share it. */
 static int start_probe(struct replay *r, struct err *err)
 {
 	struct err why = { "" };
@@ -110,7 +137,7 @@ static int start_local(struct replay *r, struct err *err)
 	const struct local_opts opts = { r->opts->directory,
 					 r->guard ? probe_guard_slots_fd(r->guard) : -1 };
 
-	return r->opts->node ? 0 : local_node_start(&opts, &r->local, err);
+	return replay_nodes_place(&r->nodes, &r->set, r->opts, &opts, err);
 }
 
 /* Early too: a key that cannot be read need not wait for a trace to be. */
@@ -144,27 +171,14 @@ static int create_run(struct replay *r, struct err *err)
 {
 	unsigned flags = r->opts->replace ? TRACE_WRITER_REPLACE : 0;
 
-	return run_new(r->opts->run, flags, &r->plan, r->trace, &r->run, err);
+	return run_new(r->opts->run, flags, &r->set, r->trace, &r->run, err);
 }
 
-static int open_session(struct replay *r, struct err *err)
+static int open_nodes(struct replay *r, struct err *err)
 {
-	const struct address *control = r->opts->control ? r->opts->control : r->opts->node;
-	struct address local = { .host = LOCAL_HOST };
-	struct manifest_host here;
-	int ret;
+	int ret = replay_nodes_open(&r->nodes, r->secure, r->opts->interrupted, err);
 
-	if (r->local) {
-		local.port = local_node_port(r->local);
-		control = &local;
-	}
-	ret = client_session_open(control, r->secure, r->opts->interrupted, &r->session, err);
-
-	if (ret)
-		return ret;
-	manifest_host_here(&here);
-	r->one_clock = !strcmp(here.boot_id, client_session_node(r->session)->host.boot_id);
-	return client_session_prepare(r->session, &r->plan, r->opts->plan.batching, err);
+	return ret ? ret : replay_nodes_prepare(&r->nodes, &r->set, r->opts, err);
 }
 
 /* On one CPU spinning would only take it from the node. */
@@ -175,62 +189,28 @@ static bool may_spin(void)
 	return sched_getaffinity(0, sizeof(cpus), &cpus) || CPU_COUNT(&cpus) > 1;
 }
 
-/* Where data connections go, unless it is where the control connection went. */
-static int fill_data(struct replay *r, struct client_setup *setup, struct err *err)
-{
-	const struct address *node = r->opts->control ? r->opts->node : NULL;
-	static const struct tls_setup tls = { .node = false };
-	struct endpoint endpoints[ADDRESS_ENDPOINTS_MAX];
-	int rc;
-
-	setup->data = client_session_data(r->session);
-	setup->transport = TRANSPORT_TCP;
-	if (setup->data.at.ss_family == AF_UNIX)
-		setup->transport = TRANSPORT_UNIX;
-	if (!node)
-		return 0;
-	rc = address_resolve(node, false, endpoints, err);
-	if (rc < 0)
-		return rc;
-	setup->data = endpoints[0];
-	setup->transport = node->transport;
-	if (node->transport == TRANSPORT_UDP)
-		return client_check_datagrams(&r->plan, err);
-	if (node->transport != TRANSPORT_TLS)
-		return 0;
-	rc = tls_context_new(&tls, &r->tls, err);
-	setup->tls = r->tls;
-	return rc;
-}
-
 static int open_client(struct replay *r, struct err *err)
 {
-	const struct wire_hello *node = client_session_node(r->session);
 	struct client_setup setup = {
-		.plan = &r->plan,
+		.plan = &r->set.client,
+		.routes = r->nodes.routes,
+		.routes_count = r->nodes.count,
 		.timeout_ns = r->opts->timeout_ns,
 		.spin_ns = r->opts->spin && may_spin() ? PACE_SPIN_NS : 0,
 		.slots = r->guard ? probe_guard_slots(r->guard) : NULL,
 	};
-	int ret;
+	int ret = client_new(&setup, &r->client, err);
 
-	memcpy(setup.token, node->token, sizeof(setup.token));
-	ret = fill_data(r, &setup, err);
-	if (!ret)
-		ret = client_new(&setup, &r->client, err);
 	return ret ? ret : client_connect(r->client, err);
 }
 
-/* With one clock both sides get the same anchor; else the node counts from when START comes. */
 static int start(struct replay *r, struct err *err)
 {
-	struct wire_start start = { .relative = !r->one_clock };
 	int ret;
 
 	r->anchor_ns = clock_now_ns() + START_LEAD_NS;
 	r->progress_ns = r->anchor_ns;
-	start.anchor_ns = r->one_clock ? r->anchor_ns : START_LEAD_NS;
-	ret = client_session_start(r->session, &start, err);
+	ret = replay_nodes_start(&r->nodes, r->anchor_ns, START_LEAD_NS, err);
 	return ret ? ret : client_start(r->client, r->anchor_ns, err);
 }
 
@@ -262,8 +242,8 @@ static int64_t recent_late_p99(struct replay *r, uint64_t sent)
 
 static void tell_progress(struct replay *r)
 {
-	struct replay_progress progress = { .planned = r->plan.requests_count,
-					    .duration_ns = r->plan.duration_ns };
+	struct replay_progress progress = { .planned = r->set.client.requests_count,
+					    .duration_ns = r->set.client.duration_ns };
 	struct client_progress now;
 
 	if (!r->opts->progress || clock_now_ns() < r->progress_ns + NS_PER_SEC)
@@ -278,32 +258,29 @@ static void tell_progress(struct replay *r)
 	r->opts->progress(r->opts->progress_arg, &progress);
 }
 
-/* Keeps the plan ahead until the client is done. */
+/* Keeps the plans ahead until the client is done, or there is no node left. */
 static int drive(struct replay *r, struct err *err)
 {
-	struct pollfd polls[] = { { .fd = client_session_fd(r->session), .events = POLLIN },
-				  { .fd = client_done_fd(r->client), .events = POLLIN } };
-	int ret = 0;
+	struct pollfd polls[PLAN_SERVICES_MAX + 1];
+	int lost, ret = 0;
 
-	while (!ret && !polls[1].revents) {
+	polls[0] = (struct pollfd){ .fd = client_done_fd(r->client), .events = POLLIN };
+	while (!polls[0].revents) {
+		size_t count;
+
 		if (*r->opts->interrupted)
 			client_stop(r->client);
-		ret = client_session_pump(r->session, &polls[0].events, err);
+		lost = replay_nodes_pump(&r->nodes, &polls[1], &count, err);
+		ret = lost ? lost : ret;
 		tell_progress(r);
-		if (!ret && poll(polls, 2, PUMP_MS) < 0)
-			polls[1].revents = 0;
+		if (!count)
+			break;
+		if (poll(polls, count + 1, PUMP_MS) < 0)
+			polls[0].revents = 0;
 	}
 	client_stop(r->client);
 	client_join(r->client);
 	return ret;
-}
-
-static int fetch(struct replay *r, struct err *err)
-{
-	const struct client_session_sink sink = { run_take_row, run_take_oprow, r->run,
-						  &r->node_ledger, &r->usage };
-
-	return client_session_fetch(r->session, &sink, err);
 }
 
 /* From here on there is a run to write, whatever happens. */
@@ -314,25 +291,12 @@ static void replay_requests(struct replay *r)
 	int ret = drive(r, &err);
 	bool interrupted = *r->opts->interrupted;
 
-	if (!ret)
-		ret = fetch(r, &err);
+	ret = replay_nodes_fetch(&r->nodes, r->run, ret ? NULL : &err) || ret;
 	if (interrupted)
 		snprintf(result->failure, sizeof(result->failure),
 			 "interrupted; '%s' holds what was replayed up to then", r->opts->run);
 	else if (ret)
 		snprintf(result->failure, sizeof(result->failure), "%s", err.text);
-}
-
-static void fill_hosts(const struct replay *r, struct manifest *m)
-{
-	m->hosts[m->hosts_count] = client_session_node(r->session)->host;
-	m->hosts[m->hosts_count++].host_id = 1;
-	if (r->one_clock) {
-		m->hosts[0].realtime_offset_end_ns = clock_realtime_offset_ns();
-		return;
-	}
-	manifest_host_here(&m->hosts[m->hosts_count]);
-	m->hosts[m->hosts_count++].host_id = 2; /* the client's */
 }
 
 static void fill_origin(const struct replay *r, struct manifest *m)
@@ -348,8 +312,10 @@ static void fill_ledger(const struct replay *r, struct ledger *ledger)
 {
 	struct probe_losses losses = { 0 };
 
-	ledger_merge(ledger, &r->plan.ledger);
-	ledger_merge(ledger, &r->node_ledger);
+	for (size_t i = 0; i < r->set.count; i++) {
+		ledger_merge(ledger, &r->set.plans[i].ledger);
+		ledger_merge(ledger, &r->nodes.all[i].ledger);
+	}
 	client_count(r->client, ledger);
 	if (r->guard)
 		probe_guard_losses(r->guard, &losses);
@@ -364,7 +330,6 @@ static void fill_ledger(const struct replay *r, struct ledger *ledger)
 
 static void fill_manifest(const struct replay *r, struct manifest *m)
 {
-	const struct wire_hello *node = client_session_node(r->session);
 	time_t seconds = time(NULL) - (clock_now_ns() - r->anchor_ns) / NS_PER_SEC;
 	struct tm utc;
 
@@ -374,16 +339,12 @@ static void fill_manifest(const struct replay *r, struct manifest *m)
 	snprintf(m->source, sizeof(m->source), "replay");
 	gmtime_r(&seconds, &utc);
 	strftime(m->started_at, sizeof(m->started_at), "%Y-%m-%dT%H:%M:%SZ", &utc);
-	m->start_monotonic_ns = r->one_clock ? r->anchor_ns : r->usage.anchor_ns;
+	m->start_monotonic_ns = r->nodes.clocks[0].anchor_ns;
 	m->duration_ns = clock_now_ns() - r->anchor_ns;
-	m->work_per_ms = node->work_per_ms;
 	snprintf(m->batching, sizeof(m->batching), "%s",
 		 r->opts->plan.batching == PLAN_BATCHING_LIVE ? "live" : "recorded");
-	m->service_user_ns = r->usage.user_ns;
-	m->service_kernel_ns = r->usage.kernel_ns;
 	manifest_price_init(&m->price);
-	snprintf(m->attribution, sizeof(m->attribution), "%s", node->attribution ? "ebpf" : "none");
-	fill_hosts(r, m);
+	replay_nodes_describe(&r->nodes, m);
 	fill_origin(r, m);
 	fill_ledger(r, &m->ledger);
 }
@@ -443,16 +404,17 @@ static int write_run(struct replay *r, struct err *err)
 		.facts = client_facts(r->client),
 		.sent = client_sent(r->client),
 		.client_anchor_ns = r->anchor_ns,
-		.node_anchor_ns = r->one_clock ? r->anchor_ns : r->usage.anchor_ns,
-		.one_clock = r->one_clock,
+		.clocks = r->nodes.clocks,
 	};
 	struct client_progress progress;
 	int64_t from_ns = 0;
 
 	client_progress(r->client, &progress);
+	replay_nodes_clocks(&r->nodes, r->anchor_ns);
 	facts.sent_count = progress.sent;
 	if (find_warm_up(r, &facts, &result->manifest, &from_ns) ||
-	    breakdown_summarise(facts.facts, r->plan.requests_count, from_ns, &result->summary))
+	    breakdown_summarise(facts.facts, r->set.client.requests_count, from_ns,
+				&result->summary))
 		return err_errno(err, ENOMEM, "cannot sum up the run");
 	fill_manifest(r, &result->manifest);
 	judge(result, &result->manifest);
@@ -462,13 +424,11 @@ static int write_run(struct replay *r, struct err *err)
 static void replay_release(struct replay *r)
 {
 	client_free(r->client);
-	tls_context_free(r->tls);
-	client_session_free(r->session);
+	replay_nodes_release(&r->nodes);
 	secure_free(r->secure);
 	run_free(r->run);
 	probe_guard_free(r->guard);
-	local_node_free(r->local);
-	plan_release(&r->plan);
+	plan_set_release(&r->set);
 	trace_free(r->trace);
 }
 
@@ -478,11 +438,9 @@ int replay_run(const struct replay_opts *opts, struct replay_result *ret_result,
 {
 	static const replay_step preparations[] = {
 		refuse_existing, load_secrets, open_trace,  make_plan,	start_probe,
-		start_local,	 open_session, open_client, create_run, start,
+		start_local,	 open_nodes,   open_client, create_run, start,
 	};
-	struct replay r = { .opts = opts,
-			    .result = ret_result,
-			    .usage = { .user_ns = TRACE_NONE, .kernel_ns = TRACE_NONE } };
+	struct replay r = { .opts = opts, .result = ret_result };
 	int ret = 0;
 
 	memset(ret_result, 0, sizeof(*ret_result));

@@ -6,6 +6,7 @@
 #include "replay/address.h"
 #include "replay/breakdown.h"
 #include "replay/plan_load.h"
+#include "replay/plan_set.h"
 #include "replay/secure.h"
 #include "trace/manifest.h"
 
@@ -22,13 +23,20 @@ struct replay_progress {
 
 #define REPLAY_WARM_UP_AUTO -1
 
+/* A node that plays a service. */
+struct replay_place {
+	const char *service;	/* its name or number; NULL: the one the trace is about */
+	struct address address; /* where data connections go */
+};
+
 struct replay_opts {
-	const char *trace, *run;       /* paths */
-	const struct address *node;    /* where data connections go; NULL: one is started here */
-	const struct address *control; /* and the control connection; NULL: to the same */
-	struct secure_opts secure;     /* how that node proves itself, and we to it */
-	const char *service;	       /* that the node is for; NULL: whichever the trace has */
-	const char *directory;	       /* of the local node's files; NULL: its default */
+	const char *trace, *run; /* paths */
+	struct replay_place places[PLAN_SERVICES_MAX];
+	size_t places_count; /* 0: a node is started here for each service */
+	const struct address
+		*control;	   /* of the one place: the control connection; NULL: to the same */
+	struct secure_opts secure; /* how that node proves itself, and we to it */
+	const char *directory;	   /* of the local nodes' files; NULL: their default */
 	struct plan_opts plan;
 	struct plan_load load;
 	int64_t timeout_ns;

@@ -13,16 +13,21 @@
 #include <unistd.h>
 
 #define SPOOL_BUFFER_BYTES (1 << 20)
+#define CALL_SERVICE_BIT 52 /* of the ids of calls: whose node made it */
 
 struct run {
 	struct trace_writer *writer;
-	const struct plan *plan;
+	const struct plan_set *set;
 	struct trace *origin;
 	const char *path;
-	struct idmap requests; /* request_id -> plan->requests */
-	struct idmap origins;  /* connection in the trace -> the first of the plan from it */
-	uint32_t *copies;      /* of each connection of the plan: the next one from the same */
+	/* requests and connections of all plans in a row: where those of each begin */
+	size_t first_request[PLAN_SERVICES_MAX + 1], first_connection[PLAN_SERVICES_MAX + 1];
+	struct idmap requests; /* request_id -> number in that row */
+	struct idmap origins;  /* connection in the trace -> the first of the plans from it */
+	uint32_t *copies;      /* of each connection: the next one from the same */
+	uint32_t *facts;       /* of each request: the client's number for it, or IDMAP_NONE */
 	uint16_t *threads;     /* of the node, 1..; 0: not known */
+	bool *calls_failed;    /* of each request: one of its calls did */
 	int rows_fd;	       /* struct wire_row of request i at i * sizeof */
 	FILE *oprows;	       /* struct wire_oprow, as they came */
 	uint64_t shared_calls; /* oprows of calls that may have several */
@@ -64,28 +69,78 @@ static int open_spools(struct run *run, struct err *err)
 	return 0;
 }
 
+static uint32_t service_of(const size_t *first, uint32_t number)
+{
+	uint32_t service = 0;
+
+	while (number >= first[service + 1])
+		service++;
+	return service;
+}
+
+static const struct plan_request *request_at(const struct run *run, uint32_t number)
+{
+	uint32_t service = service_of(run->first_request, number);
+
+	return &run->set->plans[service].requests[number - run->first_request[service]];
+}
+
+static const struct plan_connection *connection_at(const struct run *run, uint32_t number)
+{
+	uint32_t service = service_of(run->first_connection, number);
+
+	return &run->set->plans[service].connections[number - run->first_connection[service]];
+}
+
+/* Of a request of the client's. */
+static uint32_t number_of(const struct run *run, size_t sent)
+{
+	return idmap_get(&run->requests, run->set->client.requests[sent].request_id);
+}
+
+static uint64_t service_id_of(const struct run *run, uint32_t service)
+{
+	return run->set->plans[service].service.service_id;
+}
+
+static void count_plans(struct run *run)
+{
+	for (size_t s = 0; s < run->set->count; s++) {
+		const struct plan *plan = &run->set->plans[s];
+
+		run->first_request[s + 1] = run->first_request[s] + plan->requests_count;
+		run->first_connection[s + 1] = run->first_connection[s] + plan->connections_count;
+	}
+}
+
 static int index_requests(struct run *run, struct err *err)
 {
-	const struct plan *plan = run->plan;
+	const struct plan *client = &run->set->client;
+	size_t count = run->first_request[run->set->count];
 
-	run->threads = calloc(plan->requests_count + 1, sizeof(*run->threads));
-	if (!run->threads || idmap_init(&run->requests, plan->requests_count))
-		return err_errno(err, ENOMEM, "cannot hold %zu requests", plan->requests_count);
-	for (size_t i = 0; i < plan->requests_count; i++)
-		idmap_put(&run->requests, plan->requests[i].request_id, (uint32_t)i);
+	run->threads = calloc(count + 1, sizeof(*run->threads));
+	run->facts = malloc((count + 1) * sizeof(*run->facts));
+	run->calls_failed = calloc(count + 1, sizeof(*run->calls_failed));
+	if (!run->threads || !run->facts || !run->calls_failed || idmap_init(&run->requests, count))
+		return err_errno(err, ENOMEM, "cannot hold %zu requests", count);
+	for (size_t i = 0; i < count; i++) {
+		idmap_put(&run->requests, request_at(run, (uint32_t)i)->request_id, (uint32_t)i);
+		run->facts[i] = IDMAP_NONE;
+	}
+	for (size_t i = 0; i < client->requests_count; i++)
+		run->facts[number_of(run, i)] = (uint32_t)i;
 	return 0;
 }
 
 static int index_connections(struct run *run, struct err *err)
 {
-	const struct plan *plan = run->plan;
+	size_t count = run->first_connection[run->set->count];
 
-	run->copies = calloc(plan->connections_count + 1, sizeof(*run->copies));
-	if (!run->copies || idmap_init(&run->origins, plan->connections_count))
-		return err_errno(err, ENOMEM, "cannot hold %zu connections",
-				 plan->connections_count);
-	for (uint32_t c = 0; c < plan->connections_count; c++) {
-		uint64_t origin = plan->connections[c].origin_id;
+	run->copies = calloc(count + 1, sizeof(*run->copies));
+	if (!run->copies || idmap_init(&run->origins, count))
+		return err_errno(err, ENOMEM, "cannot hold %zu connections", count);
+	for (uint32_t c = 0; c < count; c++) {
+		uint64_t origin = connection_at(run, c)->origin_id;
 		uint32_t first;
 
 		idmap_put(&run->origins, origin, c);
@@ -97,7 +152,7 @@ static int index_connections(struct run *run, struct err *err)
 	return 0;
 }
 
-int run_new(const char *path, unsigned flags, const struct plan *plan, struct trace *origin,
+int run_new(const char *path, unsigned flags, const struct plan_set *set, struct trace *origin,
 	    struct run **ret_run, struct err *err)
 {
 	struct run *run = calloc(1, sizeof(*run));
@@ -105,7 +160,8 @@ int run_new(const char *path, unsigned flags, const struct plan *plan, struct tr
 
 	if (!run)
 		return err_errno(err, ENOMEM, "cannot write '%s'", path);
-	*run = (struct run){ .plan = plan, .origin = origin, .path = path, .rows_fd = -1 };
+	*run = (struct run){ .set = set, .origin = origin, .path = path, .rows_fd = -1 };
+	count_plans(run);
 	ret = trace_writer_new(path, flags | TRACE_WRITER_RUN, &run->writer, err);
 	if (!ret)
 		ret = open_spools(run, err);
@@ -133,6 +189,8 @@ void run_free(struct run *run)
 	idmap_release(&run->origins);
 	free(run->copies);
 	free(run->threads);
+	free(run->facts);
+	free(run->calls_failed);
 	free(run);
 }
 
@@ -146,24 +204,38 @@ static int spool_failed(const struct run *run, struct err *err)
 /* Rows of requests that are not in the plan cannot be: they are passed over. */
 int run_take_row(void *arg, const struct wire_row *row, struct err *err)
 {
-	struct run *run = arg;
+	const struct run_node *node = arg;
+	struct run *run = node->run;
 	uint32_t i = idmap_get(&run->requests, row->request_id);
 
 	if (i == IDMAP_NONE)
 		return 0;
-	run->threads[i] = (uint16_t)(row->thread + 1);
+	run->threads[i] = (uint16_t)(node->service * WIRE_THREADS_MAX + row->thread + 1);
 	errno = 0;
 	if (pwrite(run->rows_fd, row, sizeof(*row), (off_t)i * (off_t)sizeof(*row)) != sizeof(*row))
 		return spool_failed(run, err);
 	return 0;
 }
 
+static void note_failed_call(struct run *run, const struct wire_oprow *row)
+{
+	uint32_t i = idmap_get(&run->requests, row->request_id);
+
+	if (i != IDMAP_NONE && row->kind == OP_FORWARD && row->flags & OPF_FAILED)
+		run->calls_failed[i] = true;
+}
+
 int run_take_oprow(void *arg, const struct wire_oprow *row, struct err *err)
 {
-	struct run *run = arg;
+	const struct run_node *node = arg;
+	struct run *run = node->run;
+	struct wire_oprow kept = *row;
 
+	kept.call_id &= (1ull << CALL_SERVICE_BIT) - 1;
+	kept.call_id |= (uint64_t)node->service << CALL_SERVICE_BIT;
 	run->shared_calls += (row->flags & OPF_SHARED) != 0;
-	if (fwrite(row, sizeof(*row), 1, run->oprows) != 1)
+	note_failed_call(run, row);
+	if (fwrite(&kept, sizeof(kept), 1, run->oprows) != 1)
 		return spool_failed(run, err);
 	return 0;
 }
@@ -200,10 +272,21 @@ static int copy_row(struct run *run, enum trace_table table, union any_row *row,
 	return trace_write(run->writer, table, row, err);
 }
 
+/* IDMAP_NONE: no node did. */
+static uint32_t service_played(const struct run *run, uint64_t service_id)
+{
+	for (uint32_t s = 0; s < run->set->count; s++)
+		if (service_id_of(run, s) == service_id)
+			return s;
+	return IDMAP_NONE;
+}
+
 static int copy_service(struct run *run, enum trace_table table, union any_row *row,
 			struct err *err)
 {
-	row->service.host_id = 1; /* the node */
+	uint32_t service = service_played(run, row->service.service_id);
+
+	row->service.host_id = service == IDMAP_NONE ? 1 : run->result.clocks[service].host_id;
 	return copy_row(run, table, row, err);
 }
 
@@ -223,7 +306,7 @@ static int put_connection(struct run *run, const struct row_connection *row, str
 /* A connection of the plan; when a copy was open in the trace is not known. */
 static int put_planned(struct run *run, uint32_t c, struct row_connection row, struct err *err)
 {
-	const struct plan_connection *planned = &run->plan->connections[c];
+	const struct plan_connection *planned = connection_at(run, c);
 
 	if (planned->connection_id != planned->origin_id)
 		row.open_ns = row.close_ns = TRACE_NONE;
@@ -238,7 +321,7 @@ static int copy_connection(struct run *run, enum trace_table table, union any_ro
 {
 	const struct row_connection *connection = &row->connection;
 	uint32_t c = idmap_get(&run->origins, connection->connection_id);
-	bool ours = connection->service_id == run->plan->service.service_id;
+	bool ours = service_played(run, connection->service_id) != IDMAP_NONE;
 	int ret = 0;
 
 	if (c == IDMAP_NONE && (!ours || connection->outgoing || !connection->requests))
@@ -272,9 +355,9 @@ static int64_t since(int64_t anchor_ns, int64_t stamp_ns)
 	return stamp_ns && anchor_ns ? stamp_ns - anchor_ns : TRACE_NONE;
 }
 
-static int64_t at_node(const struct run *run, int64_t stamp_ns)
+static int64_t at_node(const struct run *run, uint32_t service, int64_t stamp_ns)
 {
-	return since(run->result.node_anchor_ns, stamp_ns);
+	return since(run->result.clocks[service].anchor_ns, stamp_ns);
 }
 
 static int64_t at_client(const struct run *run, int64_t stamp_ns)
@@ -289,43 +372,75 @@ const char *run_errno_name(uint32_t status)
 	return name ? name : "failed";
 }
 
+/* NULL: it is not the client's. */
+static const struct client_fact *fact_of(const struct run *run, uint32_t i)
+{
+	return run->facts[i] == IDMAP_NONE ? NULL : &run->result.facts[run->facts[i]];
+}
+
+/* A call is as good as the answer of its node; of others the client knows. */
+static enum outcome outcome_of(const struct run *run, uint32_t i, const struct wire_row *node)
+{
+	const struct client_fact *fact = fact_of(run, i);
+
+	if (!fact)
+		return node->request_id && !node->status ? OUTCOME_OK : OUTCOME_ERROR;
+	if (!fact->settled)
+		return OUTCOME_ERROR;
+	return fact->outcome == OUTCOME_OK && run->calls_failed[i] ? OUTCOME_ERROR : fact->outcome;
+}
+
+/* It was answered, but what it says is that its service could not do it. */
+static void count_outcome(struct run *run, enum outcome outcome, const struct client_fact *fact)
+{
+	if (!fact->settled || fact->outcome != OUTCOME_OK || outcome == OUTCOME_OK)
+		return;
+	run->ledger->count[LG_ANSWERED]--;
+	run->ledger->count[LG_ERRORS]++;
+}
+
 static int write_request(struct run *run, uint32_t i, const struct wire_row *node, struct err *err)
 {
-	const struct plan_request *planned = &run->plan->requests[i];
-	const struct client_fact *fact = &run->result.facts[i];
+	static const struct client_fact none;
+	uint32_t service = service_of(run->first_request, i);
+	const struct plan_request *planned = request_at(run, i);
+	const struct client_fact *fact = fact_of(run, i) ? fact_of(run, i) : &none;
 	struct row_request row = {
 		.request_id = planned->request_id,
+		.parent_id = planned->parent_id,
 		.class_id = planned->class_id,
-		.service_id = run->plan->service.service_id,
+		.service_id = service_id_of(run, service),
 		.connection_id = planned->connection_id,
 		.thread_id = run->threads[i],
 		.after_request = planned->after_request,
 		.think_ns = planned->after_request ? planned->think_ns : TRACE_NONE,
 		.confidence = 100,
-		.arrival_ns = at_node(run, node->arrival_ns),
-		.read_ns = at_node(run, node->read_ns),
-		.write_ns = at_node(run, node->write_ns),
-		.end_ns = at_node(run, node->end_ns),
+		.arrival_ns = at_node(run, service, node->arrival_ns),
+		.read_ns = at_node(run, service, node->read_ns),
+		.write_ns = at_node(run, service, node->write_ns),
+		.end_ns = at_node(run, service, node->end_ns),
 		.request_bytes = planned->request_bytes,
 		.response_bytes = node->request_id ? node->response_bytes : 0,
 		.intended_ns = at_client(run, fact->intended_ns),
 		.sent_ns = at_client(run, fact->sent_ns),
 		.received_ns = at_client(run, fact->received_ns),
-		.outcome = fact->settled ? fact->outcome : OUTCOME_ERROR,
+		.outcome = outcome_of(run, i, node),
 	};
 
 	if (node->status)
 		snprintf(row.status, sizeof(row.status), "%s", run_errno_name(node->status));
+	count_outcome(run, row.outcome, fact);
 	run->ledger->count[LG_REQUESTS]++;
 	return trace_write(run->writer, TABLE_REQUESTS, &row, err);
 }
 
 static int write_latency(struct run *run, uint32_t i, const struct wire_row *node, struct err *err)
 {
-	const struct client_fact *fact = &run->result.facts[i];
+	uint32_t service = service_of(run->first_request, i);
+	const struct client_fact *fact = fact_of(run, i);
 	struct row_latency row = {
 		.request_id = node->request_id,
-		.service_id = run->plan->service.service_id,
+		.service_id = service_id_of(run, service),
 		.total_ns = node->total_ns,
 		.unattributed_ns = node->unattributed_ns,
 	};
@@ -334,10 +449,11 @@ static int write_latency(struct run *run, uint32_t i, const struct wire_row *nod
 	memcpy(row.ns, node->ns, sizeof(row.ns));
 	if (node->request_id)
 		ret = trace_write(run->writer, TABLE_LATENCY, &row, err);
-	if (ret || !fact->received_ns)
+	if (ret || !fact || !fact->received_ns)
 		return ret;
-	breakdown_client(fact, node->request_id ? node : NULL, run->result.one_clock, &row);
-	row.request_id = run->plan->requests[i].request_id;
+	breakdown_client(fact, node->request_id ? node : NULL,
+			 run->result.clocks[service].is_clients, &row);
+	row.request_id = request_at(run, i)->request_id;
 	return trace_write(run->writer, TABLE_LATENCY, &row, err);
 }
 
@@ -359,9 +475,9 @@ static int write_requests(struct run *run, struct err *err)
 	int ret = 0;
 
 	for (uint64_t n = 0; n < result->sent_count && !ret; n++)
-		ret = write_joined(run, result->sent[n], err);
-	for (uint32_t i = 0; i < run->plan->requests_count && !ret; i++) {
-		if (!result->facts[i].sent_ns)
+		ret = write_joined(run, number_of(run, result->sent[n]), err);
+	for (uint32_t i = 0; i < run->first_request[run->set->count] && !ret; i++) {
+		if (!fact_of(run, i) || !fact_of(run, i)->sent_ns)
 			ret = write_joined(run, i, err);
 	}
 	return ret;
@@ -370,18 +486,20 @@ static int write_requests(struct run *run, struct err *err)
 static int write_op(struct run *run, const struct wire_oprow *op, struct err *err)
 {
 	uint32_t i = idmap_get(&run->requests, op->request_id);
+	uint32_t service = (uint32_t)(op->call_id >> CALL_SERVICE_BIT);
 	struct row_op row = {
 		.op_id = op->call_id,
 		.request_id = op->request_id,
 		.after_reply = op->after_reply,
 		.kind = op->kind,
-		.service_id = run->plan->service.service_id,
+		.service_id = service_id_of(run, service),
 		.thread_id = i == IDMAP_NONE ? 0 : run->threads[i],
-		.start_ns = at_node(run, op->start_ns),
+		.start_ns = at_node(run, service, op->start_ns),
 		.elapsed_ns = (uint64_t)op->elapsed_ns,
 		.cpu_ns = (uint64_t)op->cpu_ns,
 		.work = op->work,
 		.bytes = op->bytes,
+		.reply_bytes = op->reply_bytes,
 		.offset = op->offset,
 		.target_id = op->target_id,
 		.flags = op->flags,

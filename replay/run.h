@@ -4,7 +4,7 @@
 
 #include "base/err.h"
 #include "replay/client_fact.h"
-#include "replay/plan.h"
+#include "replay/plan_set.h"
 #include "replay/wire.h"
 #include "trace/trace.h"
 
@@ -14,26 +14,38 @@
  * as they come, so memory does not grow with them.
  *
  * services, classes and targets are those of the trace that was replayed, connections
- * those of the plan and those that had no requests; requests come in the order of
- * sending, those never sent last.
+ * those of the plans and those that had no requests; requests come in the order of
+ * sending, those that the client never sent last: nodes called for them, or nobody did.
  */
 struct run;
 
-/* `flags` are of trace_writer_new(); plan and origin are lent until run_free(). */
-int run_new(const char *path, unsigned flags, const struct plan *plan, struct trace *origin,
+/* `flags` are of trace_writer_new(); plans and origin are lent until run_free(). */
+int run_new(const char *path, unsigned flags, const struct plan_set *set, struct trace *origin,
 	    struct run **ret_run, struct err *err);
 void run_free(struct run *run);
 
-/* A struct run is the argument of both: they go into a struct client_session_sink. */
-int run_take_row(void *run, const struct wire_row *row, struct err *err);
-int run_take_oprow(void *run, const struct wire_oprow *row, struct err *err);
+/* Rows of the node of set->plans[service]: the argument of both, for a struct client_session_sink. */
+struct run_node {
+	struct run *run;
+	uint32_t service;
+};
+
+int run_take_row(void *node, const struct wire_row *row, struct err *err);
+int run_take_oprow(void *node, const struct wire_oprow *row, struct err *err);
+
+/* When due_ns was 0 at a node, by its clock, and what is known of that. */
+struct run_clock {
+	int64_t anchor_ns;
+	uint64_t host_id;
+	bool is_clients; /* the client's too */
+};
 
 struct run_result {
-	const struct client_fact *facts; /* as plan->requests */
+	const struct client_fact *facts; /* as set->client.requests */
 	const uint32_t *sent;		 /* the first ones are in the order of sending */
 	uint64_t sent_count;
-	int64_t client_anchor_ns, node_anchor_ns; /* when due_ns was 0, by each side's clock */
-	bool one_clock;
+	int64_t client_anchor_ns;	/* when due_ns was 0 */
+	const struct run_clock *clocks; /* as set->plans */
 };
 
 /* Writes all tables and the manifest, whose ledger gets the numbers of rows. */

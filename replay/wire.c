@@ -70,6 +70,9 @@ static const struct field service_fields[] = {
 	NUMBER(struct wire_service, service_id),
 	RANGE(struct wire_service, threads, 1, WIRE_THREADS_MAX),
 	RANGE(struct wire_service, batching, 0, PLAN_BATCHING_RECORDED),
+	RANGE(struct wire_service, call_timeout_ns, 0, TIME_MAX_NS),
+	RANGE(struct wire_service, peers, 0, WIRE_PEERS_MAX),
+	RANGE(struct wire_service, reserved, 0, 0),
 };
 
 static const struct field target_fields[] = {
@@ -92,6 +95,7 @@ static const struct field request_fields[] = {
 	NUMBER(struct plan_request, due_ns),
 	NUMBER(struct plan_request, after_request),
 	NUMBER(struct plan_request, think_ns),
+	NUMBER(struct plan_request, parent_id),
 	RANGE(struct plan_request, ops_count, 0, WIRE_OPS_MAX),
 };
 
@@ -145,6 +149,7 @@ static const struct field oprow_fields[] = {
 	NUMBER(struct wire_oprow, cpu_ns),
 	NUMBER(struct wire_oprow, work),
 	NUMBER(struct wire_oprow, bytes),
+	NUMBER(struct wire_oprow, reply_bytes),
 	NUMBER(struct wire_oprow, offset),
 	NUMBER(struct wire_oprow, target_id),
 };
@@ -172,7 +177,7 @@ static const struct field walk_fields[] = {
 
 static const struct field peer_fields[] = {
 	NUMBER(struct wire_peer, index),
-	RANGE(struct wire_peer, reserved, 0, 0),
+	RANGE(struct wire_peer, thread, 0, WIRE_THREADS_MAX - 1),
 	TEXT(struct wire_peer, address),
 	NUMBERS(struct wire_peer, token),
 };
@@ -522,7 +527,8 @@ int wire_preface_decode(const uint8_t *data, size_t size, struct wire_preface *r
 	preface.flags = (uint16_t)get_number(data + 6, 2);
 	memcpy(preface.token, data + 8, WIRE_TOKEN_BYTES);
 	preface.connection_id = get_number(data + 8 + WIRE_TOKEN_BYTES, 8);
-	if (preface.flags & ~(WIRE_PREFACE_WALK | WIRE_PREFACE_DATAGRAM))
+	if (preface.flags & ~(WIRE_PREFACE_WALK | WIRE_PREFACE_DATAGRAM | WIRE_PREFACE_CALL) ||
+	    (preface.flags & WIRE_PREFACE_CALL && preface.flags != WIRE_PREFACE_CALL))
 		return err_set(err, EPROTO, "a data connection with unknown flags");
 	*ret_preface = preface;
 	return WIRE_PREFACE_BYTES;

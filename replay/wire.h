@@ -59,6 +59,7 @@
 #define WIRE_TARGETS_MAX 65536
 #define WIRE_BACKGROUND_MAX (1u << 20)
 #define WIRE_BACKGROUND_THREADS_MAX 256
+#define WIRE_PEERS_MAX 65536
 #define WIRE_CHAIN_MAX (1u << 20) /* bytes of a walk's op chain as text */
 
 enum wire_type {
@@ -101,8 +102,11 @@ struct wire_hello {
 
 struct wire_service {
 	uint64_t service_id;
-	uint32_t threads;  /* 1..WIRE_THREADS_MAX */
-	uint32_t batching; /* enum plan_batching */
+	uint32_t threads;	 /* 1..WIRE_THREADS_MAX */
+	uint32_t batching;	 /* enum plan_batching */
+	int64_t call_timeout_ns; /* of its calls to other nodes */
+	uint32_t peers;		 /* that PEERs tell of */
+	uint32_t reserved;	 /* 0 */
 };
 
 struct wire_target {
@@ -164,7 +168,8 @@ struct wire_oprow {
 	int64_t cpu_ns; /* 0: unknown */
 	uint64_t work;
 	uint64_t bytes;
-	int64_t offset; /* TRACE_NONE: has none */
+	uint64_t reply_bytes; /* of a forward */
+	int64_t offset;	      /* TRACE_NONE: has none */
 	uint64_t target_id;
 };
 
@@ -194,17 +199,18 @@ struct wire_walk {
 	uint32_t rows;	     /* 1: a ROW for each request, and an OPROW for each op */
 };
 
-/* Where a peer of the chain takes data connections, and the token for them. */
+/* Where a peer takes data connections, and the token for them. */
 struct wire_peer {
-	uint32_t index;	   /* of chain.peers */
-	uint32_t reserved; /* 0 */
+	uint32_t index;	 /* of chain.peers; of a replay, in the `work` of forwards */
+	uint32_t thread; /* of a replay: of the service there, which serves what is called */
 	char address[256];
 	uint8_t token[WIRE_TOKEN_BYTES];
 };
 
 /* The preface of a data connection; what follows are requests, without headers but in a walk. */
-#define WIRE_PREFACE_WALK 1
+#define WIRE_PREFACE_WALK 1	/* messages have headers */
 #define WIRE_PREFACE_DATAGRAM 2 /* it begins each of them (replay/datagram.h) */
+#define WIRE_PREFACE_CALL 4	/* alone: a node calls; connection_id is the PEER's thread + 1 */
 struct wire_preface {
 	uint16_t flags; /* WIRE_PREFACE_... */
 	uint8_t token[WIRE_TOKEN_BYTES];

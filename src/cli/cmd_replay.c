@@ -15,7 +15,8 @@
 #include <unistd.h>
 
 struct replay_cmd_opts {
-	const char *node, *control, *output, *directory, *speed, *until, *warm_up, *sweep, *hold;
+	const char *control, *output, *directory, *speed, *until, *warm_up, *sweep, *hold;
+	struct option_list nodes;
 	uint32_t batching, arrivals;
 	uint64_t timeout_ns, seed, loops;
 	struct secure_opts secure;
@@ -27,9 +28,10 @@ static const char *const batchings[] = { "live", "recorded", NULL };
 static const char *const arrivals[] = { "auto", "clock", "dependent", NULL };
 
 static const struct option_spec specs[] = {
-	{ "node", 'n', OPTION_TEXT, OPTION_AT(replay_cmd_opts, node), .metavar = "[SERVICE=]WORD",
-	  .help = "a running gait node that plays the service: [tcp://|tls://][HOST]:PORT or "
-		  "unix://PATH, where its data connections go" },
+	{ "node", 'n', OPTION_LIST, OPTION_AT(replay_cmd_opts, nodes), .metavar = "[SERVICE=]WORD",
+	  .help = "a running gait node that plays the service, by name or number: "
+		  "[tcp://|tls://][HOST]:PORT or unix://PATH, where its data connections go; may be "
+		  "given again, for services that call each other" },
 	{ "control", 0, OPTION_TEXT, OPTION_AT(replay_cmd_opts, control), .metavar = "WORD",
 	  .help = "where that node is told what to play, tcp or unix (as --node)" },
 	{ "key", 'k', OPTION_TEXT, OPTION_AT(replay_cmd_opts, secure.key), .metavar = "FILE",
@@ -41,7 +43,7 @@ static const struct option_spec specs[] = {
 	{ "tls-ca", 0, OPTION_TEXT, OPTION_AT(replay_cmd_opts, secure.ca), .metavar = "FILE",
 	  .help = "who signed the node's certificate, which has to be for its HOST (PEM)" },
 	{ "local", 'l', OPTION_FLAG, OPTION_AT(replay_cmd_opts, local),
-	  .help = "start a node on this machine for the time of the replay" },
+	  .help = "start a node on this machine for each service, for the time of the replay" },
 	{ "output", 'o', OPTION_TEXT, OPTION_AT(replay_cmd_opts, output), .metavar = "RUN.gait",
 	  .help = "where the run goes" },
 	{ "batching", 'b', OPTION_CHOICE, OPTION_AT(replay_cmd_opts, batching),
@@ -72,7 +74,7 @@ static const struct option_spec specs[] = {
 	  .fallback = 10 * NS_PER_SEC, .min = NS_PER_MS, .metavar = "TIME",
 	  .help = "a request that is not answered so long after it was due has failed" },
 	{ "dir", 'd', OPTION_TEXT, OPTION_AT(replay_cmd_opts, directory), .metavar = "DIR",
-	  .help = "where the --local node keeps the service's files" },
+	  .help = "where the --local nodes keep the services' files" },
 	{ "no-spin", 0, OPTION_FLAG, OPTION_AT(replay_cmd_opts, no_spin),
 	  .help = "sleep until a request is due: sends come some 50 us late, for less CPU" },
 	{ "no-attribution", 0, OPTION_FLAG, OPTION_AT(replay_cmd_opts, no_attribution),
@@ -93,11 +95,13 @@ static const struct options options = {
 	.about = "Sends the requests of a trace, when they came, to a node that does for each what "
 		 "the captured service did, and writes what came of it into a run. Exits with 3 "
 		 "when the run is not to be trusted: INVALID, losses, a trace cut short.",
-	.examples = "gait replay redis.gait --local -o run.gait\n"
-		    "gait replay redis.gait --node 10.0.0.7:7400 --key gait.key -o candidate.gait\n"
-		    "gait replay redis.gait --local --batching recorded -o same.gait\n"
-		    "gait replay redis.gait --local --speed 1.5 --loop 3 -o more.gait\n"
-		    "gait replay redis.gait --local --sweep 0.5..2 --hold p99=5ms -o sweep\n",
+	.examples =
+		"gait replay redis.gait --local -o run.gait\n"
+		"gait replay shop.gait --node front=10.0.0.7:7400 --node back=10.0.0.8:7400 -o run.gait\n"
+		"gait replay redis.gait --node 10.0.0.7:7400 --key gait.key -o candidate.gait\n"
+		"gait replay redis.gait --local --batching recorded -o same.gait\n"
+		"gait replay redis.gait --local --speed 1.5 --loop 3 -o more.gait\n"
+		"gait replay redis.gait --local --sweep 0.5..2 --hold p99=5ms -o sweep\n",
 	.specs = specs,
 	.specs_count = sizeof(specs) / sizeof(specs[0]),
 	.args_min = 1,
@@ -132,17 +136,38 @@ static size_t service_length(const char *text)
 static int parse_node(const char *text, struct replay_opts *replay, struct err *err)
 {
 	static const struct address_defaults defaults = { LOCAL_HOST, -1 };
-	static struct address node;
-	static char service[64];
+	static char services[PLAN_SERVICES_MAX][64];
+	struct replay_place *place = &replay->places[replay->places_count];
+	char *service = services[replay->places_count];
 	size_t len = service_length(text);
 	int rc;
 
+	if (replay->places_count++ == PLAN_SERVICES_MAX)
+		return err_set(err, E2BIG, "more than %d nodes", PLAN_SERVICES_MAX);
 	if (len) {
-		snprintf(service, sizeof(service), "%.*s", (int)len, text);
-		replay->service = service;
+		snprintf(service, sizeof(services[0]), "%.*s", (int)len, text);
+		place->service = service;
 	}
-	rc = address_parse(len ? text + len + 1 : text, &defaults, &node, err);
-	replay->node = &node;
+	rc = address_parse(len ? text + len + 1 : text, &defaults, &place->address, err);
+	return rc;
+}
+
+static int parse_nodes(const struct option_list *nodes, struct replay_opts *replay, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < nodes->count && !rc; i++) {
+		rc = parse_node(nodes->items[i], replay, err);
+		if (!rc && nodes->count > 1 && !replay->places[i].service)
+			rc = err_set(err, EINVAL,
+				     "which service does '%s' play? Of several nodes each is "
+				     "SERVICE=ADDRESS",
+				     nodes->items[i]);
+		if (!rc && nodes->count > 1 && replay->places[i].address.transport == TRANSPORT_UDP)
+			rc = err_set(err, EPROTONOSUPPORT,
+				     "'%s': nodes do not call each other by datagrams yet",
+				     nodes->items[i]);
+	}
 	return rc;
 }
 
@@ -206,6 +231,14 @@ static int parse_load(const struct replay_cmd_opts *opts, struct plan_load *load
 	return rc;
 }
 
+static bool any_is_tls(const struct replay_opts *replay)
+{
+	for (size_t i = 0; i < replay->places_count; i++)
+		if (replay->places[i].address.transport == TRANSPORT_TLS)
+			return true;
+	return false;
+}
+
 static int parse_control(const char *text, struct replay_opts *replay, struct err *err)
 {
 	static const struct address_defaults defaults = { LOCAL_HOST, -1 };
@@ -214,12 +247,15 @@ static int parse_control(const char *text, struct replay_opts *replay, struct er
 
 	if (rc)
 		return rc;
-	if (!text && replay->node && replay->node->transport == TRANSPORT_TLS)
+	if (text && replay->places_count > 1)
+		return err_set(err, EINVAL, "--control is that of one --node");
+	if (!text && any_is_tls(replay))
 		return err_set(err, EINVAL,
 			       "where is the node told what to play? --node tls:// is for data "
 			       "connections; --control HOST:PORT names its tcp or unix address");
-	if (!text && replay->node && replay->node->transport == TRANSPORT_UDP) {
-		control = *replay->node;
+	if (!text && replay->places_count == 1 &&
+	    replay->places[0].address.transport == TRANSPORT_UDP) {
+		control = replay->places[0].address;
 		control.transport = TRANSPORT_TCP;
 		text = "beside it";
 	}
@@ -233,14 +269,14 @@ static int check_use(const struct replay_cmd_opts *opts, struct err *err)
 {
 	if (!opts->output)
 		return err_set(err, EINVAL, "where does the run go? Name it with -o RUN.gait");
-	if (!opts->local == !opts->node)
+	if (!opts->local == !opts->nodes.count)
 		return err_set(err, EINVAL,
 			       "who plays the service? Either --local or --node HOST:PORT");
 	if (opts->sweep && opts->speed)
 		return err_set(err, EINVAL, "--sweep sets the speed itself: leave out --speed");
 	if (opts->hold && !opts->sweep)
 		return err_set(err, EINVAL, "--hold is for --sweep");
-	if (opts->control && !opts->node)
+	if (opts->control && !opts->nodes.count)
 		return err_set(err, EINVAL, "--control is that of a --node");
 	if (opts->directory && !opts->local)
 		return err_set(err, EINVAL,
@@ -448,8 +484,7 @@ int cmd_replay(int argc, char **argv)
 	if (check_use(&opts, &err) || parse_sweep(&opts, &sweep, &err) ||
 	    parse_load(&opts, &replay.load, &err) ||
 	    (opts.warm_up && parse_warm_up(opts.warm_up, &replay.warm_up_ns, &err)) ||
-	    (opts.node && parse_node(opts.node, &replay, &err)) ||
-	    parse_control(opts.control, &replay, &err))
+	    parse_nodes(&opts.nodes, &replay, &err) || parse_control(opts.control, &replay, &err))
 		return cmd_misused(&options, &err);
 	replay.trace = args.values[0];
 	replay.run = opts.output;

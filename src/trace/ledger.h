@@ -49,7 +49,8 @@
 	X(PLAN_OVERTAKEN, "plan_overtaken", LOST, "messages that came before their plan")          \
 	X(OWN_COST_EXCESS_NS, "own_cost_excess_ns", DOUBTFUL, "ns of the node's own CPU that no recorded work covered") \
 	X(SLOTS_UNREAD, "stamps_missing", DOUBTFUL, "requests without kernel stamps")              \
-	X(CALLS_STUBBED, "calls_stubbed", DOUBTFUL, "calls to services outside the trace, left out") \
+	X(CALLS_STUBBED, "calls_stubbed", DOUBTFUL, "calls to services that no node plays, left out") \
+	X(CALLS_PADDED, "calls_padded", DOUBTFUL, "messages between nodes that were raised to the 24 bytes of their header") \
 	X(MESSAGES_BAD, "messages_bad", DOUBTFUL, "data connections that a node closed for what came on them") \
 	X(REPLIES_LATE, "replies_late", SEEN, "replies that came when their request was over") \
 	X(MESSAGES_RAISED, "messages_raised", DOUBTFUL, "messages made larger, to hold the header that a datagram needs") \

@@ -149,7 +149,7 @@ static void meet(struct fixture *f)
 
 static void put_service(struct fixture *f, uint32_t threads, enum plan_batching batching)
 {
-	struct wire_service service = { 1, threads, batching };
+	struct wire_service service = { .service_id = 1, .threads = threads, .batching = batching };
 
 	wire_put_service(&f->out, &service);
 }

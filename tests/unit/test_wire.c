@@ -60,7 +60,7 @@ static void check_prefixes(const struct buf *buf)
 static void test_round_trips(void)
 {
 	struct wire_hello hello;
-	struct wire_service service = { 7, 3, PLAN_BATCHING_RECORDED };
+	struct wire_service service = { 7, 3, PLAN_BATCHING_RECORDED, 5000, 4, 0 };
 	struct wire_target target = { 9, 1 << 20 };
 	struct wire_connection connection = { 11, 2, 1, 1000 };
 	struct plan_background background;
@@ -111,6 +111,7 @@ static const struct plan_request get_request = {
 	.request_bytes = 30,
 	.response_bytes = 5,
 	.due_ns = 1000,
+	.parent_id = 4,
 	.ops_count = 2,
 };
 
@@ -185,7 +186,9 @@ static void test_preface(void)
 	bytes[5] = 2; /* version */
 	CHECK_EQ(wire_preface_decode(bytes, 6, &back, NULL), -EPROTO);
 	bytes[5] = 1;
-	bytes[7] = 4; /* flags */
+	bytes[7] = 8; /* flags */
+	CHECK_EQ(wire_preface_decode(bytes, sizeof(bytes), &back, NULL), -EPROTO);
+	bytes[7] = WIRE_PREFACE_WALK | WIRE_PREFACE_CALL;
 	CHECK_EQ(wire_preface_decode(bytes, sizeof(bytes), &back, NULL), -EPROTO);
 }
 
@@ -202,13 +205,13 @@ static const struct {
 	{ "unknown type", 4, 1, true },
 	{ "reserved bytes", 7, 1, true },
 	{ "request of 2^32 bytes", 8 + 16 + 3, 1, false },
-	{ "more ops than the payload holds", 8 + 56 + 3, 3, false },
-	{ "ops beyond the limit", 8 + 56, 1, false },
-	{ "unknown kind", 8 + 60 + 8 + 3, OP_KIND_COUNT, false },
-	{ "unknown flag", 8 + 60 + 12, 1, false },
-	{ "unknown mode", 8 + 60 + 16 + 3, 4, false },
-	{ "work for centuries", 8 + 60 + 24, 0xff, false },
-	{ "op of 2^40 bytes", 8 + 60 + 32 + 2, 1, false },
+	{ "more ops than the payload holds", 8 + 64 + 3, 3, false },
+	{ "ops beyond the limit", 8 + 64, 1, false },
+	{ "unknown kind", 8 + 68 + 8 + 3, OP_KIND_COUNT, false },
+	{ "unknown flag", 8 + 68 + 12, 1, false },
+	{ "unknown mode", 8 + 68 + 16 + 3, 4, false },
+	{ "work for centuries", 8 + 68 + 24, 0xff, false },
+	{ "op of 2^40 bytes", 8 + 68 + 32 + 2, 1, false },
 };
 
 static void test_broken(void)

@@ -1,0 +1,247 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# gait replay of services that call each other: a page asks the rows behind it twice, and the first
+# of these asks what is deeper. Who called whom, how often and with how many bytes is seen by strace.
+
+# shellcheck disable=SC2154 # await, node and at come from walk.bash
+load walk
+load synthetic # its table, not that of walk.bash
+
+PAGES=100
+
+setup() {
+	walk_setup
+	RUN=$BATS_TEST_TMPDIR/run.gait
+	pages "$BATS_TEST_TMPDIR/shop.gait" $PAGES
+}
+
+teardown() {
+	walk_teardown
+}
+
+# pages DIR COUNT [STORE [SECOND]]: a page each 2 ms, on two connections and threads. Every tenth
+# first row stores STORE bytes (none); the second is asked for SECOND us after the page came (600),
+# the first 100 to 500 us after it.
+pages() {
+	mkdir -p "$1"
+	awk -v dir="$1" -v count="$2" -v store="${3:-0}" -v second="${4:-600}" '
+	function put(table, line) { print line >(dir "/" table ".csv") }
+	function op(request, service, kind, at, took, work, bytes, reply, target) {
+		put("ops", ++ops "," request "," kind "," service "," service * 10 + lane "," at "000," took \
+			"000," work "," bytes "," reply "," target)
+	}
+	function request(id, parent, service, at, bytes, reply) {
+		put("requests", id "," parent "," service "," service "," service * 10 + lane "," \
+			service * 10 + lane "," at "000," bytes "," reply)
+	}
+	BEGIN {
+		put("services", "service_id,host_id,name,threads\n1,1,front,2\n2,1,back,2\n3,1,deep,2")
+		put("classes", "class_id,service_id,name\n1,1,page\n2,2,row\n3,3,key")
+		put("targets", "target_id,kind,service_id,file_bytes,name\n5,service,2,,:2\n6,service,3,,:3\n7,file,,0,")
+		put("connections", "connection_id,service_id,requests")
+		for (c = 10; c < 40; c += 10)
+			put("connections", c "," c / 10 "," count "\n" c + 1 "," c / 10 "," count)
+		put("requests", "request_id,parent_id,class_id,service_id,connection_id,thread_id,arrival_ns,request_bytes,response_bytes")
+		put("ops", "op_id,request_id,kind,service_id,thread_id,start_ns,elapsed_ns,work,bytes,reply_bytes,target_id")
+		for (i = 0; i < count; i++) {
+			lane = i % 2
+			at = i * 2000 + 1000
+			id = i * 4 + 1
+			request(id, "", 1, at, 100, 700)
+			op(id, 1, "compute", at, 10, 1000, 0, 0, "")
+			op(id, 1, "forward", at + 100, 400, 0, 50, 300, 5)
+			op(id, 1, "forward", at + second, 300, 0, 51, 301, 5)
+			op(id, 1, "reply", at + 1000, 1, 0, 700, 0, "")
+			request(id + 1, id, 2, at + 150, 50, 300)
+			op(id + 1, 2, "forward", at + 200, 100, 0, 40, 60, 6)
+			if (store && i % 10 == 0)
+				op(id + 1, 2, "store", at + 310, 1, 0, store, 0, 7)
+			op(id + 1, 2, "reply", at + 350, 1, 0, 300, 0, "")
+			request(id + 2, id, 2, at + second + 50, 51, 301)
+			op(id + 2, 2, "compute", at + second + 60, 10, 1000, 0, 0, "")
+			op(id + 2, 2, "reply", at + second + 100, 1, 0, 301, 0, "")
+			request(id + 3, id + 1, 3, at + 230, 40, 60)
+			op(id + 3, 3, "reply", at + 240, 1, 0, 60, 0, "")
+		}
+		printf "{\"schema\":{\"major\":1,\"minor\":0},\"tool\":\"script\",\"source\":\"synthetic\",\"duration_ns\":%d000000}", \
+			2 * count >(dir "/manifest.json")
+	}'
+}
+
+# replay OPTION...: sets $code
+replay() {
+	code=0
+	timeout 60 "$GAIT" replay shop.gait --no-attribution -o "$RUN" "$@" >replay.out 2>replay.err || code=$?
+	cat replay.out replay.err
+}
+
+# Of a busy machine the run may be INVALID for late sending: that is not what is tested.
+replays() {
+	replay "$@"
+	[ "$code" = 0 ] || [ "$code" = 3 ]
+}
+
+start_node() { # NAME COMMAND_BEFORE... -- OPTION...
+	local name=$1 before=()
+
+	shift
+	while [ "$1" != -- ]; do
+		before+=("$1")
+		shift
+	done
+	shift
+	start_as "$name" "${before[@]}" "$GAIT" node --no-attribution --listen 127.0.0.1:0 "$@"
+}
+
+# "service parent's_service request_bytes response_bytes outcome count" of a trace's or run's requests
+requests_of() {
+	table "$1/requests.csv" '{ service[at("request_id")] = at("service_id")
+		row[NR] = at("service_id") " " at("request_bytes") " " at("response_bytes") " " at("outcome")
+		parent[NR] = at("parent_id") }
+		END { for (i in row) print service[parent[i]] + 0, row[i] }' | sort | uniq -c
+}
+
+ended() { # PID
+	[ ! -d "/proc/$1" ]
+}
+
+# bytes_to CALL PORT FILE...: that went over sockets to the port, as strace tells
+bytes_to() {
+	local call=$1 to="->127.0.0.1:$2]"
+
+	shift 2
+	awk -v call="$call" -v to="$to" 'index($0, call "(") && index($0, to) &&
+		match($0, /= [0-9]+$/) { sum += substr($0, RSTART + 2) } END { print sum + 0 }' "$@"
+}
+
+@test "a node for each service: every call is made, and is a request of who was called" {
+	replays --local
+	requests_of "$RUN" >got
+	diff got - <<-EOF
+		    100 0 1 100 700 ok
+		    100 1 2 50 300 ok
+		    100 1 2 51 301 ok
+		    100 2 3 40 60 ok
+	EOF
+	table "$RUN/ops.csv" 'at("kind") == "forward" { print at("service_id"), at("bytes"), at("reply_bytes") }' |
+		sort | uniq -c >got
+	diff got - <<-EOF
+		    100 1 50 300
+		    100 1 51 301
+		    100 2 40 60
+	EOF
+	join -t, -j1 <(table shop.gait/requests.csv '{ print at("request_id") "," at("parent_id") }' | sort -t, -k1,1) \
+		<(table "$RUN/requests.csv" '{ print at("request_id") "," at("parent_id") }' | sort -t, -k1,1) |
+		awk -F, '$2 != $3 { bad++ } END { exit bad || NR != 400 }'
+	"$GAIT" show "$RUN" | grep -q '^topology: 300 of 400 requests have a parent$'
+	run -1 grep '^note:.* calls' replay.out
+}
+
+@test "a call ends within the request that makes it, and begins after it" {
+	replays --local
+	table "$RUN/requests.csv" '{ id = at("request_id"); parent[id] = at("parent_id")
+		read_at[id] = at("read_ns"); end[id] = at("end_ns") }
+		END { for (id in parent) if (parent[id] != "") { n++
+			bad += read_at[id] + 0 < read_at[parent[id]] + 0 || end[id] + 0 > end[parent[id]] + 0 }
+			print n, bad + 0 }' >got
+	is "$(<got)" "300 0"
+}
+
+# "calls_of_pages pairs that were under way together" of the run
+together() {
+	table "$RUN/ops.csv" 'at("kind") == "forward" && at("service_id") == 1 { n++
+		from = at("start_ns") + 0; id = at("request_id")
+		pairs += id in until && from < until[id]
+		until[id] = from + at("elapsed_ns") } END { print n, pairs + 0 }'
+}
+
+@test "calls that were under way together are so again, others wait for each other" {
+	replays --local
+	is "$(together)" "200 0"
+	pages shop.gait $PAGES 0 200
+	replays --local -f
+	is "$(together)" "200 100"
+	is "$(requests_of "$RUN" | wc -l)" 4
+}
+
+@test "the bytes of calls between nodes, seen from outside" {
+	start_node front strace -ff -qq -yy -s 0 -e trace=connect,sendto,recvfrom -o front.strace -- --once
+	front=$at
+	start_node back -- --once
+	back=$at back_port=$port
+	start_node deep -- --once
+	replays --node "deep=$at" --node "2=$back" --node "front=$front"
+	await ended "${nodes[0]}"
+	connections=$(cat front.strace.* | grep -c "connect(.*htons($back_port)")
+	between 1 "$connections" 4
+	is "$(bytes_to sendto "$back_port" front.strace.*)" $((PAGES * (50 + 51) + connections * 32))
+	is "$(bytes_to recvfrom "$back_port" front.strace.*)" $((PAGES * (300 + 301)))
+}
+
+@test "calls to a service that has no node are left out, and that is said" {
+	start_node front --
+	front=$at
+	start_node back --
+	replays --node "front=$front" --node "back=$at" --json
+	is "$(jq .ledger.calls_stubbed replay.out)" 100
+	requests_of "$RUN" | grep -qx ' *100 1 2 50 300 ok'
+	replays --node "$front" -f
+	is "$(grep '^note:' replay.out)" "note: 200 calls to services that no node plays, left out"
+	requests_of "$RUN" >got
+	diff got - <<<"    100 0 1 100 700 ok"
+}
+
+@test "a call that fails fails who made it, and is counted" {
+	pages shop.gait $PAGES 100000
+	start_node front --
+	front=$at
+	start_node deep --
+	deep=$at
+	start_node back -- --max-storage-size 64k
+	replays --node "front=$front" --node "deep=$deep" --node "back=$at" --json
+	is "$(jq .ledger.errors replay.out)" 10
+	is "$(jq .ledger.answered replay.out)" 90
+	requests_of "$RUN" >got
+	diff got - <<-EOF
+		     10 0 1 100 700 error
+		     90 0 1 100 700 ok
+		     10 1 2 50 300 error
+		     90 1 2 50 300 ok
+		    100 1 2 51 301 ok
+		    100 2 3 40 60 ok
+	EOF
+}
+
+@test "a node that is killed: what called it fails, all are counted, nothing hangs" {
+	pages shop.gait 1000
+	start_node front --
+	front=$at
+	start_node deep --
+	deep=$at
+	start_node back --
+	back=$node
+	timeout 60 "$GAIT" replay shop.gait --no-attribution --node "front=$front" --node "deep=$deep" \
+		--node "back=$at" --progress -o "$RUN" >replay.out 2>replay.err &
+	pid=$!
+	await grep -qs 'answered [1-9]' replay.err
+	kill -KILL "$back"
+	code=0
+	wait "$pid" || code=$?
+	is "$code" 1
+	grep "^gait: the node of service 'back'" replay.err
+	is "$(jq '.ledger | .answered + .errors' "$RUN/manifest.json")" 1000
+	between 1 "$(jq .ledger.answered "$RUN/manifest.json")" 999
+	is "$(jq .ledger.answered "$RUN/manifest.json")" \
+		"$(table "$RUN/requests.csv" 'at("service_id") == 1 && at("outcome") == "ok" { print }' | wc -l)"
+}
+
+@test "wrong use of several nodes" {
+	run -2 "$GAIT" replay shop.gait --node front=:1 --node :2 -o run.gait
+	[[ "$output" == "gait: which service does ':2' play?"* ]]
+	run -1 "$GAIT" replay shop.gait --node front=:1 --node front=:2 -o run.gait
+	[ "$output" = "gait: service 'front' has two nodes" ]
+	run -1 "$GAIT" replay shop.gait --node front=:1 --node back=:2 --speed 2 -o run.gait
+	[[ "$output" == "gait: --speed, --loop, --until and --sweep are for one service"* ]]
+	run -2 "$GAIT" replay shop.gait --node front=:1 --node back=:2 --control :3 -o run.gait
+	[[ "$output" == "gait: --control is that of one --node"* ]]
+}
