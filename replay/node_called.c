@@ -35,7 +35,7 @@ static void insert(struct called *called, struct queued_request *q)
 {
 	struct queued_request **at = bucket_of(called, q->request.request_id);
 
-	q->link.next = &(*at)->link;
+	q->link.next = (struct link *)*at;
 	*at = q;
 }
 
