@@ -140,15 +140,13 @@ static void on_signal(int signal)
 		node_stop(running);
 }
 
-static void stop_on_signals(struct node *node)
+static void handle_signals(void (*handler)(int signal))
 {
-	struct sigaction action = { .sa_handler = on_signal };
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGUSR1 };
+	struct sigaction action = { .sa_handler = handler };
 
-	running = node;
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
-	sigaction(SIGUSR1, &action, NULL);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		sigaction(signals[i], &action, NULL);
 }
 
 static void announce_one(const struct node *node, const struct listener *listener)
@@ -197,9 +195,11 @@ static int run(const struct node_opts *opts)
 
 	if (rc)
 		return cmd_failed(&err);
-	stop_on_signals(node);
+	running = node;
+	handle_signals(on_signal);
 	announce(node);
 	rc = node_run(node, &err);
+	handle_signals(SIG_IGN); /* it ends already */
 	node_free(node);
 	return rc ? cmd_failed(&err) : EXIT_FINE;
 }
