@@ -212,7 +212,9 @@ static int transmit(struct client_session *s, struct err *err)
 	return 0;
 }
 
-static int step(struct client_session *s, struct err *err)
+/* Sends and takes what can be; with nothing to do it waits a little, unless there is more to say. */
+static int step(struct client_session *s, bool (*more)(const struct client_session *s),
+		struct err *err)
 {
 	struct pollfd ready = { .fd = control_fd(s->control) };
 	int ret = transmit(s, err);
@@ -220,7 +222,7 @@ static int step(struct client_session *s, struct err *err)
 	if (ret || *s->interrupted > s->tolerated)
 		return ret ? ret : err_set(err, EINTR, "interrupted");
 	ready.events = control_events(s->control, s->out.len);
-	if (poll(&ready, 1, POLL_MS) <= 0)
+	if (poll(&ready, 1, more && more(s) ? 0 : POLL_MS) <= 0)
 		return 0;
 	return receive(s, err);
 }
@@ -233,7 +235,7 @@ static int wait_for(struct client_session *s, const bool *arrived, int timeout_s
 
 	s->heard_ns = clock_now_ns();
 	while (!ret && (!*arrived || s->out.len)) {
-		ret = step(s, err);
+		ret = step(s, NULL, err);
 		if (!ret && clock_now_ns() - s->heard_ns > timeout_s * NS_PER_SEC)
 			ret = err_set(err, ETIMEDOUT, "the node said nothing for %d s while %s",
 				      timeout_s, what);
@@ -394,7 +396,7 @@ static int send_window(struct client_session *s, struct err *err)
 
 	do {
 		put_plans(s);
-		ret = step(s, err);
+		ret = step(s, has_more, err);
 	} while (!ret && (s->out.len || has_more(s)));
 	return ret;
 }
