@@ -235,6 +235,59 @@ together() {
 		"$(table "$RUN/requests.csv" 'at("service_id") == 1 && at("outcome") == "ok" { print }' | wc -l)"
 }
 
+# In a network namespace of its own, beside that of process $1: the front here, all else there.
+two_hosts() {
+	local name code=0 there=(nsenter --net --target "$1") pids=()
+
+	ip link set lo up # the way to one's own addresses, too
+	"${there[@]}" ip link set lo up
+	ip link add here type veth peer name there netns "$1"
+	ip addr add 10.77.0.1/24 dev here
+	ip link set here up
+	"${there[@]}" ip addr add 10.77.0.2/24 dev there
+	"${there[@]}" ip link set there up
+	"$GAIT" node --no-attribution --key a.key --once --listen 10.77.0.1:0 >front.out 2>front.err &
+	pids+=($!)
+	for name in back deep; do
+		"${there[@]}" "$GAIT" node --no-attribution --key a.key --once --listen 10.77.0.2:0 \
+			>$name.out 2>$name.err &
+		pids+=($!)
+	done
+	for name in front back deep; do
+		until grep -qs '^listening on ' $name.out; do
+			kill -0 "${pids[@]}" || return 1
+			sleep 0.025
+		done
+		nodes+=(--node "$name=$(sed -n '1s/^listening on //p' $name.out)")
+	done
+	"$GAIT" replay shop.gait --no-attribution --key a.key "${nodes[@]}" -o run.gait || code=$?
+	kill "${pids[@]}" 2>/dev/null || true
+	return "$code"
+}
+
+elsewhere() { # PID
+	[ "$(readlink "/proc/$1/ns/net")" != "$(readlink /proc/self/ns/net)" ]
+}
+
+@test "nodes on two hosts, with a key" {
+	[ "$(id -u)" = 0 ] || skip "needs root for network namespaces"
+	"$GAIT" keys new a.key
+	unshare --net sleep 120 3>&- &
+	nodes+=($!)
+	await elsewhere $!
+	export GAIT
+	code=0
+	unshare --net bash -c "$(declare -f two_hosts); nodes=(); two_hosts $!" 3>&- || code=$?
+	[ "$code" = 0 ] || [ "$code" = 3 ]
+	requests_of "$RUN" >got
+	diff got - <<-EOF
+		    100 0 1 100 700 ok
+		    100 1 2 50 300 ok
+		    100 1 2 51 301 ok
+		    100 2 3 40 60 ok
+	EOF
+}
+
 @test "wrong use of several nodes" {
 	run -2 "$GAIT" replay shop.gait --node front=:1 --node :2 -o run.gait
 	[[ "$output" == "gait: which service does ':2' play?"* ]]
