@@ -446,6 +446,7 @@ static void correct_guess(struct assembler *a, struct unit *u, struct request *r
 	else
 		others = NULL;
 	if (other) {
+		request_doubt(other, END_ALONE);
 		set_worker(a, other, others ? others->thread : NULL);
 		other->unit = others && others->end_ns ? others : NULL;
 		if (!others)

@@ -89,6 +89,7 @@ enum measure {
 	M_EXTRA,       /* requests of the trace that nobody sent, count */
 	M_BYTES,       /* found ones with both sizes exact */
 	M_OPS,	       /* of the log's, with ops exact in all: count, kind, order, bytes, offsets */
+	M_OPS_SURE,    /* of the found ones that are sure (confidence above 50), with exact ops */
 	M_OPS_COUNT,   /* with as many */
 	M_OPS_KINDS,   /* and the same kinds in the same order */
 	M_OPS_BYTES,   /* and the same bytes */

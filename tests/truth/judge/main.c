@@ -18,6 +18,8 @@ static const struct figure {
 	[M_EXTRA] = { "extra", "requests nobody sent", "", true, M_COUNT, true },
 	[M_BYTES] = { "bytes", "requests with exact bytes", "%", false, M_COUNT, true },
 	[M_OPS] = { "ops", "requests with exact operations", "%", false, M_COUNT, true },
+	[M_OPS_SURE] = { "ops-sure", "sure requests with exact operations", "%", false, M_COUNT,
+			 false },
 	[M_OPS_COUNT] = { "ops-count", "requests with as many operations", "%", false, M_COUNT,
 			  false },
 	[M_OPS_KINDS] = { "ops-kinds", "requests with kinds in order", "%", false, M_COUNT, false },
@@ -65,7 +67,7 @@ static const char usage[] =
 	"  --format text|csv|json --header 1 --name NAME\n"
 	"limits, in percent but for -us (micro seconds), extra and lost (counts); of a pair\n"
 	"X and X-us one must hold:\n"
-	"  --requests --extra --bytes --ops --ops-count --ops-kinds --ops-bytes --threads\n"
+	"  --requests --extra --bytes --ops --ops-sure --ops-count --ops-kinds --ops-bytes --threads\n"
 	"  --calls --calls-wrong --calls-low --cpu --cpu-us --cpu-p99 --cpu-p99-us --cpu-rest\n"
 	"  --cpu-rest-us --time --time-us --unattributed --confidence --confidence-least --low --lost\n";
 

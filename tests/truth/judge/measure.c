@@ -99,10 +99,16 @@ static bool all_same(const struct log_row *truth, const struct row_op **ops,
 }
 
 struct tally {
-	size_t found, extra, bytes, ops, ops_count, ops_kinds, ops_bytes, threads, low;
+	size_t found, extra, bytes, ops, sure, ops_sure, ops_count, ops_kinds, ops_bytes, threads,
+		low;
 	size_t calls, calls_right, calls_wrong, calls_low;
 	struct list cpu, cpu_us, rest, rest_us, time, time_us, unattributed, confidence;
 };
+
+static bool is_sure(const struct log_row *truth)
+{
+	return truth->found->row->confidence > LOW_CONFIDENCE;
+}
 
 static void tally_ops(struct tally *tally, const struct log_row *truth)
 {
@@ -113,8 +119,11 @@ static void tally_ops(struct tally *tally, const struct log_row *truth)
 		if (all_same(truth, ops, same_kind)) {
 			tally->ops_kinds++;
 			if (all_same(truth, ops, same_bytes)) {
+				bool exact = all_same(truth, ops, same_offset);
+
 				tally->ops_bytes++;
-				tally->ops += all_same(truth, ops, same_offset);
+				tally->ops += exact;
+				tally->ops_sure += exact && is_sure(truth);
 			}
 		}
 	}
@@ -294,6 +303,7 @@ static void tally_found(struct tally *tally, const struct log_row *truth, int64_
 	tally->found++;
 	tally->bytes += row->request_bytes == truth->bytes_in &&
 			row->response_bytes == truth->bytes_out;
+	tally->sure += is_sure(truth);
 	tally->low += row->confidence < LOW_CONFIDENCE;
 	list_add(&tally->confidence, row->confidence);
 	tally_ops(tally, truth);
@@ -339,6 +349,7 @@ size_t measure_all(const struct log *log, const struct log *upstream,
 	ret_values[M_EXTRA] = count_extra(trace, connections);
 	ret_values[M_BYTES] = percent(t.bytes, count);
 	ret_values[M_OPS] = percent(t.ops, count);
+	ret_values[M_OPS_SURE] = percent(t.ops_sure, t.sure);
 	ret_values[M_OPS_COUNT] = percent(t.ops_count, count);
 	ret_values[M_OPS_KINDS] = percent(t.ops_kinds, count);
 	ret_values[M_OPS_BYTES] = percent(t.ops_bytes, count);
