@@ -5,32 +5,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define BATCH_ROWS 1024
-#define BATCHES_MAX 512 /* 32 MiB */
-#define LINE_BYTES 256	/* the longest line is shorter */
-#define OUT_BYTES (LINE_BYTES * BATCH_ROWS)
-
-struct walk_batch {
-	struct walk_batch *next;
-	size_t count;
-	struct walk_row rows[BATCH_ROWS];
-};
+#define LINE_BYTES 256 /* the longest line is shorter */
+#define OUT_BYTES (LINE_BYTES * ROW_STREAM_BATCH)
 
 struct walk_rows {
 	struct walk_output opts;
 	int fd;	      /* of the table; -1: there is none */
 	int spool_fd; /* -1: none */
-	pthread_t thread;
-	bool running, ending;
-	pthread_mutex_t lock;
-	pthread_cond_t full_comes, spare_comes;
-	struct walk_batch *full, **last_full, *spare;
-	size_t batches;
+	struct row_stream *stream;
 	int failed, failed_fd; /* errno, and where */
 	char *out;
 };
@@ -175,57 +161,20 @@ static void write_out(struct walk_rows *rows, int fd, const void *from, size_t b
 	}
 }
 
-static void write_batch(struct walk_rows *rows, const struct walk_batch *batch)
+/* Of the stream's thread. */
+static void write_rows(void *arg, const void *from, size_t count)
 {
+	struct walk_rows *rows = arg;
+	const struct walk_row *row = from;
 	char *at = rows->out;
 
 	if (rows->spool_fd >= 0)
-		write_out(rows, rows->spool_fd, batch->rows, batch->count * sizeof(batch->rows[0]));
+		write_out(rows, rows->spool_fd, row, count * sizeof(*row));
 	if (rows->fd < 0)
 		return;
-	for (size_t i = 0; i < batch->count; i++)
-		at = put_row[rows->opts.format](at, rows, &batch->rows[i]);
+	for (size_t i = 0; i < count; i++)
+		at = put_row[rows->opts.format](at, rows, &row[i]);
 	write_out(rows, rows->fd, rows->out, (size_t)(at - rows->out));
-}
-
-/* Waits for full batches; NULL at the end. Whole chains go, so that the lock is taken rarely. */
-static struct walk_batch *take_full(struct walk_rows *rows)
-{
-	struct walk_batch *full;
-
-	pthread_mutex_lock(&rows->lock);
-	while (!rows->full && !rows->ending)
-		pthread_cond_wait(&rows->full_comes, &rows->lock);
-	full = rows->full;
-	rows->full = NULL;
-	rows->last_full = &rows->full;
-	pthread_mutex_unlock(&rows->lock);
-	return full;
-}
-
-static void give_spare(struct walk_rows *rows, struct walk_batch *batch)
-{
-	pthread_mutex_lock(&rows->lock);
-	batch->next = rows->spare;
-	rows->spare = batch;
-	pthread_cond_signal(&rows->spare_comes);
-	pthread_mutex_unlock(&rows->lock);
-}
-
-static void *write_all(void *arg)
-{
-	struct walk_rows *rows = arg;
-	struct walk_batch *full;
-
-	while ((full = take_full(rows)))
-		while (full) {
-			struct walk_batch *next = full->next;
-
-			write_batch(rows, full);
-			give_spare(rows, full);
-			full = next;
-		}
-	return NULL;
 }
 
 static int open_file(struct walk_rows *rows, struct err *err)
@@ -254,19 +203,14 @@ int walk_rows_new(const struct walk_output *output, int spool_fd, struct walk_ro
 		rows->opts = *output;
 	rows->fd = -1;
 	rows->spool_fd = spool_fd;
-	rows->last_full = &rows->full;
-	pthread_mutex_init(&rows->lock, NULL);
-	pthread_cond_init(&rows->full_comes, NULL);
-	pthread_cond_init(&rows->spare_comes, NULL);
 	rows->out = malloc(OUT_BYTES);
 	rc = rows->out ? 0 : err_errno(err, ENOMEM, "cannot keep rows");
 	if (!rc && output)
 		rc = open_file(rows, err);
 	if (!rc) {
-		rc = pthread_create(&rows->thread, NULL, write_all, rows);
-		rows->running = !rc;
+		rc = row_stream_new(sizeof(struct walk_row), write_rows, rows, &rows->stream);
 		if (rc)
-			rc = err_errno(err, rc, "cannot start the thread that writes rows");
+			rc = err_errno(err, -rc, "cannot start the thread that writes rows");
 	}
 	if (rc)
 		walk_rows_free(rows);
@@ -275,74 +219,22 @@ int walk_rows_new(const struct walk_output *output, int spool_fd, struct walk_ro
 	return rc;
 }
 
-/* --- the senders' end ---------------------------------------------------------------------- */
-
-static struct walk_batch *take_spare(struct walk_writer *w)
-{
-	struct walk_rows *rows = w->rows;
-	struct walk_batch *batch;
-
-	pthread_mutex_lock(&rows->lock);
-	if (!rows->spare && rows->batches < BATCHES_MAX) {
-		batch = malloc(sizeof(*batch));
-		rows->batches += batch != NULL;
-		if (batch)
-			goto out;
-	}
-	w->waited += !rows->spare;
-	while (!rows->spare)
-		pthread_cond_wait(&rows->spare_comes, &rows->lock);
-	batch = rows->spare;
-	rows->spare = batch->next;
-out:
-	pthread_mutex_unlock(&rows->lock);
-	batch->next = NULL;
-	batch->count = 0;
-	return batch;
-}
-
-static void give_full(struct walk_rows *rows, struct walk_batch *batch)
-{
-	pthread_mutex_lock(&rows->lock);
-	*rows->last_full = batch;
-	rows->last_full = &batch->next;
-	pthread_cond_signal(&rows->full_comes);
-	pthread_mutex_unlock(&rows->lock);
-}
-
 void walk_writer_add(struct walk_writer *w, const struct walk_row *row)
 {
 	if (!w->rows)
 		return;
-	if (!w->batch)
-		w->batch = take_spare(w);
-	w->batch->rows[w->batch->count++] = *row;
-	if (w->batch->count == BATCH_ROWS)
-		walk_writer_end(w);
+	w->to.stream = w->rows->stream;
+	*(struct walk_row *)row_writer_next(&w->to) = *row;
 }
 
 void walk_writer_end(struct walk_writer *w)
 {
-	if (w->batch)
-		give_full(w->rows, w->batch);
-	w->batch = NULL;
-}
-
-static void end_thread(struct walk_rows *rows)
-{
-	if (!rows->running)
-		return;
-	pthread_mutex_lock(&rows->lock);
-	rows->ending = true;
-	pthread_cond_signal(&rows->full_comes);
-	pthread_mutex_unlock(&rows->lock);
-	pthread_join(rows->thread, NULL);
-	rows->running = false;
+	row_writer_end(&w->to);
 }
 
 int walk_rows_finish(struct walk_rows *rows, struct err *err)
 {
-	end_thread(rows);
+	row_stream_finish(rows->stream);
 	if (rows->fd >= 0 && rows->opts.path && close(rows->fd) && !rows->failed) {
 		rows->failed = errno;
 		rows->failed_fd = rows->fd;
@@ -360,18 +252,9 @@ void walk_rows_free(struct walk_rows *rows)
 {
 	if (!rows)
 		return;
-	end_thread(rows);
+	row_stream_free(rows->stream);
 	if (rows->fd >= 0 && rows->opts.path)
 		close(rows->fd);
-	while (rows->spare) {
-		struct walk_batch *next = rows->spare->next;
-
-		free(rows->spare);
-		rows->spare = next;
-	}
-	pthread_cond_destroy(&rows->full_comes);
-	pthread_cond_destroy(&rows->spare_comes);
-	pthread_mutex_destroy(&rows->lock);
 	free(rows->out);
 	free(rows);
 }

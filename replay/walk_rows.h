@@ -3,15 +3,14 @@
 #define GAIT_REPLAY_WALK_ROWS_H
 
 #include "base/err.h"
+#include "replay/row_stream.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /*
- * What came of each request of a walk, written to a file while it runs: threads that send fill
- * batches, a thread of the rows' own writes them. Memory is bounded: a sender that is further
- * ahead than all batches waits, and that is counted.
+ * What came of each request of a walk, written to a file while it runs, as row_stream.h says.
  */
 enum walk_outcome { WALK_OK, WALK_ERROR, WALK_TIMEOUT, WALK_UNSENT, WALK_OUTCOMES };
 
@@ -42,11 +41,9 @@ int walk_rows_new(const struct walk_output *output, int spool_fd, struct walk_ro
 		  struct err *err);
 
 /* A sender's end of it; at most one thread uses it. */
-struct walk_batch;
 struct walk_writer {
 	struct walk_rows *rows; /* NULL: nothing is kept */
-	struct walk_batch *batch;
-	uint64_t waited; /* times it had to wait for a batch */
+	struct row_writer to;
 };
 
 void walk_writer_add(struct walk_writer *w, const struct walk_row *row);

@@ -344,7 +344,7 @@ static int loop_init(struct loop *p, struct walk_sender *sender)
 static void loop_release(struct loop *p)
 {
 	walk_writer_end(&p->writer);
-	p->sender->tally.rows_waited = p->writer.waited;
+	p->sender->tally.rows_waited = p->writer.to.waited;
 	for (uint32_t i = 0; p->links && i < p->count; i++) {
 		p->sender->counts[p->links[i].thread] = p->links[i].count;
 		walk_link_release(&p->links[i]);

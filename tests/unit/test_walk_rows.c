@@ -196,7 +196,7 @@ static void test_no_rows(void)
 
 	walk_writer_add(&w, &(struct walk_row){ 0 });
 	walk_writer_end(&w);
-	CHECK(!w.batch && !w.waited);
+	CHECK(!w.to.batch && !w.to.waited);
 }
 
 int main(void)
