@@ -70,7 +70,7 @@ void breakdown_client(const struct client_fact *fact, const struct wire_row *row
 		take_durations(fact, row, ret_latency);
 }
 
-static int record(struct breakdown_summary *s, const struct client_fact *fact)
+int breakdown_add(struct breakdown_summary *s, const struct client_fact *fact)
 {
 	int ret = 0;
 
@@ -104,35 +104,20 @@ static int64_t band_from_ns(const struct hist *latency)
 	return from - from / 500;
 }
 
-static double share_of_late(const struct client_fact *facts, size_t count, int64_t from_ns,
-			    int64_t band_ns)
+void breakdown_band_begin(struct breakdown_summary *s)
 {
-	double late = 0, total = 0;
-
-	for (size_t i = 0; i < count; i++) {
-		int64_t span = facts[i].received_ns - facts[i].intended_ns;
-
-		if (!facts[i].received_ns || span < band_ns || facts[i].intended_ns < from_ns)
-			continue;
-		late += (double)(facts[i].sent_ns - facts[i].intended_ns);
-		total += (double)span;
-	}
-	return total > 0 ? late / total : 0;
+	s->band_ns = band_from_ns(&s->latency);
 }
 
-int breakdown_summarise(const struct client_fact *facts, size_t count, int64_t from_ns,
-			struct breakdown_summary *ret_summary)
+void breakdown_band_add(struct breakdown_summary *s, const struct client_fact *fact)
 {
-	int ret = 0;
+	int64_t span = fact->received_ns - fact->intended_ns;
 
-	memset(ret_summary, 0, sizeof(*ret_summary));
-	for (size_t i = 0; i < count && !ret; i++) {
-		if (facts[i].intended_ns >= from_ns)
-			ret = record(ret_summary, &facts[i]);
-	}
-	ret_summary->late_share =
-		share_of_late(facts, count, from_ns, band_from_ns(&ret_summary->latency));
-	return ret;
+	if (!fact->received_ns || span < s->band_ns)
+		return;
+	s->band_late_ns += (double)(fact->sent_ns - fact->intended_ns);
+	s->band_total_ns += (double)span;
+	s->late_share = s->band_total_ns > 0 ? s->band_late_ns / s->band_total_ns : 0;
 }
 
 void breakdown_summary_release(struct breakdown_summary *summary)

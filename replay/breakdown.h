@@ -29,6 +29,8 @@ struct breakdown_summary {
 	struct hist late;    /* sent - intended, of all that were sent */
 	struct hist latency; /* received - intended, of those answered */
 	int64_t first_sent_ns, last_sent_ns, first_intended_ns, last_intended_ns;
+	int64_t band_ns; /* what a latency of the p99 band is at least */
+	double band_late_ns, band_total_ns;
 	double late_share; /* of the client time of the p99 band */
 };
 
@@ -37,9 +39,13 @@ struct breakdown_summary {
 
 #define BREAKDOWN_LATE_SHARE_MAX 0.1 /* beyond it a run is INVALID */
 
-/* Of those intended at from_ns or later. 0 or -ENOMEM. */
-int breakdown_summarise(const struct client_fact *facts, size_t count, int64_t from_ns,
-			struct breakdown_summary *ret_summary);
+/*
+ * All facts are added twice to a summary that was all 0: what the slowest are is known only after
+ * the first time; band_begin() between the two. 0 or -ENOMEM.
+ */
+int breakdown_add(struct breakdown_summary *summary, const struct client_fact *fact);
+void breakdown_band_begin(struct breakdown_summary *summary);
+void breakdown_band_add(struct breakdown_summary *summary, const struct client_fact *fact);
 void breakdown_summary_release(struct breakdown_summary *summary);
 
 #endif

@@ -25,18 +25,37 @@
 #define STOP_GRACE_NS (2 * NS_PER_SEC)
 #define WARM_UP_NS (2 * NS_PER_MS)
 #define WAKE_INDEX UINT32_MAX
+#define FACTS_READY 16384
 
-/* In memory and mapped: a page fault while pacing would make a request late. */
+/*
+ * Room for all, of which only as much is in memory as was ever under way at once: a fact that is
+ * over is the next one to be used. The first ones are there before the start.
+ */
 static int facts_new(struct client *c)
 {
-	void *facts;
+	size_t count = c->setup.plan->requests_count + 1;
+	void *facts = mmap(NULL, count * sizeof(*c->facts), PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	c->facts_bytes = (c->setup.plan->requests_count + 1) * sizeof(*c->facts);
-	facts = mmap(NULL, c->facts_bytes, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (facts == MAP_FAILED)
 		return -ENOMEM;
+	memset(facts, 0, (count < FACTS_READY ? count : FACTS_READY) * sizeof(*c->facts));
 	c->facts = facts;
+	return 0;
+}
+
+static int requests_new(struct client *c)
+{
+	const struct plan *plan = c->setup.plan;
+
+	c->requests = malloc((plan->requests_count + 1) * sizeof(*c->requests));
+	if (!c->requests)
+		return -ENOMEM;
+	for (size_t i = 0; i < plan->requests_count; i++)
+		c->requests[i] = (struct client_request){
+			.request_bytes = (uint32_t)plan->requests[i].request_bytes,
+			.response_bytes = (uint32_t)plan->requests[i].response_bytes,
+		};
 	return 0;
 }
 
@@ -54,8 +73,8 @@ static int conns_new(struct client *c)
 			.channel = CHANNEL_NONE,
 			.send_next = first,
 			.receive_next = first,
-			.send_left = plan->requests[first].request_bytes,
-			.receive_left = plan->requests[first].response_bytes,
+			.send_left = c->requests[first].request_bytes,
+			.receive_left = c->requests[first].response_bytes,
 		};
 	}
 	return 0;
@@ -66,12 +85,12 @@ static int allocate(struct client *c)
 	const struct plan *plan = c->setup.plan;
 
 	c->buffer = malloc(BUFFER_BYTES);
-	c->sent = malloc((plan->requests_count + 1) * sizeof(*c->sent));
 	c->released = malloc((plan->requests_count + 1) * sizeof(*c->released));
-	if (!c->buffer || !c->sent || !c->released || plan_chains_init(&c->chains, plan) ||
-	    schedule_init(&c->schedule, plan, &c->chains) || facts_new(c) || conns_new(c))
+	if (!c->buffer || !c->released || plan_chains_init(&c->chains, plan) ||
+	    schedule_init(&c->schedule, plan, &c->chains) || requests_new(c) || facts_new(c) ||
+	    conns_new(c))
 		return -ENOMEM;
-	memset(c->sent, 0, (plan->requests_count + 1) * sizeof(*c->sent));
+	/* a page fault while pacing would make a request late */
 	memset(c->released, 0, (plan->requests_count + 1) * sizeof(*c->released));
 	return 0;
 }
@@ -145,11 +164,11 @@ void client_free(struct client *c)
 	close_fd(c->wake_fd);
 	close_fd(c->done_fd);
 	if (c->facts)
-		munmap(c->facts, c->facts_bytes);
+		munmap(c->facts, (c->setup.plan->requests_count + 1) * sizeof(*c->facts));
 	schedule_release(&c->schedule);
 	plan_chains_release(&c->chains);
 	free(c->conns);
-	free(c->sent);
+	free(c->requests);
 	free(c->released);
 	free(c->buffer);
 	free(c);
@@ -206,29 +225,77 @@ int client_connect(struct client *c, struct err *err)
 			 "cannot open the data connections to the node");
 }
 
-void client_note_sent(struct client *c, uint32_t request, int64_t now_ns)
+/* Free facts are a list by `order`. */
+static struct client_fact *take_fact(struct client *c, uint32_t request)
 {
-	uint64_t count = atomic_load_explicit(&c->sent_count, memory_order_relaxed);
+	uint32_t at = c->free_fact;
 
-	c->facts[request].sent_ns = now_ns;
-	c->sent[count] = request;
-	atomic_store_explicit(&c->sent_count, count + 1, memory_order_release);
+	if (at)
+		c->free_fact = c->facts[at].order;
+	else
+		at = ++c->facts_count;
+	c->facts[at] = (struct client_fact){ .request = request };
+	c->requests[request].fact = at;
+	return &c->facts[at];
 }
 
-static void settle(struct client *c, uint32_t request, enum outcome outcome,
+/* Where an outcome is counted; those that were not sent and have not timed out are unsent. */
+static const enum ledger_entry outcome_entries[OUTCOME_COUNT] = {
+	[OUTCOME_OK] = LG_ANSWERED,
+	[OUTCOME_TIMEOUT] = LG_TIMEOUTS,
+	[OUTCOME_ERROR] = LG_ERRORS,
+	[OUTCOME_REFUSED] = LG_ERRORS,
+};
+
+static void count(struct client *c, const struct client_fact *fact)
+{
+	bool tried = fact->order || fact->outcome == OUTCOME_TIMEOUT;
+
+	c->ledger.count[LG_SENT] += fact->order != 0;
+	c->ledger.count[tried ? outcome_entries[fact->outcome] : LG_UNSENT]++;
+	if (c->slot && fact->outcome == OUTCOME_OK && (!fact->arrival_ns || !fact->tx_ns))
+		c->ledger.count[LG_SLOTS_UNREAD]++;
+}
+
+/* Settled, and nothing more of it will come or go. */
+static void end_fact(struct client *c, struct client_fact *fact)
+{
+	count(c, fact);
+	*client_rows_next(c->setup.rows) = *fact;
+	c->requests[fact->request].fact = CLIENT_OVER;
+	fact->order = c->free_fact;
+	c->free_fact = (uint32_t)(fact - c->facts);
+}
+
+void client_note_sent(struct client *c, struct client_fact *fact, int64_t now_ns)
+{
+	uint64_t count = atomic_load_explicit(&c->sent_count, memory_order_relaxed) + 1;
+
+	fact->sent_ns = now_ns;
+	fact->order = (uint32_t)count;
+	atomic_store_explicit(&c->sent_count, count, memory_order_relaxed);
+}
+
+static void settle(struct client *c, struct client_fact *fact, enum outcome outcome,
 		   _Atomic uint64_t *count)
 {
-	c->facts[request].outcome = (uint8_t)outcome;
-	c->facts[request].settled = true;
+	fact->outcome = (uint8_t)outcome;
+	fact->settled = true;
 	c->settled++;
-	c->outstanding -= c->facts[request].intended_ns != 0;
+	c->outstanding -= fact->intended_ns != 0;
 	atomic_fetch_add_explicit(count, 1, memory_order_relaxed);
 }
 
 void client_note_failed(struct client *c, uint32_t request, enum outcome outcome)
 {
-	if (!c->facts[request].settled)
-		settle(c, request, outcome, &c->failed_count);
+	struct client_fact *fact = client_fact_of(c, request);
+
+	if (c->requests[request].fact == CLIENT_OVER)
+		return; /* by datagrams later ones may be through before */
+	fact = fact ? fact : take_fact(c, request);
+	if (!fact->settled)
+		settle(c, fact, outcome, &c->failed_count);
+	end_fact(c, fact);
 }
 
 void client_note_over(struct client *c, uint32_t request)
@@ -237,36 +304,41 @@ void client_note_over(struct client *c, uint32_t request)
 }
 
 /* Its connection goes on; what waited for the reply waits no longer. */
-static void time_out(struct client *c, uint32_t request, int64_t now_ns)
+static void time_out(struct client *c, struct client_fact *fact, int64_t now_ns)
 {
-	if (c->facts[request].settled)
+	if (fact->settled)
 		return;
-	client_note_failed(c, request, OUTCOME_TIMEOUT);
-	schedule_answered(&c->schedule, request, now_ns - c->anchor_ns);
+	settle(c, fact, OUTCOME_TIMEOUT, &c->failed_count);
+	schedule_answered(&c->schedule, fact->request, now_ns - c->anchor_ns);
 }
 
 /* What waits for the reply is due from when its last byte came here, as its sender would see it. */
-void client_note_answered(struct client *c, uint32_t request, int64_t now_ns)
+bool client_note_answered(struct client *c, uint32_t request, int64_t now_ns)
 {
-	struct client_fact *fact = &c->facts[request];
+	struct client_fact *fact = client_fact_of(c, request);
 	int64_t at = fact->arrival_ns ? fact->arrival_ns : now_ns;
+	bool in_time;
 
 	if (now_ns > fact->intended_ns + c->setup.timeout_ns)
-		time_out(c, request, now_ns);
-	if (fact->settled)
-		return;
-	fact->received_ns = now_ns;
-	settle(c, request, OUTCOME_OK, &c->answered_count);
-	schedule_answered(&c->schedule, request, at - c->anchor_ns);
+		time_out(c, fact, now_ns);
+	in_time = !fact->settled;
+	if (in_time) {
+		fact->received_ns = now_ns;
+		settle(c, fact, OUTCOME_OK, &c->answered_count);
+	}
+	end_fact(c, fact);
+	if (in_time)
+		schedule_answered(&c->schedule, request, at - c->anchor_ns);
+	return in_time;
 }
 
 static void release(struct client *c, struct schedule_entry entry)
 {
 	uint32_t conn = c->chains.connection[entry.request];
 
-	if (c->facts[entry.request].settled)
+	if (c->requests[entry.request].fact)
 		return; /* its connection failed */
-	c->facts[entry.request].intended_ns = c->anchor_ns + entry.due_ns;
+	take_fact(c, entry.request)->intended_ns = c->anchor_ns + entry.due_ns;
 	c->released[c->released_count++] = entry.request;
 	c->outstanding++;
 	if (c->conns[conn].state == CLIENT_CONN_UNOPENED)
@@ -294,13 +366,14 @@ static int64_t release_due(struct client *c)
 static int64_t expire(struct client *c, int64_t now_ns)
 {
 	for (; c->oldest < c->released_count; c->oldest++) {
-		uint32_t r = c->released[c->oldest];
-		int64_t expires = c->facts[r].intended_ns + c->setup.timeout_ns;
+		struct client_fact *fact = client_fact_of(c, c->released[c->oldest]);
+		int64_t expires = fact ? fact->intended_ns + c->setup.timeout_ns : 0;
 
-		if (!c->facts[r].settled && expires > now_ns)
+		if (!fact || fact->settled)
+			continue;
+		if (expires > now_ns)
 			return expires;
-		if (!c->facts[r].settled)
-			time_out(c, r, now_ns);
+		time_out(c, fact, now_ns);
 	}
 	return PACE_NEVER;
 }
@@ -440,36 +513,9 @@ void client_progress(const struct client *c, struct client_progress *ret_progres
 	ret_progress->failed = atomic_load_explicit(&c->failed_count, memory_order_relaxed);
 }
 
-const uint32_t *client_sent(const struct client *c)
-{
-	return c->sent;
-}
-
-const struct client_fact *client_facts(const struct client *c)
-{
-	return c->facts;
-}
-
-/* Where an outcome is counted; those that were not sent and have not timed out are unsent. */
-static const enum ledger_entry outcome_entries[OUTCOME_COUNT] = {
-	[OUTCOME_OK] = LG_ANSWERED,
-	[OUTCOME_TIMEOUT] = LG_TIMEOUTS,
-	[OUTCOME_ERROR] = LG_ERRORS,
-	[OUTCOME_REFUSED] = LG_ERRORS,
-};
-
 void client_count(const struct client *c, struct ledger *ledger)
 {
 	ledger->count[LG_REPLIES_LATE] += c->replies_late;
 	ledger->count[LG_MESSAGES_RAISED] += c->messages_raised;
-	for (size_t i = 0; i < c->setup.plan->requests_count; i++) {
-		const struct client_fact *fact = &c->facts[i];
-
-		bool tried = fact->sent_ns || fact->outcome == OUTCOME_TIMEOUT;
-
-		ledger->count[LG_SENT] += fact->sent_ns != 0;
-		ledger->count[tried ? outcome_entries[fact->outcome] : LG_UNSENT]++;
-		if (c->slot && fact->outcome == OUTCOME_OK && (!fact->arrival_ns || !fact->tx_ns))
-			ledger->count[LG_SLOTS_UNREAD]++;
-	}
+	ledger_merge(ledger, &c->ledger);
 }

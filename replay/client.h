@@ -6,7 +6,7 @@
 #include "bpf/event.h"
 #include "replay/address.h"
 #include "replay/channel.h"
-#include "replay/client_fact.h"
+#include "replay/client_rows.h"
 #include "replay/plan.h"
 #include "replay/wire.h"
 #include "trace/ledger.h"
@@ -34,8 +34,9 @@ struct client_route {
 };
 
 struct client_setup {
-	const struct plan *plan;	   /* lent; of several services perhaps */
-	const struct client_route *routes; /* lent; one for each of them */
+	const struct plan *plan;	   /* lent; of the requests only client_new() reads */
+	struct client_rows *rows;	   /* lent: where what came of them goes */
+	const struct client_route *routes; /* lent; one for each service of the connections */
 	size_t routes_count;
 	int64_t timeout_ns;		 /* of a request, from when it was due */
 	int64_t spin_ns;		 /* before each due time; 0: no spinning */
@@ -67,14 +68,7 @@ struct client_progress {
 };
 void client_progress(const struct client *c, struct client_progress *ret_progress);
 
-/*
- * Indices of the plan's requests in the order of sending: client_progress().sent of
- * them can be read while the thread runs, and of their facts intended_ns and sent_ns.
- */
-const uint32_t *client_sent(const struct client *c);
-const struct client_fact *client_facts(const struct client *c);
-
-/* Waits for the thread; then everything can be read. */
+/* Waits for the thread; then all requests are among the rows, and counted. */
 void client_join(struct client *c);
 void client_count(const struct client *c, struct ledger *ledger);
 

@@ -168,7 +168,7 @@ static bool send_preface(struct client *c, uint32_t index)
 static ssize_t send_part(struct client *c, uint32_t index)
 {
 	struct client_conn *conn = &c->conns[index];
-	struct client_fact *fact = &c->facts[conn->send_next];
+	struct client_fact *fact = client_fact_of(c, conn->send_next);
 	uint64_t before = c->slot ? look(&c->slot->tx_sequence) : 0;
 	size_t size = conn->send_left < sizeof(filler) ? conn->send_left : sizeof(filler);
 	ssize_t n = send_bytes(c, index, filler, size);
@@ -187,14 +187,19 @@ static ssize_t send_part(struct client *c, uint32_t index)
 /* The request at receive_next has begun to be sent, so that bytes may come for it. */
 static bool is_expecting(const struct client *c, const struct client_conn *conn)
 {
-	return conn->receive_next != PLAN_CHAIN_END && c->facts[conn->receive_next].sent_end_ns;
+	const struct client_fact *fact;
+
+	if (conn->receive_next == PLAN_CHAIN_END)
+		return false;
+	fact = client_fact_of(c, conn->receive_next);
+	return fact && fact->sent_end_ns;
 }
 
 static void expect_next(struct client *c, struct client_conn *conn)
 {
 	conn->receive_next = c->chains.next[conn->receive_next];
 	if (conn->receive_next != PLAN_CHAIN_END)
-		conn->receive_left = c->setup.plan->requests[conn->receive_next].response_bytes;
+		conn->receive_left = c->requests[conn->receive_next].response_bytes;
 }
 
 /* Replies that are complete; those of no bytes are as soon as the request has gone. */
@@ -217,16 +222,19 @@ void client_conn_send_next(struct client *c, struct client_conn *conn)
 {
 	conn->send_next = c->chains.next[conn->send_next];
 	if (conn->send_next != PLAN_CHAIN_END)
-		conn->send_left = c->setup.plan->requests[conn->send_next].request_bytes;
+		conn->send_left = c->requests[conn->send_next].request_bytes;
 }
 
 bool client_conn_is_released(struct client *c, const struct client_conn *conn)
 {
-	if (conn->send_next == PLAN_CHAIN_END || !c->facts[conn->send_next].intended_ns)
+	struct client_fact *fact;
+
+	if (conn->send_next == PLAN_CHAIN_END)
 		return false;
-	if (!c->facts[conn->send_next].sent_ns)
-		client_note_sent(c, conn->send_next, clock_now_ns());
-	return true;
+	fact = client_fact_of(c, conn->send_next);
+	if (fact && !fact->sent_ns)
+		client_note_sent(c, fact, clock_now_ns());
+	return fact != NULL;
 }
 
 void client_conn_send(struct client *c, uint32_t index)
@@ -279,7 +287,7 @@ static ssize_t receive_bytes(struct client *c, uint32_t index, size_t size)
 static bool receive_part(struct client *c, uint32_t index)
 {
 	struct client_conn *conn = &c->conns[index];
-	struct client_fact *fact = &c->facts[conn->receive_next];
+	struct client_fact *fact = client_fact_of(c, conn->receive_next);
 	size_t size = conn->receive_left < BUFFER_BYTES ? conn->receive_left : BUFFER_BYTES;
 	uint64_t before = c->slot ? look(&c->slot->rx_sequence) : 0;
 	ssize_t n = receive_bytes(c, index, size);

@@ -32,18 +32,29 @@ struct client_conn {
 	uint32_t sent, answered;	  /* by datagrams: requests */
 };
 
+/* What stays in memory of every request; the rest of it is in the plan, which may not be. */
+struct client_request {
+	uint32_t request_bytes, response_bytes;
+	uint32_t fact; /* in client.facts; 0: it has not been due yet; CLIENT_OVER */
+};
+
+/* Its fact is among the rows: nothing more comes of it. */
+#define CLIENT_OVER UINT32_MAX
+
 struct client {
 	struct client_setup setup;
 	struct plan_chains chains;
 	struct schedule schedule;
 	struct pace pace;
 	struct pace_breaks breaks;
-	struct client_conn *conns; /* as plan->connections */
-	struct client_fact *facts; /* as plan->requests */
-	size_t facts_bytes;
-	uint32_t *sent, *released;     /* orders of sending, and of having been due */
-	size_t released_count, oldest; /* released[oldest] may still be outstanding */
-	size_t open_next;	       /* connections are opened in their order */
+	struct client_conn *conns;	 /* as plan->connections */
+	struct client_request *requests; /* as plan->requests */
+	struct client_fact *facts;	 /* from 1 on, of those that are due and not over */
+	uint32_t facts_count, free_fact; /* that were ever used; the first of those that are free */
+	uint32_t *released;		 /* requests in the order of having been due */
+	size_t released_count, oldest;	 /* released[oldest] may still be outstanding */
+	struct ledger ledger;		 /* of those that are over */
+	size_t open_next;		 /* connections are opened in their order */
 	size_t connecting;
 	uint64_t settled, outstanding;
 	uint64_t replies_late, messages_raised; /* of datagrams */
@@ -58,6 +69,14 @@ struct client {
 	atomic_bool stopping;
 	_Atomic uint64_t sent_count, answered_count, failed_count;
 };
+
+/* NULL: it was not due yet, or it is over. */
+static inline struct client_fact *client_fact_of(const struct client *c, uint32_t request)
+{
+	uint32_t fact = c->requests[request].fact;
+
+	return fact && fact != CLIENT_OVER ? &c->facts[fact] : NULL;
+}
 
 /* Begins to connect. What goes wrong fails the connection. */
 void client_conn_open(struct client *c, uint32_t index);
@@ -90,11 +109,11 @@ void client_conn_send_datagrams(struct client *c, uint32_t index);
 void client_conn_receive_datagrams(struct client *c, uint32_t index);
 
 /*
- * For client_conn.c: a request begins to be sent, has been answered, has failed. The
- * last two change nothing when it had timed out before.
+ * For client_conn.c: a request begins to be sent, has been answered (true: in time), has failed
+ * with its connection. The last two end it; that it had timed out before stays.
  */
-void client_note_sent(struct client *c, uint32_t request, int64_t now_ns);
-void client_note_answered(struct client *c, uint32_t request, int64_t now_ns);
+void client_note_sent(struct client *c, struct client_fact *fact, int64_t now_ns);
+bool client_note_answered(struct client *c, uint32_t request, int64_t now_ns);
 /* The last request of a connection that failed: a connection that waited for it comes now. */
 void client_note_over(struct client *c, uint32_t request);
 void client_note_failed(struct client *c, uint32_t request, enum outcome outcome);

@@ -20,7 +20,7 @@ static uint64_t look(const uint64_t *value)
 static void describe(const struct client *c, uint32_t index, struct dgram *d)
 {
 	const struct client_conn *conn = &c->conns[index];
-	uint64_t bytes = c->setup.plan->requests[conn->send_next].request_bytes;
+	uint64_t bytes = c->requests[conn->send_next].request_bytes;
 	const struct wire_message message = {
 		.size = (uint32_t)(bytes > DATAGRAM_REQUEST_BYTES ? bytes : DATAGRAM_REQUEST_BYTES),
 		.request = conn->send_next,
@@ -56,8 +56,7 @@ static void note_reply(struct client *c, uint32_t index, uint32_t r, int64_t now
 {
 	struct client_conn *conn = &c->conns[index];
 
-	client_note_answered(c, r, now_ns);
-	c->replies_late += c->facts[r].outcome != OUTCOME_OK;
+	c->replies_late += !client_note_answered(c, r, now_ns);
 	if (++conn->answered == c->setup.plan->connections[index].requests)
 		client_conn_close(c, index);
 }
@@ -67,8 +66,8 @@ static bool send_request(struct client *c, uint32_t index)
 {
 	struct client_conn *conn = &c->conns[index];
 	uint32_t r = conn->send_next;
-	const struct plan_request *request = &c->setup.plan->requests[r];
-	struct client_fact *fact = &c->facts[r];
+	const struct client_request *request = &c->requests[r];
+	struct client_fact *fact = client_fact_of(c, r);
 	uint64_t before = c->slot ? look(&c->slot->tx_sequence) : 0;
 	struct datagrams out = { .count = 1 };
 	int n;
@@ -107,17 +106,16 @@ void client_conn_send_datagrams(struct client *c, uint32_t index)
 static void take_reply(struct client *c, uint32_t index, const struct wire_message *reply,
 		       int64_t now_ns, int64_t arrival_ns)
 {
-	const struct plan *plan = c->setup.plan;
 	uint32_t r = (uint32_t)reply->request;
-	struct client_fact *fact = &c->facts[r];
+	struct client_fact *fact;
 
-	if (reply->request >= plan->requests_count || c->chains.connection[r] != index ||
-	    !fact->sent_end_ns)
+	if (reply->request >= c->setup.plan->requests_count || c->chains.connection[r] != index)
 		return; /* not of ours */
-	if (fact->replied_bytes == plan->requests[r].response_bytes)
-		return; /* it came twice */
+	fact = client_fact_of(c, r);
+	if (!fact || !fact->sent_end_ns)
+		return; /* it was not sent, or it came twice */
 	fact->replied_bytes += reply->cookie;
-	if (fact->replied_bytes < plan->requests[r].response_bytes)
+	if (fact->replied_bytes < c->requests[r].response_bytes)
 		return;
 	if (!fact->settled)
 		fact->arrival_ns = arrival_ns;

@@ -18,6 +18,8 @@ struct client_fact {
 	int64_t sent_end_ns;	/* the call that took its first bytes returned */
 	int64_t arrival_ns;	/* the last byte of the reply came to the client's socket */
 	int64_t received_ns;	/* that byte was read */
+	uint32_t request;	/* index in the plan */
+	uint32_t order;		/* of sending, 1..; 0: it was not sent */
 	uint32_t replied_bytes; /* by datagrams, so far */
 	uint8_t outcome;	/* enum outcome */
 	bool settled;		/* answered or failed */

@@ -339,7 +339,8 @@ static bool has_more(const struct client_session *s)
 {
 	const struct plan *plan = s->plan;
 
-	return s->planned < plan->requests_count && has_room(s, &plan->requests[s->planned]);
+	return plan && s->planned < plan->requests_count &&
+	       has_room(s, &plan->requests[s->planned]);
 }
 
 /* The window of the plan moves on, in the order in which requests are due. */
@@ -443,11 +444,14 @@ int client_session_pump(struct client_session *s, short *ret_events, struct err 
 {
 	int ret = receive(s, err);
 
-	if (ret)
-		return ret;
-	if (s->plan)
-		put_plans(s);
-	ret = transmit(s, err);
+	while (!ret) {
+		if (s->plan)
+			put_plans(s);
+		ret = transmit(s, err);
+		/* what went out at once made room */
+		if (s->out.len || !has_more(s))
+			break;
+	}
 	*ret_events = control_events(s->control, s->out.len);
 	return ret;
 }

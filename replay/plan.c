@@ -3,6 +3,7 @@
 
 #include "replay/plan_chains.h"
 #include "replay/plan_source.h"
+#include "replay/plan_spill.h"
 #include "replay/wire.h"
 
 #include <errno.h>
@@ -355,6 +356,7 @@ void plan_release(struct plan *p)
 		return;
 	free(p->targets);
 	free(p->connections);
+	plan_unspill(p);
 	free(p->requests);
 	free(p->ops);
 	free(p->background);

@@ -5,6 +5,8 @@
 #include "base/err.h"
 #include "trace/trace.h"
 
+#include <stdbool.h>
+
 /*
  * From a trace to what client and nodes do: requests in order of arrival, each
  * with the ops its service performs. Pure: a trace in, arrays out.
@@ -73,6 +75,7 @@ struct plan {
 	uint32_t threads; /* of the service that serve requests */
 	int64_t duration_ns;
 	struct ledger ledger; /* what the plan leaves out */
+	bool spilled;	      /* requests and ops are in a file */
 };
 
 enum plan_batching { PLAN_BATCHING_LIVE, PLAN_BATCHING_RECORDED };
@@ -87,5 +90,13 @@ struct plan_opts {
 int plan_build(struct trace *t, const struct plan_opts *opts, struct plan *ret_plan,
 	       struct err *err);
 void plan_release(struct plan *p);
+
+/*
+ * A plan that is complete need not be in memory: its requests and ops go to files of that
+ * directory, without names, and are read from there as they are looked at. plan_forget(): what
+ * was looked at may leave memory again. To be called now and then, from any thread.
+ */
+int plan_spill(struct plan *p, const char *directory, struct err *err);
+void plan_forget(const struct plan *p);
 
 #endif

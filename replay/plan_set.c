@@ -443,6 +443,26 @@ int plan_set_build(struct trace *t, const struct plan_opts *opts, const struct p
 	return rc;
 }
 
+int plan_set_spill(struct plan_set *set, const char *directory, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t p = 0; p < set->count && !rc; p++)
+		rc = plan_spill(&set->plans[p], directory, err);
+	if (!rc && set->client_is_own)
+		rc = plan_spill(&set->client, directory, err);
+	plan_set_renew_client(set);
+	return rc;
+}
+
+void plan_set_forget(const struct plan_set *set)
+{
+	for (size_t p = 0; p < set->count; p++)
+		plan_forget(&set->plans[p]);
+	if (set->client_is_own)
+		plan_forget(&set->client);
+}
+
 void plan_set_release(struct plan_set *set)
 {
 	for (size_t p = 0; p < set->count; p++)

@@ -41,6 +41,13 @@ void plan_set_release(struct plan_set *set);
 /* What the client sends is made anew, as plans[0] was changed. For a set of one. */
 void plan_set_renew_client(struct plan_set *set);
 
+/*
+ * plan_spill() of each, the client's too, and plan_forget(). The set is complete: no plan of it is
+ * changed any more.
+ */
+int plan_set_spill(struct plan_set *set, const char *directory, struct err *err);
+void plan_set_forget(const struct plan_set *set);
+
 /* Whether any request is called for by another. */
 bool plan_set_has_calls(const struct plan_set *set);
 

@@ -7,10 +7,12 @@
 #include "replay/pace.h"
 #include "replay/replay_nodes.h"
 #include "replay/run.h"
-#include "replay/warm_up.h"
+#include "replay/run_summary.h"
 #include "trace/trace.h"
 
 #include <errno.h>
+#include <libgen.h>
+#include <limits.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
@@ -21,6 +23,7 @@
 
 #define START_LEAD_NS (200 * NS_PER_MS) /* from START to due_ns 0 */
 #define PUMP_MS 20			/* how often the plan is topped up */
+#define FORGET_NS (200 * NS_PER_MS)
 
 struct replay {
 	const struct replay_opts *opts;
@@ -32,10 +35,12 @@ struct replay {
 	struct run *run;
 	struct secure *secure; /* NULL: the control connection is plain */
 	struct client *client;
+	struct client_rows *rows;
+	char scratch[PATH_MAX]; /* where what memory shall not hold goes: the folder of the run */
 	int64_t anchor_ns;
-	/* since the last progress */
-	int64_t progress_ns;
-	uint64_t progress_sent;
+	struct ledger client_ledger;
+	int64_t progress_ns; /* when progress was told last */
+	int64_t forgot_ns;   /* when plan_set_forget() was called last */
 };
 
 static int refuse_edited(const struct replay *r, struct err *err)
@@ -120,6 +125,18 @@ static int make_plan(struct replay *r, struct err *err)
 	return ret ? ret : shape_load(r, err);
 }
 
+/* They are complete: what the client needs of them is little, the rest can come from files. */
+static int put_plans_aside(struct replay *r, struct err *err)
+{
+	char run[PATH_MAX];
+	int ret;
+
+	snprintf(run, sizeof(run), "%s", r->opts->run);
+	snprintf(r->scratch, sizeof(r->scratch), "%s", dirname(run));
+	ret = plan_set_spill(&r->set, r->scratch, err);
+	return ret ? ret : client_rows_new(r->scratch, &r->rows, err);
+}
+
 /* Before there are threads, and before the local nodes, which share it. */
 static int start_probe(struct replay *r, struct err *err)
 {
@@ -193,6 +210,7 @@ static int open_client(struct replay *r, struct err *err)
 {
 	struct client_setup setup = {
 		.plan = &r->set.client,
+		.rows = r->rows,
 		.routes = r->nodes.routes,
 		.routes_count = r->nodes.count,
 		.timeout_ns = r->opts->timeout_ns,
@@ -201,6 +219,7 @@ static int open_client(struct replay *r, struct err *err)
 	};
 	int ret = client_new(&setup, &r->client, err);
 
+	plan_set_forget(&r->set);
 	return ret ? ret : client_connect(r->client, err);
 }
 
@@ -212,32 +231,6 @@ static int start(struct replay *r, struct err *err)
 	r->progress_ns = r->anchor_ns;
 	ret = replay_nodes_start(&r->nodes, r->anchor_ns, START_LEAD_NS, err);
 	return ret ? ret : client_start(r->client, r->anchor_ns, err);
-}
-
-static int compare_ns(const void *a, const void *b)
-{
-	const int64_t *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
-/* Of the requests sent since the last time. */
-static int64_t recent_late_p99(struct replay *r, uint64_t sent)
-{
-	uint64_t count = sent - r->progress_sent;
-	const uint32_t *order = client_sent(r->client) + r->progress_sent;
-	const struct client_fact *facts = client_facts(r->client);
-	int64_t *late = malloc((count + 1) * sizeof(*late)), p99 = 0;
-
-	r->progress_sent = sent;
-	for (uint64_t i = 0; i < count && late; i++)
-		late[i] = facts[order[i]].sent_ns - facts[order[i]].intended_ns;
-	if (count && late) {
-		qsort(late, count, sizeof(*late), compare_ns);
-		p99 = late[(count * 99 - 1) / 100];
-	}
-	free(late);
-	return p99;
 }
 
 static void tell_progress(struct replay *r)
@@ -254,8 +247,19 @@ static void tell_progress(struct replay *r)
 	progress.answered = now.answered;
 	progress.failed = now.failed;
 	progress.elapsed_ns = r->progress_ns - r->anchor_ns;
-	progress.late_p99_ns = recent_late_p99(r, now.sent);
+	progress.late_p99_ns = client_rows_late_p99(r->rows);
 	r->opts->progress(r->opts->progress_arg, &progress);
+}
+
+/* Seldom: the client's thread is interrupted for it, as it may have looked at the same pages. */
+static void forget_plans(struct replay *r)
+{
+	int64_t now = clock_now_ns();
+
+	if (now < r->forgot_ns + FORGET_NS)
+		return;
+	r->forgot_ns = now;
+	plan_set_forget(&r->set);
 }
 
 /* Keeps the plans ahead until the client is done, or there is no node left. */
@@ -272,6 +276,7 @@ static int drive(struct replay *r, struct err *err)
 			client_stop(r->client);
 		lost = replay_nodes_pump(&r->nodes, &polls[1], &count, err);
 		ret = lost ? lost : ret;
+		forget_plans(r);
 		tell_progress(r);
 		if (!count)
 			break;
@@ -280,6 +285,9 @@ static int drive(struct replay *r, struct err *err)
 	}
 	client_stop(r->client);
 	client_join(r->client);
+	client_count(r->client, &r->client_ledger);
+	client_free(r->client); /* what it holds of each request is among the rows */
+	r->client = NULL;
 	return ret;
 }
 
@@ -316,7 +324,7 @@ static void fill_ledger(const struct replay *r, struct ledger *ledger)
 		ledger_merge(ledger, &r->set.plans[i].ledger);
 		ledger_merge(ledger, &r->nodes.all[i].ledger);
 	}
-	client_count(r->client, ledger);
+	ledger_merge(ledger, &r->client_ledger);
 	if (r->guard)
 		probe_guard_losses(r->guard, &losses);
 	ledger->count[LG_PROBE_MISSES] += losses.misses;
@@ -374,48 +382,22 @@ static void judge(const struct replay_result *result, struct manifest *m)
 		snprintf(verdict, size, "INVALID because no request was answered");
 }
 
-/* When what counts begins, by the client's clock; and the rule, into the manifest. */
-static int find_warm_up(const struct replay *r, const struct run_result *run, struct manifest *m,
-			int64_t *ret_from_ns)
-{
-	int64_t from_ns = r->anchor_ns + r->opts->warm_up_ns;
-	int ret = 0;
-
-	*ret_from_ns = 0;
-	if (!r->opts->warm_up_ns)
-		return 0;
-	if (r->opts->warm_up_ns == REPLAY_WARM_UP_AUTO)
-		ret = warm_up_find(run->facts, run->sent, run->sent_count, &from_ns);
-	if (ret < 0)
-		return ret;
-	snprintf(m->warm_up_rule, sizeof(m->warm_up_rule), "%s",
-		 r->opts->warm_up_ns != REPLAY_WARM_UP_AUTO ? "as asked" :
-		 ret ? "none found by MSER-5: latencies did not become steady" :
-		       "MSER-5 on medians of latency");
-	m->warm_up_ns = from_ns > r->anchor_ns ? (uint64_t)(from_ns - r->anchor_ns) : 0;
-	*ret_from_ns = from_ns;
-	return 0;
-}
-
 static int write_run(struct replay *r, struct err *err)
 {
 	struct replay_result *result = r->result;
-	struct run_result facts = {
-		.facts = client_facts(r->client),
-		.sent = client_sent(r->client),
+	const struct run_result facts = {
+		.rows = r->rows,
 		.client_anchor_ns = r->anchor_ns,
 		.clocks = r->nodes.clocks,
 	};
-	struct client_progress progress;
-	int64_t from_ns = 0;
+	int ret = client_rows_finish(r->rows, err);
 
-	client_progress(r->client, &progress);
+	if (!ret)
+		ret = run_summarise(r->rows, r->anchor_ns, r->opts->warm_up_ns, &result->manifest,
+				    &result->summary, err);
+	if (ret)
+		return ret;
 	replay_nodes_clocks(&r->nodes, r->anchor_ns);
-	facts.sent_count = progress.sent;
-	if (find_warm_up(r, &facts, &result->manifest, &from_ns) ||
-	    breakdown_summarise(facts.facts, r->set.client.requests_count, from_ns,
-				&result->summary))
-		return err_errno(err, ENOMEM, "cannot sum up the run");
 	fill_manifest(r, &result->manifest);
 	judge(result, &result->manifest);
 	return run_finish(r->run, &facts, &result->manifest, err);
@@ -424,6 +406,7 @@ static int write_run(struct replay *r, struct err *err)
 static void replay_release(struct replay *r)
 {
 	client_free(r->client);
+	client_rows_free(r->rows);
 	replay_nodes_release(&r->nodes);
 	secure_free(r->secure);
 	run_free(r->run);
@@ -437,8 +420,8 @@ typedef int (*replay_step)(struct replay *r, struct err *err);
 int replay_run(const struct replay_opts *opts, struct replay_result *ret_result, struct err *err)
 {
 	static const replay_step preparations[] = {
-		refuse_existing, load_secrets, open_trace,  make_plan,	start_probe,
-		start_local,	 open_nodes,   open_client, create_run, start,
+		refuse_existing, load_secrets, open_trace,  make_plan,	start_probe, start_local,
+		put_plans_aside, open_nodes,   open_client, create_run, start,
 	};
 	struct replay r = { .opts = opts, .result = ret_result };
 	int ret = 0;

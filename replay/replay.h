@@ -4,9 +4,9 @@
 
 #include "base/err.h"
 #include "replay/address.h"
-#include "replay/breakdown.h"
 #include "replay/plan_load.h"
 #include "replay/plan_set.h"
+#include "replay/run_summary.h"
 #include "replay/secure.h"
 #include "trace/manifest.h"
 
@@ -20,8 +20,6 @@ struct replay_progress {
 	int64_t late_p99_ns; /* of those sent since the last time */
 	int64_t elapsed_ns, duration_ns;
 };
-
-#define REPLAY_WARM_UP_AUTO -1
 
 /* A node that plays a service. */
 struct replay_place {
@@ -40,7 +38,7 @@ struct replay_opts {
 	struct plan_opts plan;
 	struct plan_load load;
 	int64_t timeout_ns;
-	int64_t warm_up_ns; /* left out of summaries; REPLAY_WARM_UP_AUTO: by rule (warm_up.h) */
+	int64_t warm_up_ns; /* left out of summaries; RUN_WARM_UP_AUTO: by rule */
 	bool spin, attribution;
 	bool replace;	    /* a run of that name */
 	bool accept_edited; /* a trace that differs from its manifest */

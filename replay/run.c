@@ -3,9 +3,9 @@
 
 #include "replay/breakdown.h"
 #include "replay/idmap.h"
+#include "replay/scratch.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +14,7 @@
 
 #define SPOOL_BUFFER_BYTES (1 << 20)
 #define CALL_SERVICE_BIT 52 /* of the ids of calls: whose node made it */
+#define FORGET_ROWS 4096    /* after so many, what was looked at of the plans may go */
 
 struct run {
 	struct trace_writer *writer;
@@ -25,7 +26,6 @@ struct run {
 	struct idmap requests; /* request_id -> number in that row */
 	struct idmap origins;  /* connection in the trace -> the first of the plans from it */
 	uint32_t *copies;      /* of each connection: the next one from the same */
-	uint32_t *facts;       /* of each request: the client's number for it, or IDMAP_NONE */
 	uint16_t *threads;     /* of the node, 1..; 0: not known */
 	bool *calls_failed;    /* of each request: one of its calls did */
 	int rows_fd;	       /* struct wire_row of request i at i * sizeof */
@@ -35,29 +35,14 @@ struct run {
 	struct ledger *ledger;
 };
 
-int run_open_spool(const char *directory, struct err *err)
-{
-	char name[4096];
-	int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-
-	if (fd >= 0)
-		return fd;
-	snprintf(name, sizeof(name), "%s/spool-XXXXXX", directory);
-	fd = mkostemp(name, O_CLOEXEC);
-	if (fd < 0)
-		return err_errno(err, errno, "cannot keep rows in '%s'", directory);
-	unlink(name);
-	return fd;
-}
-
 static int open_spools(struct run *run, struct err *err)
 {
-	int fd = run_open_spool(run->path, err);
+	int fd = scratch_open(run->path, err);
 
 	if (fd < 0)
 		return fd;
 	run->rows_fd = fd;
-	fd = run_open_spool(run->path, err);
+	fd = scratch_open(run->path, err);
 	if (fd < 0)
 		return fd;
 	run->oprows = fdopen(fd, "w+");
@@ -115,20 +100,15 @@ static void count_plans(struct run *run)
 
 static int index_requests(struct run *run, struct err *err)
 {
-	const struct plan *client = &run->set->client;
 	size_t count = run->first_request[run->set->count];
 
 	run->threads = calloc(count + 1, sizeof(*run->threads));
-	run->facts = malloc((count + 1) * sizeof(*run->facts));
 	run->calls_failed = calloc(count + 1, sizeof(*run->calls_failed));
-	if (!run->threads || !run->facts || !run->calls_failed || idmap_init(&run->requests, count))
+	if (!run->threads || !run->calls_failed || idmap_init(&run->requests, count))
 		return err_errno(err, ENOMEM, "cannot hold %zu requests", count);
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < count; i++)
 		idmap_put(&run->requests, request_at(run, (uint32_t)i)->request_id, (uint32_t)i);
-		run->facts[i] = IDMAP_NONE;
-	}
-	for (size_t i = 0; i < client->requests_count; i++)
-		run->facts[number_of(run, i)] = (uint32_t)i;
+	plan_set_forget(run->set);
 	return 0;
 }
 
@@ -189,7 +169,6 @@ void run_free(struct run *run)
 	idmap_release(&run->origins);
 	free(run->copies);
 	free(run->threads);
-	free(run->facts);
 	free(run->calls_failed);
 	free(run);
 }
@@ -372,46 +351,46 @@ const char *run_errno_name(uint32_t status)
 	return name ? name : "failed";
 }
 
-/* NULL: it is not the client's. */
-static const struct client_fact *fact_of(const struct run *run, uint32_t i)
-{
-	return run->facts[i] == IDMAP_NONE ? NULL : &run->result.facts[run->facts[i]];
-}
+/* What is known of a request. */
+struct joined {
+	uint32_t number;
+	const struct client_fact *fact; /* NULL: it is not the client's */
+	struct wire_row node;		/* all 0: it had none */
+};
 
 /* A call is as good as the answer of its node; of others the client knows. */
-static enum outcome outcome_of(const struct run *run, uint32_t i, const struct wire_row *node)
+static enum outcome outcome_of(const struct run *run, const struct joined *j)
 {
-	const struct client_fact *fact = fact_of(run, i);
-
-	if (!fact)
-		return node->request_id && !node->status ? OUTCOME_OK : OUTCOME_ERROR;
-	if (!fact->settled)
+	if (!j->fact)
+		return j->node.request_id && !j->node.status ? OUTCOME_OK : OUTCOME_ERROR;
+	if (j->fact->outcome == OUTCOME_OK && run->calls_failed[j->number])
 		return OUTCOME_ERROR;
-	return fact->outcome == OUTCOME_OK && run->calls_failed[i] ? OUTCOME_ERROR : fact->outcome;
+	return j->fact->outcome;
 }
 
 /* It was answered, but what it says is that its service could not do it. */
 static void count_outcome(struct run *run, enum outcome outcome, const struct client_fact *fact)
 {
-	if (!fact->settled || fact->outcome != OUTCOME_OK || outcome == OUTCOME_OK)
+	if (!fact || fact->outcome != OUTCOME_OK || outcome == OUTCOME_OK)
 		return;
 	run->ledger->count[LG_ANSWERED]--;
 	run->ledger->count[LG_ERRORS]++;
 }
 
-static int write_request(struct run *run, uint32_t i, const struct wire_row *node, struct err *err)
+static int write_request(struct run *run, const struct joined *j, struct err *err)
 {
 	static const struct client_fact none;
-	uint32_t service = service_of(run->first_request, i);
-	const struct plan_request *planned = request_at(run, i);
-	const struct client_fact *fact = fact_of(run, i) ? fact_of(run, i) : &none;
+	uint32_t service = service_of(run->first_request, j->number);
+	const struct plan_request *planned = request_at(run, j->number);
+	const struct client_fact *fact = j->fact ? j->fact : &none;
+	const struct wire_row *node = &j->node;
 	struct row_request row = {
 		.request_id = planned->request_id,
 		.parent_id = planned->parent_id,
 		.class_id = planned->class_id,
 		.service_id = service_id_of(run, service),
 		.connection_id = planned->connection_id,
-		.thread_id = run->threads[i],
+		.thread_id = run->threads[j->number],
 		.after_request = planned->after_request,
 		.think_ns = planned->after_request ? planned->think_ns : TRACE_NONE,
 		.confidence = 100,
@@ -424,20 +403,20 @@ static int write_request(struct run *run, uint32_t i, const struct wire_row *nod
 		.intended_ns = at_client(run, fact->intended_ns),
 		.sent_ns = at_client(run, fact->sent_ns),
 		.received_ns = at_client(run, fact->received_ns),
-		.outcome = outcome_of(run, i, node),
+		.outcome = outcome_of(run, j),
 	};
 
 	if (node->status)
 		snprintf(row.status, sizeof(row.status), "%s", run_errno_name(node->status));
-	count_outcome(run, row.outcome, fact);
+	count_outcome(run, row.outcome, j->fact);
 	run->ledger->count[LG_REQUESTS]++;
 	return trace_write(run->writer, TABLE_REQUESTS, &row, err);
 }
 
-static int write_latency(struct run *run, uint32_t i, const struct wire_row *node, struct err *err)
+static int write_latency(struct run *run, const struct joined *j, struct err *err)
 {
-	uint32_t service = service_of(run->first_request, i);
-	const struct client_fact *fact = fact_of(run, i);
+	uint32_t service = service_of(run->first_request, j->number);
+	const struct wire_row *node = &j->node;
 	struct row_latency row = {
 		.request_id = node->request_id,
 		.service_id = service_id_of(run, service),
@@ -449,37 +428,42 @@ static int write_latency(struct run *run, uint32_t i, const struct wire_row *nod
 	memcpy(row.ns, node->ns, sizeof(row.ns));
 	if (node->request_id)
 		ret = trace_write(run->writer, TABLE_LATENCY, &row, err);
-	if (ret || !fact || !fact->received_ns)
+	if (ret || !j->fact || !j->fact->received_ns)
 		return ret;
-	breakdown_client(fact, node->request_id ? node : NULL,
+	breakdown_client(j->fact, node->request_id ? node : NULL,
 			 run->result.clocks[service].is_clients, &row);
-	row.request_id = request_at(run, i)->request_id;
+	row.request_id = request_at(run, j->number)->request_id;
 	return trace_write(run->writer, TABLE_LATENCY, &row, err);
 }
 
-/* A request the node had no row for reads as zeros: a hole in the file, or its end. */
-static int write_joined(struct run *run, uint32_t i, struct err *err)
+/* A request that the node had no row for reads as zeros: a hole in the file, or its end. */
+static int write_joined(struct run *run, uint32_t number, const struct client_fact *fact,
+			struct err *err)
 {
-	struct wire_row node = { 0 };
+	struct joined joined = { .number = number, .fact = fact };
+	off_t at = (off_t)number * (off_t)sizeof(joined.node);
 	int ret;
 
-	if (pread(run->rows_fd, &node, sizeof(node), (off_t)i * (off_t)sizeof(node)) < 0)
+	if (pread(run->rows_fd, &joined.node, sizeof(joined.node), at) < 0)
 		return spool_failed(run, err);
-	ret = write_request(run, i, &node, err);
-	return ret ? ret : write_latency(run, i, &node, err);
+	if (run->ledger->count[LG_REQUESTS] % FORGET_ROWS == 0)
+		plan_set_forget(run->set);
+	ret = write_request(run, &joined, err);
+	return ret ? ret : write_latency(run, &joined, err);
 }
 
-static int write_requests(struct run *run, struct err *err)
+static int write_clients(void *arg, const struct client_fact *fact, struct err *err)
 {
-	const struct run_result *result = &run->result;
+	return write_joined(arg, number_of(arg, fact->request), fact, err);
+}
+
+static int write_called(struct run *run, struct err *err)
+{
 	int ret = 0;
 
-	for (uint64_t n = 0; n < result->sent_count && !ret; n++)
-		ret = write_joined(run, number_of(run, result->sent[n]), err);
-	for (uint32_t i = 0; i < run->first_request[run->set->count] && !ret; i++) {
-		if (!fact_of(run, i) || !fact_of(run, i)->sent_ns)
-			ret = write_joined(run, i, err);
-	}
+	for (uint32_t i = 0; i < run->first_request[run->set->count] && !ret; i++)
+		if (request_at(run, i)->parent_id)
+			ret = write_joined(run, i, NULL, err);
 	return ret;
 }
 
@@ -549,7 +533,9 @@ int run_finish(struct run *run, const struct run_result *result, struct manifest
 	run->ledger = &m->ledger;
 	ret = copy_origin(run, err);
 	if (!ret)
-		ret = write_requests(run, err);
+		ret = client_rows_each(result->rows, write_clients, run, err);
+	if (!ret)
+		ret = write_called(run, err);
 	if (!ret)
 		ret = write_ops(run, err);
 	return ret ? ret : trace_writer_finish(run->writer, m, err);

@@ -3,7 +3,7 @@
 #define GAIT_REPLAY_RUN_H
 
 #include "base/err.h"
-#include "replay/client_fact.h"
+#include "replay/client_rows.h"
 #include "replay/plan_set.h"
 #include "replay/wire.h"
 #include "trace/trace.h"
@@ -15,7 +15,7 @@
  *
  * services, classes and targets are those of the trace that was replayed, connections
  * those of the plans and those that had no requests; requests come in the order of
- * sending, those that the client never sent last: nodes called for them, or nobody did.
+ * sending, then those that the client never sent, then those that nodes called for.
  */
 struct run;
 
@@ -41,9 +41,7 @@ struct run_clock {
 };
 
 struct run_result {
-	const struct client_fact *facts; /* as set->client.requests */
-	const uint32_t *sent;		 /* the first ones are in the order of sending */
-	uint64_t sent_count;
+	struct client_rows *rows;	/* finished; of set->client.requests */
 	int64_t client_anchor_ns;	/* when due_ns was 0 */
 	const struct run_clock *clocks; /* as set->plans */
 };
@@ -51,9 +49,6 @@ struct run_result {
 /* Writes all tables and the manifest, whose ledger gets the numbers of rows. */
 int run_finish(struct run *run, const struct run_result *result, struct manifest *m,
 	       struct err *err);
-
-/* A file of that directory without a name: it goes when it is closed. */
-int run_open_spool(const char *directory, struct err *err);
 
 /* "ENOSPC", or "failed" */
 const char *run_errno_name(uint32_t status);

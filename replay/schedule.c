@@ -8,29 +8,41 @@
 /* The next one by the clock at `from` or after it. */
 static size_t by_the_clock(const struct schedule *s, size_t from)
 {
-	while (from < s->plan->requests_count && s->plan->requests[from].after_request)
+	while (from < s->count && s->times[from].waits)
 		from++;
 	return from;
 }
 
 int schedule_init(struct schedule *s, const struct plan *plan, const struct plan_chains *chains)
 {
-	*s = (struct schedule){ .plan = plan, .chains = chains };
-	s->heap = calloc(plan->connections_count + 1, sizeof(*s->heap));
+	*s = (struct schedule){ .chains = chains,
+				.count = plan->requests_count,
+				.heap_most = plan->connections_count };
+	s->heap = calloc(s->heap_most + 1, sizeof(*s->heap));
+	s->times = malloc((s->count + 1) * sizeof(*s->times));
+	if (!s->heap || !s->times)
+		return -ENOMEM;
+	for (size_t i = 0; i < s->count; i++) {
+		const struct plan_request *r = &plan->requests[i];
+		bool waits = r->after_request != 0;
+
+		s->times[i] = (struct schedule_time){ waits ? r->think_ns : r->due_ns, waits };
+	}
 	s->next = by_the_clock(s, 0);
-	return s->heap ? 0 : -ENOMEM;
+	return 0;
 }
 
 void schedule_release(struct schedule *s)
 {
 	free(s->heap);
+	free(s->times);
 	*s = (struct schedule){ 0 };
 }
 
 bool schedule_peek(const struct schedule *s, struct schedule_entry *ret_entry)
 {
-	bool clock = s->next < s->plan->requests_count;
-	int64_t clock_due = clock ? s->plan->requests[s->next].due_ns : INT64_MAX;
+	bool clock = s->next < s->count;
+	int64_t clock_due = clock ? s->times[s->next].ns : INT64_MAX;
 
 	if (s->heap_count && s->heap[0].due_ns < clock_due) {
 		*ret_entry = s->heap[0];
@@ -82,7 +94,7 @@ void schedule_answered(struct schedule *s, uint32_t request, int64_t at_ns)
 
 	if (waiting == PLAN_CHAIN_END)
 		return;
-	assert(s->heap_count < s->plan->connections_count);
+	assert(s->heap_count < s->heap_most);
 	heap_up(s, s->heap_count++,
-		(struct schedule_entry){ at_ns + s->plan->requests[waiting].think_ns, waiting });
+		(struct schedule_entry){ at_ns + s->times[waiting].ns, waiting });
 }

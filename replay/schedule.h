@@ -21,15 +21,23 @@ struct schedule_entry {
 	uint32_t request; /* index in the plan */
 };
 
+/* Of a request in the plan: due then, or, when it waits for a reply, so long after it. */
+struct schedule_time {
+	int64_t ns : 63;
+	uint64_t waits : 1;
+};
+
 struct schedule {
-	const struct plan *plan;	  /* lent */
 	const struct plan_chains *chains; /* lent */
-	size_t next;			  /* the first one by the clock that was not taken */
-	struct schedule_entry *heap;	  /* those released by replies, earliest first */
+	struct schedule_time *times;
+	size_t count;		     /* of requests */
+	size_t next;		     /* the first one by the clock that was not taken */
+	struct schedule_entry *heap; /* those released by replies, earliest first */
+	size_t heap_most;
 	size_t heap_count;
 };
 
-/* 0 or -ENOMEM. */
+/* The plan need not stay. 0 or -ENOMEM. */
 int schedule_init(struct schedule *s, const struct plan *plan, const struct plan_chains *chains);
 void schedule_release(struct schedule *s);
 

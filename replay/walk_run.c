@@ -3,6 +3,7 @@
 
 #include "replay/breakdown.h"
 #include "replay/run.h"
+#include "replay/scratch.h"
 #include "replay/walk_tables.h"
 
 #include <errno.h>
@@ -62,7 +63,7 @@ static int spool_failed(const struct walk_run *run, struct err *err)
 
 static int open_stream(const struct walk_run *run, FILE **ret_stream, struct err *err)
 {
-	int fd = run_open_spool(run->opts->run, err);
+	int fd = scratch_open(run->opts->run, err);
 
 	if (fd < 0)
 		return fd;
@@ -81,7 +82,7 @@ static int open_spools(struct walk_run *run, struct err *err)
 	int rc = 0;
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && rc >= 0; i++)
-		rc = *files[i] = run_open_spool(run->opts->run, err);
+		rc = *files[i] = scratch_open(run->opts->run, err);
 	rc = rc < 0 ? rc : open_stream(run, &run->calls, err);
 	return rc ? rc : open_stream(run, &run->oprows, err);
 }

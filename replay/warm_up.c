@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "replay/warm_up.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,27 +44,7 @@ size_t warm_up_mser5(const double *values, size_t count)
 	return best > batches / 2 ? WARM_UP_UNSTEADY : best * WARM_UP_BATCH;
 }
 
-int warm_up_find(const struct client_fact *facts, const uint32_t *sent, size_t count,
-		 int64_t *ret_from_ns)
+size_t warm_up_of(const double *latencies, size_t count)
 {
-	double *values = malloc((count + 1) * sizeof(*values));
-	uint32_t *requests = malloc((count + 1) * sizeof(*requests));
-	size_t answered = 0, cut = WARM_UP_UNSTEADY;
-
-	for (size_t i = 0; i < count && values && requests; i++) {
-		const struct client_fact *fact = &facts[sent[i]];
-
-		if (!fact->received_ns)
-			continue;
-		values[answered] = (double)(fact->received_ns - fact->intended_ns);
-		requests[answered++] = sent[i];
-	}
-	if (answered >= WARM_UP_REQUESTS_MIN)
-		cut = warm_up_mser5(values, answered);
-	*ret_from_ns = cut && cut < answered ? facts[requests[cut]].intended_ns : 0;
-	free(requests);
-	free(values);
-	if (!values || !requests)
-		return -ENOMEM;
-	return cut == WARM_UP_UNSTEADY;
+	return count < WARM_UP_REQUESTS_MIN ? WARM_UP_UNSTEADY : warm_up_mser5(latencies, count);
 }

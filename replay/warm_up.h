@@ -2,8 +2,6 @@
 #ifndef GAIT_REPLAY_WARM_UP_H
 #define GAIT_REPLAY_WARM_UP_H
 
-#include "replay/client_fact.h"
-
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,13 +21,8 @@
 #define WARM_UP_UNSTEADY SIZE_MAX
 size_t warm_up_mser5(const double *values, size_t count);
 
-/*
- * The same of latencies in the order of sending, answered ones: *ret_from_ns is when
- * the first request that counts was intended, 0: all count. 0, 1: unsteady, or fewer than
- * WARM_UP_REQUESTS_MIN; or -ENOMEM.
- */
+/* The same of latencies: of fewer than these nothing can be said. */
 #define WARM_UP_REQUESTS_MIN 100
-int warm_up_find(const struct client_fact *facts, const uint32_t *sent, size_t count,
-		 int64_t *ret_from_ns);
+size_t warm_up_of(const double *latencies, size_t count);
 
 #endif

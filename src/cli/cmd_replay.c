@@ -207,7 +207,7 @@ static int parse_warm_up(const char *text, int64_t *ret_ns, struct err *err)
 	bool automatic = !strcmp(text, "auto");
 	int rc = automatic ? 0 : unit_parse_duration(text, &ns, err);
 
-	*ret_ns = automatic ? REPLAY_WARM_UP_AUTO : (int64_t)ns;
+	*ret_ns = automatic ? RUN_WARM_UP_AUTO : (int64_t)ns;
 	return rc;
 }
 

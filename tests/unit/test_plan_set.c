@@ -3,6 +3,7 @@
 
 #include "replay/plan_set.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -245,6 +246,45 @@ static void test_both_are_called_from_outside(void)
 	plan_set_release(&set);
 }
 
+/* Each plan is in files of its own, and reads as before; of what is behind there are no ops. */
+static void test_in_files(void)
+{
+	struct err err = { "" };
+	struct plan_set set;
+
+	begin_trace();
+	put_request(10, 0, 1000, 30);
+	put_call(100, 10, 2000, 5000, 40, 5, 0);
+	put_request(11, 10, 2100, 40);
+	set = end_trace(&all);
+	CHECK_EQ(plan_set_spill(&set, "/tmp", &err), 0);
+	plan_set_forget(&set);
+	CHECK(set.plans[0].spilled && set.plans[1].spilled && set.client.spilled);
+	CHECK(set.client.requests != set.plans[0].requests);
+	CHECK_EQ(set.plans[0].requests[0].request_id, 10);
+	CHECK_EQ(set.plans[1].requests[0].request_id, 11);
+	CHECK_EQ(set.client.requests[0].request_id, 10);
+	CHECK_EQ(op_of(&set, 0, 0)->offset, 11);
+	plan_set_release(&set);
+
+	check_case("one service, whose plan is the client's too");
+	begin_trace();
+	put_request(10, 0, 1000, 30);
+	set = end_trace(&(struct plan_choice){ .all = false });
+	CHECK_EQ(plan_set_spill(&set, "/tmp", &err), 0);
+	CHECK(set.plans[0].spilled && set.client.requests == set.plans[0].requests);
+	CHECK_EQ(set.client.requests[0].request_id, 10);
+	plan_set_release(&set);
+
+	check_case("no folder");
+	begin_trace();
+	put_request(10, 0, 1000, 30);
+	set = end_trace(&all);
+	CHECK_EQ(plan_set_spill(&set, "/nowhere", &err), -ENOENT);
+	CHECK_EQ(set.client.requests[0].request_id, 10);
+	plan_set_release(&set);
+}
+
 int main(void)
 {
 	RUN(test_calls_find_requests);
@@ -252,5 +292,6 @@ int main(void)
 	RUN(test_short_messages_are_counted);
 	RUN(test_one_service);
 	RUN(test_both_are_called_from_outside);
+	RUN(test_in_files);
 	return check_done();
 }

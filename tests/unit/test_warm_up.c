@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
-#include "replay/breakdown.h"
 #include "replay/warm_up.h"
 
 #define COUNT 5000
 
 static double values[COUNT];
-static struct client_fact facts[COUNT];
-static uint32_t sent[COUNT];
 
 /* Noise between 0 and 1. */
 static double noise(void)
@@ -62,44 +59,17 @@ static void test_few(void)
 		      warm_up_mser5(values, count) <= count / 2);
 }
 
-/* 1 ms apart, each answered after its value in us. */
-static void make_facts(void)
+static void test_latencies(void)
 {
-	for (uint32_t i = 0; i < COUNT; i++) {
-		facts[i] = (struct client_fact){ .intended_ns = 1000000 * (int64_t)(i + 1),
-						 .outcome = OUTCOME_OK,
-						 .settled = true };
-		facts[i].sent_ns = facts[i].intended_ns + 1000;
-		facts[i].received_ns = facts[i].intended_ns + (int64_t)(values[i] * 1000);
-		sent[i] = i;
-	}
-}
-
-static void test_facts(void)
-{
-	struct breakdown_summary summary;
-	int64_t from_ns = 0;
-	size_t left;
-
 	decay(50);
-	make_facts();
-	CHECK_EQ(warm_up_find(facts, sent, COUNT, &from_ns), 0);
-	CHECK(from_ns > 50 * 1000000 && from_ns < 600 * 1000000);
-	left = COUNT + 1 - (size_t)(from_ns / 1000000);
-	CHECK_EQ(breakdown_summarise(facts, COUNT, from_ns, &summary), 0);
-	CHECK_EQ(hist_count(&summary.latency), left);
-	CHECK(hist_max(&summary.latency) < 150000);
-	CHECK_EQ(summary.first_intended_ns, from_ns);
-	breakdown_summary_release(&summary);
+	CHECK(warm_up_of(values, COUNT) > 50 && warm_up_of(values, COUNT) < 600);
 
 	check_case("one slow request is none");
-	facts[700].received_ns += 1000000000;
-	CHECK_EQ(warm_up_find(facts, sent, COUNT, &from_ns), 0);
-	CHECK(from_ns < 600 * 1000000);
+	values[700] += 1000000;
+	CHECK(warm_up_of(values, COUNT) < 600);
 
 	check_case("too few");
-	CHECK_EQ(warm_up_find(facts, sent, WARM_UP_REQUESTS_MIN - 1, &from_ns), 1);
-	CHECK_EQ(from_ns, 0);
+	CHECK_EQ(warm_up_of(values, WARM_UP_REQUESTS_MIN - 1), WARM_UP_UNSTEADY);
 }
 
 int main(void)
@@ -108,6 +78,6 @@ int main(void)
 	RUN(test_decay_is_cut);
 	RUN(test_never_steady);
 	RUN(test_few);
-	RUN(test_facts);
+	RUN(test_latencies);
 	return check_done();
 }
