@@ -6,6 +6,7 @@
 #include "replay/client_session.h"
 #include "replay/pace.h"
 #include "replay/run.h"
+#include "replay/walk_agent.h"
 #include "replay/walk_run.h"
 #include "replay/walk_sender.h"
 #include "replay/walk_tables.h"
@@ -35,7 +36,8 @@ struct walk {
 	struct walk_plan plan;
 	struct walk_sender *senders;
 	uint32_t senders_count, cpus;
-	atomic_bool stopping;
+	struct walk_agent *agents[WALK_AGENTS_MAX];
+	struct walk_shared *shared;
 	int64_t anchor_ns;
 	int64_t started_ns; /* when nodes were told to start */
 	struct walk_result *result;
@@ -213,6 +215,15 @@ static int resolve_own_end(const struct address *own, struct walk_plan *plan, st
 		       address_format(own, text));
 }
 
+/* One CPU is left for who answers; more threads than that would be late for one another. */
+static uint32_t senders_count(const struct walk *w)
+{
+	uint32_t most = w->cpus > 1 ? w->cpus - 1 : 1;
+
+	most = w->opts->agents ? w->opts->agents : most;
+	return w->opts->threads < most ? w->opts->threads : most;
+}
+
 static int make_plan(struct walk *w, struct err *err)
 {
 	const struct walk_opts *o = w->opts;
@@ -221,7 +232,7 @@ static int make_plan(struct walk *w, struct err *err)
 	w->plan = (struct walk_plan){
 		.schedule = walk_schedule_of(o),
 		.timeout_ns = o->timeout_ns,
-		.spin_ns = o->no_spin || w->cpus == 1 ? 0 : PACE_SPIN_NS,
+		.spin_ns = o->no_spin || w->cpus <= senders_count(w) ? 0 : PACE_SPIN_NS,
 		.wait_spin = o->wait_spin,
 		.no_delay = o->no_delay,
 		.session_rows = o->per_session_output,
@@ -231,14 +242,6 @@ static int make_plan(struct walk *w, struct err *err)
 	memcpy(w->plan.token, client_session_node(w->sessions[0])->token, sizeof(w->plan.token));
 	rc = find_data(w, err);
 	return rc || !o->bound ? rc : resolve_own_end(&o->bind, &w->plan, err);
-}
-
-/* One CPU is left for who answers; more threads than that would be late for one another. */
-static uint32_t senders_count(const struct walk *w)
-{
-	uint32_t most = w->cpus > 1 ? w->cpus - 1 : 1;
-
-	return w->opts->threads < most ? w->opts->threads : most;
 }
 
 /* Each connection is a descriptor, and there are some others. */
@@ -254,26 +257,49 @@ static int raise_limit(uint32_t threads, struct err *err)
 		       threads, (unsigned long long)most);
 }
 
+/* Each has its share of the connections, as a thread or as a process. */
+static int make_senders(struct walk *w, struct err *err)
+{
+	w->senders_count = senders_count(w);
+	w->senders = calloc(w->senders_count, sizeof(*w->senders));
+	w->shared = walk_shared_new(w->senders_count);
+	if (!w->senders || !w->shared)
+		return err_errno(err, ENOMEM, "cannot hold %u threads", w->senders_count);
+	for (uint32_t i = 0; i < w->senders_count; i++) {
+		struct walk_sender *s = &w->senders[i];
+
+		s->plan = &w->plan;
+		s->stopping = &w->shared->stopping;
+		s->live = &w->shared->live[i];
+		s->counts = w->result->threads;
+		s->first = i;
+		s->step = w->senders_count;
+	}
+	return 0;
+}
+
+/* Before there are threads. */
+static int fork_agents(struct walk *w, struct err *err)
+{
+	bool rows = w->opts->has_output || w->run;
+	int rc = 0;
+
+	for (uint32_t i = 0; w->opts->agents && !rc && i < w->senders_count; i++)
+		rc = walk_agent_fork(&w->senders[i], rows, &w->agents[i], err);
+	for (uint32_t i = 0; w->opts->agents && !rc && i < w->senders_count; i++)
+		w->senders[i].agent = w->agents[i];
+	return rc;
+}
+
 static int start_senders(struct walk *w, struct err *err)
 {
 	int rc = 0;
 
-	w->senders_count = senders_count(w);
-	w->senders = calloc(w->senders_count, sizeof(*w->senders));
-	if (!w->senders)
-		return err_errno(err, ENOMEM, "cannot hold %u threads", w->senders_count);
 	w->anchor_ns = clock_now_ns() + LEAD_NS;
 	for (uint32_t i = 0; !rc && i < w->senders_count; i++) {
-		struct walk_sender *s = &w->senders[i];
-
-		s->plan = &w->plan;
-		s->rows = w->rows;
-		s->stopping = &w->stopping;
-		s->counts = w->result->threads;
-		s->first = i;
-		s->step = w->senders_count;
-		s->anchor_ns = w->anchor_ns;
-		rc = walk_sender_start(s, err);
+		w->senders[i].rows = w->rows;
+		w->senders[i].anchor_ns = w->anchor_ns;
+		rc = walk_sender_start(&w->senders[i], err);
 	}
 	return rc;
 }
@@ -284,9 +310,9 @@ static struct walk_progress progress_of(const struct walk *w)
 				   .elapsed_ns = clock_now_ns() - w->anchor_ns };
 
 	for (uint32_t i = 0; i < w->senders_count; i++) {
-		p.sent += w->senders[i].sent;
-		p.answered += w->senders[i].answered;
-		p.failed += w->senders[i].failed;
+		p.sent += w->shared->live[i].sent;
+		p.answered += w->shared->live[i].answered;
+		p.failed += w->shared->live[i].failed;
 	}
 	return p;
 }
@@ -324,7 +350,7 @@ static int watch(struct walk *w, struct err *err)
 		poll(NULL, 0, POLL_MS);
 		rc = hear(w, err);
 		if (*w->opts->interrupted || rc)
-			atomic_store(&w->stopping, true);
+			atomic_store(&w->shared->stopping, true);
 		if (w->opts->progress && clock_now_ns() - told_ns >= NS_PER_SEC) {
 			struct walk_progress progress = progress_of(w);
 
@@ -550,7 +576,11 @@ static int prepare(struct walk *w, struct err *err)
 	if (!rc)
 		rc = make_plan(w, err);
 	if (!rc)
+		rc = make_senders(w, err);
+	if (!rc)
 		rc = open_run(w, err);
+	if (!rc)
+		rc = fork_agents(w, err);
 	if (!rc)
 		rc = open_rows(w, err);
 	return rc ? rc : prepare_sessions(w, err);
@@ -594,10 +624,14 @@ int walk_run(const struct walk_opts *opts, struct walk_result *ret_result, struc
 	hist_init(&ret_result->late);
 	hist_init(&ret_result->connect);
 	rc = walk(&w, err);
-	atomic_store(&w.stopping, true);
+	if (w.shared)
+		atomic_store(&w.shared->stopping, true);
 	join_senders(&w);
 	for (uint32_t i = 0; w.senders && i < w.senders_count; i++)
 		walk_sender_release(&w.senders[i]);
+	for (uint32_t i = 0; i < WALK_AGENTS_MAX; i++)
+		walk_agent_free(w.agents[i]);
+	walk_shared_free(w.shared, w.senders_count);
 	free(w.senders);
 	walk_rows_free(w.rows);
 	walk_run_free(w.run);

@@ -21,6 +21,7 @@
  * What it is told is all in walk_opts; src/cli/cmd_walk.c makes it of a command line.
  */
 #define WALK_THREADS_MAX 65536 /* connections, that is; senders are as many as CPUs */
+#define WALK_AGENTS_MAX 64
 #define WALK_SESSIONS_MAX 1000000000ull
 #define WALK_RATE 1000 /* requests a second of a thread that is told none */
 #define WALK_REQUEST_BYTES 1024
@@ -60,6 +61,7 @@ struct walk_opts {
 	struct spec period;    /* ns */
 	struct spec rate;      /* per second; spec_draw_real() */
 	uint64_t rate_step_ns; /* 0: the rate is constant */
+	uint32_t agents;       /* processes that send; 0: threads of this one do */
 	bool wait_spin;
 	bool stagger; /* spreads the first sends of the threads over one period, in their first session */
 

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "replay/pace.h"
+#include "replay/walk_agent.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -73,9 +74,9 @@ static void retire(struct loop *p, struct walk_link *l)
 	uint64_t answered, failed;
 
 	walk_link_retire(l, &answered, &failed);
-	atomic_fetch_add_explicit(&p->sender->answered, answered, memory_order_relaxed);
+	atomic_fetch_add_explicit(&p->sender->live->answered, answered, memory_order_relaxed);
 	if (failed)
-		atomic_fetch_add_explicit(&p->sender->failed, failed, memory_order_relaxed);
+		atomic_fetch_add_explicit(&p->sender->live->failed, failed, memory_order_relaxed);
 }
 
 /* The session is over, well or not. */
@@ -131,7 +132,7 @@ static void send_link(struct loop *p, struct walk_link *l)
 	uint64_t begun;
 	int rc = walk_link_send(l, p->out, p->stop_ns == PACE_NEVER, &begun);
 
-	atomic_fetch_add_explicit(&p->sender->sent, begun, memory_order_relaxed);
+	atomic_fetch_add_explicit(&p->sender->live->sent, begun, memory_order_relaxed);
 	if (rc < 0) {
 		break_link(p, l, -rc);
 		return;
@@ -368,8 +369,17 @@ static void *sender_main(void *arg)
 	if (p)
 		loop_release(p);
 	free(p);
-	sender->tally.sent = sender->sent;
+	sender->tally.sent = sender->live->sent;
 	sender->tally.ended_ns = clock_now_ns() - sender->anchor_ns;
+	atomic_store(&sender->over, true);
+	return NULL;
+}
+
+static void *agent_main(void *arg)
+{
+	struct walk_sender *sender = arg;
+
+	walk_agent_relay(sender->agent, sender);
 	atomic_store(&sender->over, true);
 	return NULL;
 }
@@ -385,7 +395,7 @@ int walk_sender_start(struct walk_sender *s, struct err *err)
 	hist_init(&s->tally.connect);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&s->thread, NULL, sender_main, s);
+	rc = pthread_create(&s->thread, NULL, s->agent ? agent_main : sender_main, s);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	s->running = !rc;
 	return rc ? err_errno(err, rc, "cannot start a thread that sends") : 0;

@@ -7,6 +7,13 @@
 
 #include <pthread.h>
 
+/* How far a sender is, for others to look at. */
+struct walk_live {
+	_Atomic uint64_t sent, answered, failed;
+};
+
+struct walk_agent;
+
 /*
  * A thread of a walk: it sends on any number of connections, each request when it is due, whatever
  * became of those before, and takes what comes back.
@@ -21,10 +28,11 @@ struct walk_sender {
 	int64_t anchor_ns; /* CLOCK_MONOTONIC; when the first one is due */
 	pthread_t thread;
 	bool running;
-	_Atomic uint64_t sent, answered, failed; /* so far */
-	atomic_bool over;			 /* walk_sender_join() does not wait */
-	struct walk_tally tally;		 /* once it has ended */
-	struct err err; /* of the first connection that broke; empty: none did */
+	struct walk_live *live;	  /* lent */
+	struct walk_agent *agent; /* that does it instead; NULL: none */
+	atomic_bool over;	  /* walk_sender_join() does not wait */
+	struct walk_tally tally;  /* once it has ended */
+	struct err err;		  /* of the first connection that broke; empty: none did */
 };
 
 /* `s` has what is lent, and the anchor; the rest is zero. */

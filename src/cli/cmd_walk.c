@@ -29,7 +29,7 @@ struct walk_cmd_opts {
 	struct option_series ops;
 	struct walk_tls tls;
 	struct secure_opts secure;
-	uint64_t rate_step_ns, threads, sessions, seed, retries, timeout_ns;
+	uint64_t rate_step_ns, threads, sessions, agents, seed, retries, timeout_ns;
 	uint32_t no_delay;
 	bool wait_spin, no_spin, stagger, per_session, interactive, conn_times, non_block, nano,
 		dry_run, force, plan_only, progress, json;
@@ -73,6 +73,8 @@ static const struct option_spec specs[] = {
 	{ "num-sessions", '\0', OPTION_U64, AT(sessions), .fallback = 1, .min = 1,
 	  .max = WALK_SESSIONS_MAX, .metavar = "N",
 	  .help = "of each thread: a new connection for each", .alias = "ns" },
+	{ "agents", '\0', OPTION_U64, AT(agents), .max = WALK_AGENTS_MAX, .metavar = "N",
+	  .help = "send from so many processes, each with its share of the threads" },
 	{ "rate", 'r', OPTION_TEXT, AT(rate), .metavar = "SPEC",
 	  .help = "requests a second of each thread (1000); a changing one needs "
 		  "--rate-step-secs" },
@@ -501,6 +503,7 @@ static int read_options(const struct walk_cmd_opts *given, const struct walk_pro
 		.request_bytes = spec_constant(WALK_REQUEST_BYTES, SPEC_BYTES),
 		.threads = (uint32_t)given->threads,
 		.sessions = given->sessions,
+		.agents = (uint32_t)given->agents,
 		.wait_spin = given->wait_spin,
 		.no_spin = given->no_spin,
 		.timeout_ns =
