@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -104,16 +105,30 @@ static int read_text(int fd, const char *path, char text[KEY_TEXT_BYTES + 2], st
 	return 0;
 }
 
+/* A byte at a time: what stands behind the line is for others. */
+static int read_input(char text[KEY_TEXT_BYTES + 2], struct err *err)
+{
+	size_t len = 0;
+
+	while (len <= KEY_TEXT_BYTES && read(STDIN_FILENO, text + len, 1) == 1)
+		if (text[len++] == '\n')
+			break;
+	text[len] = '\0';
+	return len ? 0 : err_set(err, ENODATA, "no key came on standard input");
+}
+
 int key_read(const char *path, struct key *ret_key, struct err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	bool is_input = !strcmp(path, "-");
+	int fd = is_input ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	char text[KEY_TEXT_BYTES + 2];
 	int ret;
 
-	if (fd < 0)
+	if (fd < 0 && !is_input)
 		return err_errno(err, errno, "cannot open the key '%s'", path);
-	ret = read_text(fd, path, text, err);
-	close(fd);
+	ret = is_input ? read_input(text, err) : read_text(fd, path, text, err);
+	if (fd >= 0)
+		close(fd);
 	if (!ret && key_parse(text, ret_key))
 		ret = err_set(err, EINVAL, "'%s' is no key: gait keys new FILE makes one", path);
 	explicit_bzero(text, sizeof(text));

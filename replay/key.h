@@ -26,7 +26,10 @@ int key_parse(const char *text, struct key *ret_key);
 /* Makes a key and writes it to a new file: one that exists is never replaced. */
 int key_create(const char *path, struct err *err);
 
-/* -EACCES when others than the owner can read or write the file: a key that they know is none. */
+/*
+ * "-": a line of standard input, of which no more is taken. -EACCES when others than the owner can read or write the file: a key that they know is
+ * none.
+ */
 int key_read(const char *path, struct key *ret_key, struct err *err);
 
 /* From memory that is not needed any more. */

@@ -7,9 +7,11 @@
 #include "replay/wire.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <unistd.h>
 
 struct node_cmd_opts {
 	struct option_list listen;
@@ -32,7 +34,7 @@ struct node_cmd_opts {
 	uint64_t no_delay;
 	bool wait_spin;
 	bool no_attribution;
-	bool once;
+	bool once, attached;
 };
 
 static const char *const computes[] = { "work", "cpu", "wall", NULL }; /* enum compute_mode */
@@ -54,7 +56,8 @@ static const struct option_spec specs[] = {
 	{ "data-key", '\0', OPTION_TEXT, OPTION_AT(node_cmd_opts, data_key), .metavar = "FILE",
 	  .alias = "ssl-key", .help = "its key, PEM (in the file of the certificate)" },
 	{ "key", 'k', OPTION_TEXT, OPTION_AT(node_cmd_opts, secure.key), .metavar = "FILE",
-	  .help = "serve only clients with this key (gait keys new makes one)" },
+	  .help = "serve only clients with this key (gait keys new makes one); -: its line comes on "
+		  "standard input" },
 	{ "tls-cert", '\0', OPTION_TEXT, OPTION_AT(node_cmd_opts, secure.cert), .metavar = "FILE",
 	  .help = "the node's certificate and its chain (PEM)" },
 	{ "tls-key", '\0', OPTION_TEXT, OPTION_AT(node_cmd_opts, secure.cert_key),
@@ -115,6 +118,8 @@ static const struct option_spec specs[] = {
 	  .help = "load no probes: latencies without a breakdown" },
 	{ "once", '\0', OPTION_FLAG, OPTION_AT(node_cmd_opts, once),
 	  .help = "end after one session" },
+	{ "attached", '\0', OPTION_FLAG, OPTION_AT(node_cmd_opts, attached),
+	  .help = "end when standard input does" },
 };
 
 static const struct options options = {
@@ -187,9 +192,36 @@ static void report(void *arg, const char *text)
 	fputs(text, stderr);
 }
 
-static int run(const struct node_opts *opts)
+/* Whoever started it, or the network between, is gone when there is nothing more to read. */
+static void *await_input_end(void *arg)
+{
+	char bytes[256];
+	ssize_t n;
+
+	do
+		n = read(STDIN_FILENO, bytes, sizeof(bytes));
+	while (n > 0 || (n < 0 && errno == EINTR));
+	node_stop(arg);
+	return NULL;
+}
+
+/* Signals are for the thread that serves. */
+static int attach(struct node *node, pthread_t *ret_thread, struct err *err)
+{
+	sigset_t all, before;
+	int rc;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	rc = pthread_create(ret_thread, NULL, await_input_end, node);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return rc ? err_errno(err, rc, "cannot wait for the end of standard input") : 0;
+}
+
+static int run(const struct node_opts *opts, bool attached)
 {
 	struct node *node;
+	pthread_t input;
 	struct err err;
 	int rc = node_new(opts, &node, &err);
 
@@ -198,8 +230,14 @@ static int run(const struct node_opts *opts)
 	running = node;
 	handle_signals(on_signal);
 	announce(node);
-	rc = node_run(node, &err);
+	rc = attached ? attach(node, &input, &err) : 0;
+	attached = attached && !rc;
+	rc = rc ? rc : node_run(node, &err);
 	handle_signals(SIG_IGN); /* it ends already */
+	if (attached) {
+		pthread_cancel(input);
+		pthread_join(input, NULL);
+	}
 	node_free(node);
 	return rc ? cmd_failed(&err) : EXIT_FINE;
 }
@@ -339,5 +377,5 @@ int cmd_node(int argc, char **argv)
 	opts.compute = given.compute;
 	opts.attribution = !given.no_attribution;
 	opts.once = given.once;
-	return run(&opts);
+	return run(&opts, given.attached);
 }

@@ -5,6 +5,7 @@
 #include "cli/replay_sweep.h"
 #include "replay/local.h"
 #include "replay/plan_scale.h"
+#include "replay/remote.h"
 #include "replay/replay.h"
 
 #include <errno.h>
@@ -15,7 +16,7 @@
 #include <unistd.h>
 
 struct replay_cmd_opts {
-	const char *control, *output, *directory, *speed, *until, *warm_up, *sweep, *hold;
+	const char *ssh, *control, *output, *directory, *speed, *until, *warm_up, *sweep, *hold;
 	struct option_list nodes;
 	uint32_t batching, arrivals;
 	uint64_t timeout_ns, seed, loops;
@@ -44,6 +45,9 @@ static const struct option_spec specs[] = {
 	  .help = "who signed the node's certificate, which has to be for its HOST (PEM)" },
 	{ "local", 'l', OPTION_FLAG, OPTION_AT(replay_cmd_opts, local),
 	  .help = "start a node on this machine for each service, for the time of the replay" },
+	{ "ssh", 0, OPTION_TEXT, OPTION_AT(replay_cmd_opts, ssh), .metavar = "[USER@]HOST",
+	  .help = "start a node on that machine, by ssh, for the time of the replay: it plays one "
+		  "service" },
 	{ "output", 'o', OPTION_TEXT, OPTION_AT(replay_cmd_opts, output), .metavar = "RUN.gait",
 	  .help = "where the run goes" },
 	{ "batching", 'b', OPTION_CHOICE, OPTION_AT(replay_cmd_opts, batching),
@@ -269,22 +273,29 @@ static int check_use(const struct replay_cmd_opts *opts, struct err *err)
 {
 	if (!opts->output)
 		return err_set(err, EINVAL, "where does the run go? Name it with -o RUN.gait");
-	if (!opts->local == !opts->nodes.count)
+	if ((opts->local != 0) + (opts->nodes.count != 0) + (opts->ssh != NULL) != 1)
 		return err_set(err, EINVAL,
-			       "who plays the service? Either --local or --node HOST:PORT");
+			       "who plays the service? Either --local, --node HOST:PORT or --ssh "
+			       "HOST");
 	if (opts->sweep && opts->speed)
 		return err_set(err, EINVAL, "--sweep sets the speed itself: leave out --speed");
 	if (opts->hold && !opts->sweep)
 		return err_set(err, EINVAL, "--hold is for --sweep");
 	if (opts->control && !opts->nodes.count)
 		return err_set(err, EINVAL, "--control is that of a --node");
-	if (opts->directory && !opts->local)
-		return err_set(err, EINVAL,
-			       "--dir is for --local; a node elsewhere has its own option");
-	if (opts->local && secure_wanted(&opts->secure))
+	if (opts->ssh && strchr(opts->ssh, ','))
+		return err_set(
+			err, EINVAL,
+			"--ssh starts one node, for one service: name one HOST; for services that "
+			"call each other, start the nodes and name each with --node SERVICE=ADDRESS");
+	if (opts->directory && opts->nodes.count)
+		return err_set(
+			err, EINVAL,
+			"--dir is for --local and --ssh; a node that runs has its own option");
+	if (!opts->nodes.count && secure_wanted(&opts->secure))
 		return err_set(err, EINVAL,
 			       "keys and certificates are for a --node; a --local one is a child "
-			       "of this process, on loopback");
+			       "of this process, on loopback, and --ssh makes its own key");
 	return secure_check(&opts->secure, err);
 }
 
@@ -469,6 +480,21 @@ static int run(const struct replay_cmd_opts *opts, const struct replay_opts *rep
 	return ret;
 }
 
+/* Starts the node of --ssh, which is then one like any other. */
+static int start_remote(const struct replay_cmd_opts *opts, struct replay_opts *replay,
+			struct remotes **ret_remotes, struct err *err)
+{
+	const struct remote_opts remote = { opts->ssh, opts->directory, !opts->no_attribution };
+	int rc = opts->ssh ? remotes_start(&remote, ret_remotes, err) : 0;
+
+	if (rc || !opts->ssh)
+		return rc;
+	replay->places[0].address = *remotes_at(*ret_remotes, 0);
+	replay->places_count = 1;
+	replay->secure.key = remotes_key(*ret_remotes);
+	return 0;
+}
+
 int cmd_replay(int argc, char **argv)
 {
 	bool terminal = isatty(STDERR_FILENO);
@@ -477,6 +503,7 @@ int cmd_replay(int argc, char **argv)
 	struct err err;
 	int code = cmd_parse(&options, argc, argv, &opts, &args);
 	struct sweep sweep = { 0 };
+	struct remotes *remotes = NULL;
 	struct replay_opts replay = { .interrupted = &signals, .progress_arg = &terminal };
 
 	if (code >= 0)
@@ -500,6 +527,10 @@ int cmd_replay(int argc, char **argv)
 	replay.say = say;
 	replay.progress = opts.progress || terminal ? print_progress : NULL;
 	catch_signals();
-	return opts.sweep ? replay_sweep(&sweep, &replay, opts.json) :
+	if (start_remote(&opts, &replay, &remotes, &err))
+		return cmd_failed(&err);
+	code = opts.sweep ? replay_sweep(&sweep, &replay, opts.json) :
 			    run(&opts, &replay, terminal);
+	remotes_free(remotes);
+	return code;
 }

@@ -7,6 +7,7 @@
 #include "cli/scenario.h"
 #include "cli/script.h"
 #include "cli/walk_summary.h"
+#include "replay/remote.h"
 #include "replay/walk_trace.h"
 
 #include <ctype.h>
@@ -23,8 +24,8 @@
 #define NAME_MAX_BYTES 32		       /* "--store-offset" */
 
 struct walk_cmd_opts {
-	const char *to, *control, *bind, *requests, *period, *rate, *request_bytes, *reply_bytes,
-		*rows;
+	const char *to, *ssh, *control, *bind, *requests, *period, *rate, *request_bytes,
+		*reply_bytes, *rows;
 	const char *retry_period, *script, *output, *run;
 	struct option_series ops;
 	struct walk_tls tls;
@@ -59,6 +60,9 @@ static const char *const zero_or_one[] = { "0", "1", NULL };
 static const struct option_spec specs[] = {
 	{ "to", '\0', OPTION_TEXT, AT(to), .metavar = "ADDRESS",
 	  .help = "the node, [tcp|tls|udp:[//]][HOST][:PORT] or unix:PATH (localhost:7891)" },
+	{ "ssh", '\0', OPTION_TEXT, AT(ssh), .metavar = "HOST[,...]",
+	  .help = "start nodes on these machines, [USER@]HOST, by ssh, for the time of the walk; "
+		  "the first one is --to" },
 	{ "control", '\0', OPTION_TEXT, AT(control), .metavar = "ADDRESS",
 	  .help = "where the node is told what to do, tcp or unix, if that is not where it takes "
 		  "requests" },
@@ -667,10 +671,40 @@ static void print_progress(void *arg, const struct walk_progress *p)
 		p->requests, p->answered, p->failed, *terminal ? "\033[K" : "\n");
 }
 
+/* A forward that names the host of one of them goes to it, at the port that it got. */
+static void use_remotes(struct walk_opts *opts, const struct remotes *remotes)
+{
+	opts->to = *remotes_at(remotes, 0);
+	opts->secure.key = remotes_key(remotes);
+	for (size_t i = 0; i < opts->chain.peers_count; i++)
+		for (size_t r = 0; r < remotes_count(remotes); r++)
+			if (!strcmp(opts->chain.peers[i].host, remotes_at(remotes, r)->host))
+				opts->chain.peers[i] = *remotes_at(remotes, r);
+}
+
+static int start_remotes(const struct walk_cmd_opts *given, struct walk_opts *opts,
+			 struct remotes **ret_remotes, struct err *err)
+{
+	const struct remote_opts remote = { given->ssh, NULL, true };
+	int rc;
+
+	if (!given->ssh)
+		return 0;
+	if (given->to || given->control || secure_wanted(&given->secure))
+		return err_set(err, EINVAL,
+			       "--ssh starts the nodes and makes their key: leave out --to, "
+			       "--control, --key and certificates");
+	rc = remotes_start(&remote, ret_remotes, err);
+	if (!rc)
+		use_remotes(opts, *ret_remotes);
+	return rc;
+}
+
 /* On a terminal where lines of requests are printed it would spoil them. */
 static int run(const struct walk_program *program, const struct walk_cmd_opts *given,
 	       struct walk_opts *opts)
 {
+	struct remotes *remotes = NULL;
 	struct walk_result result;
 	bool lines = opts->has_output && !opts->output.path;
 	bool terminal = isatty(STDERR_FILENO);
@@ -688,7 +722,10 @@ static int run(const struct walk_program *program, const struct walk_cmd_opts *g
 	if (given->progress || (terminal && !lines && !program->is_distwalk))
 		opts->progress = print_progress;
 	opts->progress_arg = &terminal;
-	rc = walk_run(opts, &result, &err);
+	rc = start_remotes(given, opts, &remotes, &err);
+	if (!rc)
+		rc = walk_run(opts, &result, &err);
+	remotes_free(remotes);
 	if (opts->progress && terminal)
 		fputs("\r\033[K", stderr);
 	if (rc)

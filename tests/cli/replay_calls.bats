@@ -297,4 +297,15 @@ elsewhere() { # PID
 	[[ "$output" == "gait: --speed, --loop, --until and --sweep are for one service"* ]]
 	run -2 "$GAIT" replay shop.gait --node front=:1 --node back=:2 --control :3 -o run.gait
 	[[ "$output" == "gait: --control is that of one --node"* ]]
+	run -2 "$GAIT" replay shop.gait --ssh one,two -o run.gait
+	[[ "$output" == "gait: --ssh starts one node, for one service"* ]]
+}
+
+@test "a node by ssh plays the one service that is called from outside" {
+	printf '#!/bin/sh\nPATH=%s:$PATH exec /bin/sh -c "$2"\n' "$(dirname "$GAIT")" >ssh
+	chmod +x ssh
+	GAIT_SSH=./ssh replays --ssh localhost
+	is "$(grep '^note:' replay.out)" "note: 200 calls to services that no node plays, left out"
+	requests_of "$RUN" >got
+	diff got - <<<"    100 0 1 100 700 ok"
 }
