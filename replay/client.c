@@ -80,6 +80,27 @@ static int conns_new(struct client *c)
 	return 0;
 }
 
+static bool is_ours(const struct client *c, size_t connection)
+{
+	return !c->setup.share || c->setup.share[connection] == c->setup.self;
+}
+
+/* Connections of others count as closed, and their requests are never due. */
+static void leave_out_others(struct client *c)
+{
+	const struct plan *plan = c->setup.plan;
+
+	for (size_t i = 0; i < plan->connections_count; i++)
+		if (!is_ours(c, i))
+			c->conns[i].state = CLIENT_CONN_CLOSED;
+	for (uint32_t i = 0; i < plan->requests_count; i++) {
+		if (is_ours(c, c->chains.connection[i]))
+			c->planned++;
+		else
+			schedule_leave_out(&c->schedule, i);
+	}
+}
+
 static int allocate(struct client *c)
 {
 	const struct plan *plan = c->setup.plan;
@@ -92,6 +113,7 @@ static int allocate(struct client *c)
 		return -ENOMEM;
 	/* a page fault while pacing would make a request late */
 	memset(c->released, 0, (plan->requests_count + 1) * sizeof(*c->released));
+	leave_out_others(c);
 	return 0;
 }
 
@@ -137,10 +159,13 @@ int client_new(const struct client_setup *setup, struct client **ret_client, str
 	ret = allocate(c);
 	if (!ret)
 		ret = open_descriptors(c);
+	if (ret)
+		err_errno(err, -ret, "cannot hold %zu requests", setup->plan->requests_count);
+	else
+		ret = client_rows_start(setup->rows, err);
 	if (ret) {
 		client_free(c);
-		return err_errno(err, -ret, "cannot hold %zu requests",
-				 setup->plan->requests_count);
+		return ret;
 	}
 	*ret_client = c;
 	return 0;
@@ -215,8 +240,9 @@ int client_connect(struct client *c, struct err *err)
 	int64_t give_up = clock_now_ns() + CONNECT_TIMEOUT_NS;
 
 	do {
-		while (opens_before_start(c) && !c->failed)
-			client_conn_open(c, (uint32_t)c->open_next++);
+		for (; opens_before_start(c) && !c->failed; c->open_next++)
+			if (c->conns[c->open_next].state == CLIENT_CONN_UNOPENED)
+				client_conn_open(c, (uint32_t)c->open_next);
 		handle_events(c, c->connecting ? 10 * NS_PER_MS : 0);
 	} while (c->connecting && !c->failed && clock_now_ns() < give_up);
 	if (!c->failed && !c->connecting)
@@ -422,7 +448,7 @@ static bool is_done(struct client *c)
 {
 	if (!c->stop_ns && atomic_load_explicit(&c->stopping, memory_order_relaxed))
 		c->stop_ns = clock_now_ns() + STOP_GRACE_NS;
-	if (c->settled == c->setup.plan->requests_count)
+	if (c->settled == c->planned)
 		return true;
 	return c->stop_ns && (c->oldest == c->released_count || clock_now_ns() > c->stop_ns);
 }

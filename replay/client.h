@@ -38,8 +38,10 @@ struct client_setup {
 	struct client_rows *rows;	   /* lent: where what came of them goes */
 	const struct client_route *routes; /* lent; one for each service of the connections */
 	size_t routes_count;
-	int64_t timeout_ns;		 /* of a request, from when it was due */
-	int64_t spin_ns;		 /* before each due time; 0: no spinning */
+	const uint32_t *share; /* lent: whose each connection is; NULL: all are this client's */
+	uint32_t self;	       /* of these, this one */
+	int64_t timeout_ns;    /* of a request, from when it was due */
+	int64_t spin_ns;       /* before each due time; 0: no spinning */
 	const struct thread_slot *slots; /* for kernel stamps; NULL: none */
 };
 

@@ -56,7 +56,7 @@ struct client {
 	struct ledger ledger;		 /* of those that are over */
 	size_t open_next;		 /* connections are opened in their order */
 	size_t connecting;
-	uint64_t settled, outstanding;
+	uint64_t planned, settled, outstanding; /* planned: requests of ours */
 	uint64_t replies_late, messages_raised; /* of datagrams */
 	int64_t anchor_ns;
 	int64_t stop_ns; /* when to give up on what is outstanding; 0: not stopping */

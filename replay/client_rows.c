@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -84,17 +85,20 @@ int client_rows_new(const char *directory, struct client_rows **ret_rows, struct
 	rc = rows->sent_fd = scratch_open(directory, err);
 	if (rc >= 0)
 		rc = rows->unsent_fd = scratch_open(directory, err);
-	if (rc >= 0) {
-		rc = row_stream_new(sizeof(struct client_fact), write_facts, rows, &rows->stream);
-		if (rc)
-			err_errno(err, -rc, "cannot start the thread that writes rows");
-	}
-	rows->writer.stream = rows->stream;
-	if (rc)
+	if (rc < 0) {
 		client_rows_free(rows);
-	else
-		*ret_rows = rows;
-	return rc;
+		return rc;
+	}
+	*ret_rows = rows;
+	return 0;
+}
+
+int client_rows_start(struct client_rows *rows, struct err *err)
+{
+	int rc = row_stream_new(sizeof(struct client_fact), write_facts, rows, &rows->stream);
+
+	rows->writer.stream = rows->stream;
+	return rc ? err_errno(err, -rc, "cannot start the thread that writes rows") : 0;
 }
 
 void client_rows_free(struct client_rows *rows)
@@ -139,24 +143,83 @@ int64_t client_rows_late_p99(struct client_rows *rows)
 	return p99;
 }
 
-static int each_of(struct client_rows *rows, int fd, client_fact_fn fn, void *arg, struct err *err)
-{
+/* Where one of several files is read. */
+struct cursor {
+	const struct client_rows *rows;
+	int fd;
+	off_t at;
+	size_t next, count;
 	struct client_fact facts[ROW_STREAM_BATCH];
-	off_t at = 0;
-	ssize_t n;
-	int ret = 0;
+};
 
-	while (!ret && (n = pread(fd, facts, sizeof(facts), at)) > 0) {
-		for (size_t i = 0; i < (size_t)n / sizeof(*facts) && !ret; i++)
-			ret = fn(arg, &facts[i], err);
-		at += n;
-	}
-	return ret || n == 0 ? ret : files_failed(rows, errno, err);
+/* The next fact; NULL: there is none any more, or *ret_failed. */
+static const struct client_fact *look(struct cursor *c, int *ret_failed)
+{
+	ssize_t n;
+
+	if (c->next < c->count)
+		return &c->facts[c->next];
+	n = pread(c->fd, c->facts, sizeof(c->facts), c->at);
+	if (n < 0)
+		*ret_failed = errno;
+	c->next = 0;
+	c->count = n > 0 ? (size_t)n / sizeof(c->facts[0]) : 0;
+	c->at += n > 0 ? n : 0;
+	return c->count ? c->facts : NULL;
 }
 
-int client_rows_each(struct client_rows *rows, client_fact_fn fn, void *arg, struct err *err)
+/* The one that was sent first; there are few to choose from. */
+static struct cursor *earliest(struct cursor *cursors, size_t count, int *ret_failed)
 {
-	int ret = each_of(rows, rows->sent_fd, fn, arg, err);
+	const struct client_fact *best = NULL;
+	struct cursor *found = NULL;
 
-	return ret ? ret : each_of(rows, rows->unsent_fd, fn, arg, err);
+	for (size_t i = 0; i < count && !*ret_failed; i++) {
+		const struct client_fact *fact = look(&cursors[i], ret_failed);
+
+		if (!fact || (best && best->sent_ns <= fact->sent_ns))
+			continue;
+		best = fact;
+		found = &cursors[i];
+	}
+	return *ret_failed ? NULL : found;
+}
+
+static int each_of(struct cursor *cursors, size_t count, client_fact_fn fn, void *arg,
+		   struct err *err)
+{
+	int ret = 0, failed = 0;
+	struct cursor *c;
+
+	while (!ret && (c = earliest(cursors, count, &failed)))
+		ret = fn(arg, &c->facts[c->next++], err);
+	return failed ? files_failed(cursors[0].rows, failed, err) : ret;
+}
+
+static void begin(struct cursor *cursors, const struct client_rows_set *rows, bool sent)
+{
+	for (size_t i = 0; i < rows->count; i++) {
+		struct client_rows *of = rows->at[i];
+
+		cursors[i].rows = of;
+		cursors[i].fd = sent ? of->sent_fd : of->unsent_fd;
+		cursors[i].at = 0;
+		cursors[i].next = cursors[i].count = 0;
+	}
+}
+
+int client_rows_each(const struct client_rows_set *rows, client_fact_fn fn, void *arg,
+		     struct err *err)
+{
+	struct cursor *cursors = malloc(rows->count * sizeof(*cursors));
+	int ret = 0;
+
+	if (!cursors)
+		return err_errno(err, ENOMEM, "cannot read the client's rows");
+	for (int sent = 1; sent >= 0 && !ret; sent--) {
+		begin(cursors, rows, sent);
+		ret = each_of(cursors, rows->count, fn, arg, err);
+	}
+	free(cursors);
+	return ret;
 }

@@ -16,6 +16,9 @@ struct client_rows;
 int client_rows_new(const char *directory, struct client_rows **ret_rows, struct err *err);
 void client_rows_free(struct client_rows *rows);
 
+/* The thread that writes; in the process that fills them in. */
+int client_rows_start(struct client_rows *rows, struct err *err);
+
 /* For the one thread that sends: a place for a fact, to be filled in before the next call. */
 struct client_fact *client_rows_next(struct client_rows *rows);
 
@@ -25,11 +28,19 @@ int client_rows_finish(struct client_rows *rows, struct err *err);
 /* p99 of sent - intended in ns, of the facts since the last call; 0: there were none. */
 int64_t client_rows_late_p99(struct client_rows *rows);
 
+/* Those of several clients, that were finished here or elsewhere. */
+#define CLIENT_ROWS_MAX 64
+struct client_rows_set {
+	struct client_rows *at[CLIENT_ROWS_MAX];
+	size_t count;
+};
+
 /*
- * After the finish, each fact in the order of sending, those never sent last; fn may return a
+ * Each fact in the order of sending, over all of them, those never sent last; fn may return a
  * failure, which ends it.
  */
 typedef int (*client_fact_fn)(void *arg, const struct client_fact *fact, struct err *err);
-int client_rows_each(struct client_rows *rows, client_fact_fn fn, void *arg, struct err *err);
+int client_rows_each(const struct client_rows_set *rows, client_fact_fn fn, void *arg,
+		     struct err *err);
 
 #endif

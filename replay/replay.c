@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "probe/probe.h"
-#include "replay/client.h"
+#include "replay/clients.h"
 #include "replay/pace.h"
 #include "replay/replay_nodes.h"
 #include "replay/run.h"
@@ -34,8 +34,7 @@ struct replay {
 	struct probe_guard *guard;
 	struct run *run;
 	struct secure *secure; /* NULL: the control connection is plain */
-	struct client *client;
-	struct client_rows *rows;
+	struct clients *clients;
 	char scratch[PATH_MAX]; /* where what memory shall not hold goes: the folder of the run */
 	int64_t anchor_ns;
 	struct ledger client_ledger;
@@ -129,12 +128,10 @@ static int make_plan(struct replay *r, struct err *err)
 static int put_plans_aside(struct replay *r, struct err *err)
 {
 	char run[PATH_MAX];
-	int ret;
 
 	snprintf(run, sizeof(run), "%s", r->opts->run);
 	snprintf(r->scratch, sizeof(r->scratch), "%s", dirname(run));
-	ret = plan_set_spill(&r->set, r->scratch, err);
-	return ret ? ret : client_rows_new(r->scratch, &r->rows, err);
+	return plan_set_spill(&r->set, r->scratch, err);
 }
 
 /* Before there are threads, and before the local nodes, which share it. */
@@ -198,29 +195,29 @@ static int open_nodes(struct replay *r, struct err *err)
 	return ret ? ret : replay_nodes_prepare(&r->nodes, &r->set, r->opts, err);
 }
 
-/* On one CPU spinning would only take it from the node. */
-static bool may_spin(void)
+/* Without a CPU more than there are clients, spinning would only take it from the node. */
+static bool may_spin(const struct replay *r)
 {
+	int clients = r->opts->agents ? (int)r->opts->agents : 1;
 	cpu_set_t cpus;
 
-	return sched_getaffinity(0, sizeof(cpus), &cpus) || CPU_COUNT(&cpus) > 1;
+	return sched_getaffinity(0, sizeof(cpus), &cpus) || CPU_COUNT(&cpus) > clients;
 }
 
 static int open_client(struct replay *r, struct err *err)
 {
 	struct client_setup setup = {
 		.plan = &r->set.client,
-		.rows = r->rows,
 		.routes = r->nodes.routes,
 		.routes_count = r->nodes.count,
 		.timeout_ns = r->opts->timeout_ns,
-		.spin_ns = r->opts->spin && may_spin() ? PACE_SPIN_NS : 0,
+		.spin_ns = r->opts->spin && may_spin(r) ? PACE_SPIN_NS : 0,
 		.slots = r->guard ? probe_guard_slots(r->guard) : NULL,
 	};
-	int ret = client_new(&setup, &r->client, err);
+	int ret = clients_new(&setup, r->opts->agents, r->scratch, &r->clients, err);
 
 	plan_set_forget(&r->set);
-	return ret ? ret : client_connect(r->client, err);
+	return ret;
 }
 
 static int start(struct replay *r, struct err *err)
@@ -230,7 +227,7 @@ static int start(struct replay *r, struct err *err)
 	r->anchor_ns = clock_now_ns() + START_LEAD_NS;
 	r->progress_ns = r->anchor_ns;
 	ret = replay_nodes_start(&r->nodes, r->anchor_ns, START_LEAD_NS, err);
-	return ret ? ret : client_start(r->client, r->anchor_ns, err);
+	return ret ? ret : clients_start(r->clients, r->anchor_ns, err);
 }
 
 static void tell_progress(struct replay *r)
@@ -242,12 +239,11 @@ static void tell_progress(struct replay *r)
 	if (!r->opts->progress || clock_now_ns() < r->progress_ns + NS_PER_SEC)
 		return;
 	r->progress_ns = clock_now_ns();
-	client_progress(r->client, &now);
+	clients_progress(r->clients, &now, &progress.late_p99_ns);
 	progress.sent = now.sent;
 	progress.answered = now.answered;
 	progress.failed = now.failed;
 	progress.elapsed_ns = r->progress_ns - r->anchor_ns;
-	progress.late_p99_ns = client_rows_late_p99(r->rows);
 	r->opts->progress(r->opts->progress_arg, &progress);
 }
 
@@ -266,29 +262,28 @@ static void forget_plans(struct replay *r)
 static int drive(struct replay *r, struct err *err)
 {
 	struct pollfd polls[PLAN_SERVICES_MAX + 1];
+	struct err ignored;
+	bool done = false;
 	int lost, ret = 0;
 
-	polls[0] = (struct pollfd){ .fd = client_done_fd(r->client), .events = POLLIN };
-	while (!polls[0].revents) {
+	polls[0] = (struct pollfd){ .fd = clients_fd(r->clients), .events = POLLIN };
+	while (!done) {
 		size_t count;
 
 		if (*r->opts->interrupted)
-			client_stop(r->client);
+			clients_stop(r->clients);
 		lost = replay_nodes_pump(&r->nodes, &polls[1], &count, err);
 		ret = lost ? lost : ret;
 		forget_plans(r);
 		tell_progress(r);
 		if (!count)
 			break;
-		if (poll(polls, count + 1, PUMP_MS) < 0)
-			polls[0].revents = 0;
+		if (poll(polls, count + 1, PUMP_MS) > 0 && polls[0].revents)
+			done = clients_are_done(r->clients);
 	}
-	client_stop(r->client);
-	client_join(r->client);
-	client_count(r->client, &r->client_ledger);
-	client_free(r->client); /* what it holds of each request is among the rows */
-	r->client = NULL;
-	return ret;
+	clients_stop(r->clients);
+	lost = clients_join(r->clients, &r->client_ledger, ret ? &ignored : err);
+	return ret ? ret : lost;
 }
 
 /* From here on there is a run to write, whatever happens. */
@@ -386,15 +381,13 @@ static int write_run(struct replay *r, struct err *err)
 {
 	struct replay_result *result = r->result;
 	const struct run_result facts = {
-		.rows = r->rows,
+		.rows = clients_rows(r->clients),
 		.client_anchor_ns = r->anchor_ns,
 		.clocks = r->nodes.clocks,
 	};
-	int ret = client_rows_finish(r->rows, err);
+	int ret = run_summarise(facts.rows, r->anchor_ns, r->opts->warm_up_ns, &result->manifest,
+				&result->summary, err);
 
-	if (!ret)
-		ret = run_summarise(r->rows, r->anchor_ns, r->opts->warm_up_ns, &result->manifest,
-				    &result->summary, err);
 	if (ret)
 		return ret;
 	replay_nodes_clocks(&r->nodes, r->anchor_ns);
@@ -405,8 +398,7 @@ static int write_run(struct replay *r, struct err *err)
 
 static void replay_release(struct replay *r)
 {
-	client_free(r->client);
-	client_rows_free(r->rows);
+	clients_free(r->clients);
 	replay_nodes_release(&r->nodes);
 	secure_free(r->secure);
 	run_free(r->run);

@@ -39,6 +39,7 @@ struct replay_opts {
 	struct plan_load load;
 	int64_t timeout_ns;
 	int64_t warm_up_ns; /* left out of summaries; RUN_WARM_UP_AUTO: by rule */
+	uint32_t agents;    /* processes that send; 0: a thread of this one does */
 	bool spin, attribution;
 	bool replace;	    /* a run of that name */
 	bool accept_edited; /* a trace that differs from its manifest */

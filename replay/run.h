@@ -41,9 +41,9 @@ struct run_clock {
 };
 
 struct run_result {
-	struct client_rows *rows;	/* finished; of set->client.requests */
-	int64_t client_anchor_ns;	/* when due_ns was 0 */
-	const struct run_clock *clocks; /* as set->plans */
+	const struct client_rows_set *rows; /* finished; of set->client.requests */
+	int64_t client_anchor_ns;	    /* when due_ns was 0 */
+	const struct run_clock *clocks;	    /* as set->plans */
 };
 
 /* Writes all tables and the manifest, whose ledger gets the numbers of rows. */

@@ -46,7 +46,7 @@ static int find_cut(void *arg, const struct client_fact *fact, struct err *err)
 }
 
 /* When what counts begins by MSER-5, 0: at once; 1: it never became steady. Or a failure. */
-static int find_steady(struct client_rows *rows, int64_t *ret_from_ns, struct err *err)
+static int find_steady(const struct client_rows_set *rows, int64_t *ret_from_ns, struct err *err)
 {
 	struct latencies l = { NULL };
 	struct cut cut = { 0 };
@@ -68,7 +68,7 @@ static int find_steady(struct client_rows *rows, int64_t *ret_from_ns, struct er
 	return ret;
 }
 
-static int find_warm_up(struct client_rows *rows, int64_t anchor_ns, int64_t warm_up_ns,
+static int find_warm_up(const struct client_rows_set *rows, int64_t anchor_ns, int64_t warm_up_ns,
 			struct manifest *m, int64_t *ret_from_ns, struct err *err)
 {
 	bool by_rule = warm_up_ns == RUN_WARM_UP_AUTO;
@@ -114,7 +114,7 @@ static int add_to_band(void *arg, const struct client_fact *fact, struct err *er
 	return 0;
 }
 
-int run_summarise(struct client_rows *rows, int64_t anchor_ns, int64_t warm_up_ns,
+int run_summarise(const struct client_rows_set *rows, int64_t anchor_ns, int64_t warm_up_ns,
 		  struct manifest *m, struct breakdown_summary *ret_summary, struct err *err)
 {
 	struct summary s = { .to = ret_summary };

@@ -32,6 +32,13 @@ int schedule_init(struct schedule *s, const struct plan *plan, const struct plan
 	return 0;
 }
 
+/* As if it waited for a reply that never comes. */
+void schedule_leave_out(struct schedule *s, uint32_t request)
+{
+	s->times[request].waits = 1;
+	s->next = by_the_clock(s, s->next);
+}
+
 void schedule_release(struct schedule *s)
 {
 	free(s->heap);

@@ -39,6 +39,9 @@ struct schedule {
 
 /* The plan need not stay. 0 or -ENOMEM. */
 int schedule_init(struct schedule *s, const struct plan *plan, const struct plan_chains *chains);
+
+/* Before anything was taken: a request that is not to be due. */
+void schedule_leave_out(struct schedule *s, uint32_t request);
 void schedule_release(struct schedule *s);
 
 /* The entry that is due first; false when none is known now. */

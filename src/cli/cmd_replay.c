@@ -3,6 +3,7 @@
 #include "base/units.h"
 #include "cli/cmd.h"
 #include "cli/replay_sweep.h"
+#include "replay/clients.h"
 #include "replay/local.h"
 #include "replay/plan_scale.h"
 #include "replay/remote.h"
@@ -19,7 +20,7 @@ struct replay_cmd_opts {
 	const char *ssh, *control, *output, *directory, *speed, *until, *warm_up, *sweep, *hold;
 	struct option_list nodes;
 	uint32_t batching, arrivals;
-	uint64_t timeout_ns, seed, loops;
+	uint64_t timeout_ns, seed, loops, agents;
 	struct secure_opts secure;
 	bool local, no_spin, no_attribution, force, accept_edited, progress, json;
 };
@@ -70,6 +71,9 @@ static const struct option_spec specs[] = {
 	{ "loop", 'L', OPTION_U64, OPTION_AT(replay_cmd_opts, loops), .fallback = 1, .min = 1,
 	  .max = 1000000, .metavar = "N",
 	  .help = "the trace so many times, each on new connections" },
+	{ "agents", 0, OPTION_U64, OPTION_AT(replay_cmd_opts, agents), .max = CLIENTS_AGENTS_MAX,
+	  .metavar = "N",
+	  .help = "send from so many processes, each with its share of the connections" },
 	{ "until", 'u', OPTION_TEXT, OPTION_AT(replay_cmd_opts, until), .metavar = "WHEN",
 	  .help = "only what was due before a time, as 30s, or the first ones, as '5k requests'" },
 	{ "warm-up", 'w', OPTION_TEXT, OPTION_AT(replay_cmd_opts, warm_up), .metavar = "HOW",
@@ -520,6 +524,7 @@ int cmd_replay(int argc, char **argv)
 	replay.plan.batching = (enum plan_batching)opts.batching;
 	replay.plan.arrivals = (enum plan_arrivals)opts.arrivals;
 	replay.timeout_ns = (int64_t)opts.timeout_ns;
+	replay.agents = (uint32_t)opts.agents;
 	replay.spin = !opts.no_spin;
 	replay.attribution = !opts.no_attribution;
 	replay.replace = opts.force;

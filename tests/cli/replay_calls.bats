@@ -178,6 +178,19 @@ together() {
 	is "$(bytes_to recvfrom "$back_port" front.strace.*)" $((PAGES * (300 + 301)))
 }
 
+@test "agents that share the connections among them: the same requests and calls" {
+	replays --local --agents 2 --json
+	is "$(jq .ledger.sent replay.out)" 100
+	is "$(jq .ledger.answered replay.out)" 100
+	requests_of "$RUN" >got
+	diff got - <<-EOF
+		    100 0 1 100 700 ok
+		    100 1 2 50 300 ok
+		    100 1 2 51 301 ok
+		    100 2 3 40 60 ok
+	EOF
+}
+
 @test "calls to a service that has no node are left out, and that is said" {
 	start_node front --
 	front=$at
@@ -302,6 +315,7 @@ elsewhere() { # PID
 }
 
 @test "a node by ssh plays the one service that is called from outside" {
+	# shellcheck disable=SC2016 # for that script
 	printf '#!/bin/sh\nPATH=%s:$PATH exec /bin/sh -c "$2"\n' "$(dirname "$GAIT")" >ssh
 	chmod +x ssh
 	GAIT_SSH=./ssh replays --ssh localhost

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # gait walk --agents: processes that act as one client. Who has which connection is seen by ss.
 
+# shellcheck disable=SC2154 # at and port are set by start_as
 load walk
 
 setup() {

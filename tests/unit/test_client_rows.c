@@ -51,13 +51,14 @@ static void test_order(void)
 	struct client_rows *rows;
 	struct err err;
 
-	if (!CHECK_EQ(client_rows_new("/tmp", &rows, &err), 0))
+	if (!CHECK_EQ(client_rows_new("/tmp", &rows, &err), 0) ||
+	    !CHECK_EQ(client_rows_start(rows, &err), 0))
 		return;
 	add_all(rows);
 	CHECK_EQ(client_rows_finish(rows, &err), 0);
 	CHECK_NEAR(client_rows_late_p99(rows), 98, 1);
 	CHECK_EQ(client_rows_late_p99(rows), 0);
-	CHECK_EQ(client_rows_each(rows, look, &seen, &err), 0);
+	CHECK_EQ(client_rows_each(&(struct client_rows_set){ { rows }, 1 }, look, &seen, &err), 0);
 	CHECK_EQ(seen.unsent, (COUNT + 6) / 7);
 	CHECK_EQ(seen.sent, COUNT - seen.unsent);
 	client_rows_free(rows);
@@ -74,11 +75,13 @@ static void test_end_early(void)
 	struct err err;
 	int left = 5;
 
-	if (!CHECK_EQ(client_rows_new("/tmp", &rows, &err), 0))
+	if (!CHECK_EQ(client_rows_new("/tmp", &rows, &err), 0) ||
+	    !CHECK_EQ(client_rows_start(rows, &err), 0))
 		return;
 	add_all(rows);
 	CHECK_EQ(client_rows_finish(rows, &err), 0);
-	CHECK_EQ(client_rows_each(rows, refuse, &left, &err), -ENOSPC);
+	CHECK_EQ(client_rows_each(&(struct client_rows_set){ { rows }, 1 }, refuse, &left, &err),
+		 -ENOSPC);
 	CHECK_EQ(left, 0);
 	client_rows_free(rows);
 	client_rows_free(NULL);
