@@ -119,7 +119,7 @@ traced_client() {
 	for option in "-r 20" "--rate=20" "-p 50000" "--period 50ms"; do
 		# shellcheck disable=SC2086 # two words
 		traced_client -n 11 $option
-		is "$(sends)" 11
+		is "$(requests_sent 1024 | wc -l)" 11
 		between 0.4 "$(sent_by_senders | span)" 0.8
 	done
 	# drawn for each: 50 ms, then 250 ms
@@ -133,8 +133,8 @@ traced_client() {
 	start_node
 	for option in --rate-step-secs --rss; do
 		traced_client -n auto -r aseq:min=20:max=60:step=20 $option 0.5
-		is "$(sends)" 60
-		sent_by_senders | awk 'NR == 1 { first = $1 } { print int(($1 - first) * 2) }' |
+		is "$(requests_sent 1024 | wc -l)" 60
+		requests_sent 1024 | awk 'NR == 1 { first = $1 } { print int(($1 - first) * 2) }' |
 			sort | uniq -c >steps
 		cat steps
 		between 8 "$(sed -n '1s/^ *\([0-9]*\) .*/\1/p' steps)" 12

@@ -341,7 +341,7 @@ workers() {
 	grep -q 'subject=CN = given' shown
 	end_client
 	# nothing but ssl: the port above is where clients come in
-	free=$("$GAIT_TRUTH/freeport")
+	until free=$("$GAIT_TRUTH/freeport") && [ -z "$(ss -Han "sport = :$((free + 1))")" ]; do :; done
 	start_as node "$NODE" -b "ssl://:$free"
 	is "$(paste -sd' ' node.out)" \
 		"listening on 127.0.0.1:$((free + 1)) listening on tls://127.0.0.1:$free"

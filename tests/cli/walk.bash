@@ -107,6 +107,12 @@ sends() {
 	sent_by_senders | wc -l
 }
 
+# requests_sent BYTES: when each left, with so many bytes a request. On a busy machine what became due
+# meanwhile leaves in one call.
+requests_sent() {
+	sent_by_senders | awk -v bytes="$1" '{ for (n = $2 / bytes; n > 0; n--) print $1 }'
+}
+
 received_by_senders() { # bytes, in all
 	awk 'NR == 1 { main = $1 }
 		$1 != main && (/recvfrom\(/ || /recvfrom resumed/) && $NF > 0 { sum += $NF }
