@@ -180,6 +180,24 @@ static void waits(struct kernel *k, unsigned thread, uint64_t enter, uint64_t le
 	assembler_event(k->assembler, &e, sizeof(e));
 }
 
+/* Wakes a thread that sleeps on a futex: five ns. */
+static void wakes(struct kernel *k, unsigned thread, uint64_t enter, uint64_t word)
+{
+	struct event_call e = call(k, thread, enter, enter + 5, TS_KERNEL_OTHER);
+
+	e.op = SYSCALL_WAKE;
+	e.object = OBJECT_SIGNAL;
+	e.inode = word;
+	assembler_event(k->assembler, &e, sizeof(e));
+}
+
+/* In user code, behind its last call. */
+static void is_preempted(struct kernel *k, unsigned thread, uint64_t ns)
+{
+	k->threads[thread].ns[TS_PREEMPTED] += ns;
+	k->threads[thread].at += ns;
+}
+
 /* Writes to the eventfd on which the reader polls; told when it begins. */
 static void gives(struct kernel *k, unsigned thread, uint64_t at)
 {
@@ -323,6 +341,51 @@ static void test_worker_goes_on_without_waiting(void)
 	CHECK_EQ(k->latency[2].total_ns, 4090 - 930);
 }
 
+/* An op lasts as long as it does, waiting included: a worker's too. */
+static void test_worker_is_preempted(void)
+{
+	struct kernel *k = begin();
+	const struct row_op *op;
+
+	polls(k, READER, 0, 1000);
+	reads(k, READER, 1000, 1);
+	polls(k, READER, 1030, 1040);
+	waits(k, ONE, 0, 1050, WORK);
+	is_preempted(k, ONE, 500);
+	stores(k, ONE, 2550, 2650);
+	sends(k, ONE, 2750, 1);
+	end(k);
+	op = op_of(k, 1, OP_COMPUTE, ONE, 0);
+	if (CHECK(op != NULL)) {
+		CHECK_EQ(op->start_ns, 1050);
+		CHECK_EQ(op->cpu_ns, 1000);
+		CHECK_EQ(op->elapsed_ns, 1500);
+	}
+	CHECK_EQ(k->latency[1].ns[SUB_SCHED_PREEMPTED], 500);
+}
+
+/* The worker takes the CPU of the reader that woke it: nobody waits for what the reader does then. */
+static void test_worker_preempts_its_reader(void)
+{
+	struct kernel *k = begin();
+	const struct row_latency *l = &k->latency[1];
+
+	polls(k, READER, 0, 1000);
+	reads(k, READER, 1000, 1);
+	wakes(k, READER, 1030, WORK);
+	waits(k, ONE, 0, 1040, WORK);
+	is_preempted(k, READER, 1500);
+	polls(k, READER, 2545, 2550);
+	gives(k, ONE, 4040);
+	polls(k, READER, 2550, 4100);
+	sends(k, READER, 4110, 1);
+	end(k);
+	CHECK_EQ(l->total_ns, 4130 - 910);
+	CHECK_EQ(l->ns[SUB_SCHED_PREEMPTED], 0);
+	CHECK_EQ(l->ns[SUB_CPU_USER], 20 + 3000 + 10);
+	CHECK_EQ(request(k, 1)->confidence, 90);
+}
+
 /* A worker that was never seen to wait: its first op shows that it works at the latest then. */
 static void test_worker_known_by_its_op(void)
 {
@@ -384,10 +447,10 @@ static void test_worker_calls(void)
 
 /* --- pools whose reader replies ------------------------------------------------------------- */
 
-/* Two workers; `second_first`: the younger request's result comes first, and is sent first. */
-static void two_results(struct kernel *k, bool second_first)
+/* Two workers: whether the younger request's result comes first, and whether its reply does. */
+static void two_results(struct kernel *k, bool second_given_first, bool second_sent_first)
 {
-	unsigned first = second_first ? TWO : ONE, second = second_first ? ONE : TWO;
+	unsigned first = second_given_first ? TWO : ONE, second = second_given_first ? ONE : TWO;
 
 	polls(k, READER, 0, 1000);
 	reads(k, READER, 1000, 1);
@@ -398,8 +461,8 @@ static void two_results(struct kernel *k, bool second_first)
 	gives(k, first, 2060);
 	gives(k, second, 3060);
 	polls(k, READER, 1050, 3100);
-	sends(k, READER, 3110, second_first ? 2 : 1);
-	sends(k, READER, 3140, second_first ? 1 : 2);
+	sends(k, READER, 3110, second_sent_first ? 2 : 1);
+	sends(k, READER, 3140, second_sent_first ? 1 : 2);
 	end(k);
 }
 
@@ -407,7 +470,7 @@ static void test_results_in_order(void)
 {
 	struct kernel *k = begin();
 
-	two_results(k, false);
+	two_results(k, false, false);
 	CHECK_EQ(cpu_of(k, 1, ONE), 1010);
 	CHECK_EQ(cpu_of(k, 2, TWO), 2000);
 	CHECK_EQ(cpu_of(k, 1, TWO) + cpu_of(k, 2, ONE), 0);
@@ -420,11 +483,21 @@ static void test_results_out_of_order(void)
 {
 	struct kernel *k = begin();
 
-	two_results(k, true);
+	two_results(k, true, true);
 	CHECK_EQ(cpu_of(k, 1, ONE), 2010);
 	CHECK_EQ(cpu_of(k, 2, TWO), 1000);
 	CHECK_EQ(request(k, 1)->confidence, 90);
 	CHECK_EQ(request(k, 2)->confidence, 90);
+}
+
+/* The order of results says one thing, who took what another: of both requests nobody is sure. */
+static void test_orders_disagree(void)
+{
+	struct kernel *k = begin();
+
+	two_results(k, false, true);
+	CHECK_EQ(request(k, 1)->confidence, 50);
+	CHECK_EQ(request(k, 2)->confidence, 50);
 }
 
 /* The one that woke second took the first: results tell, and the orders do not agree. */
@@ -737,11 +810,14 @@ int main(void)
 {
 	RUN(test_worker_woken_replies);
 	RUN(test_worker_goes_on_without_waiting);
+	RUN(test_worker_is_preempted);
+	RUN(test_worker_preempts_its_reader);
 	RUN(test_worker_known_by_its_op);
 	RUN(test_worker_waits_for_a_lock);
 	RUN(test_worker_calls);
 	RUN(test_results_in_order);
 	RUN(test_results_out_of_order);
+	RUN(test_orders_disagree);
 	RUN(test_workers_that_race);
 	RUN(test_spinning_worker);
 	RUN(test_background_thread);
