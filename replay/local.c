@@ -2,10 +2,10 @@
 #include "replay/local.h"
 
 #include "base/clock.h"
+#include "replay/listening.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,34 +77,11 @@ static int spawn(const struct local_opts *opts, struct local_node *node, struct 
 	return node->pid < 0 ? err_errno(err, errno, "cannot start a node") : 0;
 }
 
-/* A line of the child's output, in time; its length, 0 at the end of the output. */
-static size_t read_line(int fd, char *line, size_t size)
-{
-	struct pollfd ready = { .fd = fd, .events = POLLIN };
-	size_t len = 0;
-
-	while (len + 1 < size && poll(&ready, 1, START_MS) == 1 && read(fd, line + len, 1) == 1) {
-		if (line[len++] == '\n')
-			break;
-	}
-	line[len] = '\0';
-	return len;
-}
-
-/* "listening on 127.0.0.1:34567" */
 static int read_port(struct local_node *node, struct err *err)
 {
-	char line[256];
-	const char *colon;
-
-	while (read_line(node->output, line, sizeof(line))) {
-		if (strncmp(line, "listening on ", 13))
-			continue;
-		colon = strrchr(line, ':');
-		node->port = colon ? (uint16_t)strtoul(colon + 1, NULL, 10) : 0;
-		if (node->port)
-			return 0;
-	}
+	node->port = listening_port(node->output, START_MS);
+	if (node->port)
+		return 0;
 	return err_set(err, ECHILD, "the node that was started here does not listen (see above)");
 }
 

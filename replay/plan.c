@@ -350,6 +350,30 @@ int plan_build_service(const struct plan_source *source, const struct plan_opts 
 	return ret;
 }
 
+static int compare_requests(const void *a, const void *b)
+{
+	const struct plan_request *x = a, *y = b;
+
+	if (x->due_ns != y->due_ns)
+		return x->due_ns < y->due_ns ? -1 : 1;
+	return (x->request_id > y->request_id) - (x->request_id < y->request_id);
+}
+
+static int compare_connections(const void *a, const void *b)
+{
+	const struct plan_connection *x = a, *y = b;
+
+	if (x->first_due_ns != y->first_due_ns)
+		return x->first_due_ns < y->first_due_ns ? -1 : 1;
+	return (x->connection_id > y->connection_id) - (x->connection_id < y->connection_id);
+}
+
+void plan_sort(struct plan *p)
+{
+	qsort(p->requests, p->requests_count, sizeof(*p->requests), compare_requests);
+	qsort(p->connections, p->connections_count, sizeof(*p->connections), compare_connections);
+}
+
 void plan_release(struct plan *p)
 {
 	if (!p)

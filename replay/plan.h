@@ -91,6 +91,9 @@ int plan_build(struct trace *t, const struct plan_opts *opts, struct plan *ret_p
 	       struct err *err);
 void plan_release(struct plan *p);
 
+/* Requests and connections in the order in which they are due, then of their ids. */
+void plan_sort(struct plan *p);
+
 /*
  * A plan that is complete need not be in memory: its requests and ops go to files of that
  * directory, without names, and are read from there as they are looked at. plan_forget(): what

@@ -124,24 +124,6 @@ static void take_part(struct composer *c, const struct plan_part *part)
 	c->to.connections_count += connection->requests != 0;
 }
 
-static int compare_requests(const void *a, const void *b)
-{
-	const struct plan_request *x = a, *y = b;
-
-	if (x->due_ns != y->due_ns)
-		return x->due_ns < y->due_ns ? -1 : 1;
-	return (x->request_id > y->request_id) - (x->request_id < y->request_id);
-}
-
-static int compare_connections(const void *a, const void *b)
-{
-	const struct plan_connection *x = a, *y = b;
-
-	if (x->first_due_ns != y->first_due_ns)
-		return x->first_due_ns < y->first_due_ns ? -1 : 1;
-	return (x->connection_id > y->connection_id) - (x->connection_id < y->connection_id);
-}
-
 /* Whose reply will not come is not waited for. */
 static int drop_dangling(struct plan *plan)
 {
@@ -193,9 +175,7 @@ static int complete(struct composer *c, struct err *err)
 {
 	struct plan *to = &c->to;
 
-	qsort(to->requests, to->requests_count, sizeof(*to->requests), compare_requests);
-	qsort(to->connections, to->connections_count, sizeof(*to->connections),
-	      compare_connections);
+	plan_sort(to);
 	if (to->connections_count > WIRE_CONNECTIONS_MAX)
 		return err_set(err, E2BIG, "that makes %zu connections; a node takes at most %u",
 			       to->connections_count, WIRE_CONNECTIONS_MAX);

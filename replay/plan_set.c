@@ -257,24 +257,6 @@ static int link_calls(struct plan_set *set)
 
 /* --- the client's -------------------------------------------------------------------------- */
 
-static int compare_requests(const void *a, const void *b)
-{
-	const struct plan_request *x = a, *y = b;
-
-	if (x->due_ns != y->due_ns)
-		return x->due_ns < y->due_ns ? -1 : 1;
-	return (x->request_id > y->request_id) - (x->request_id < y->request_id);
-}
-
-static int compare_connections(const void *a, const void *b)
-{
-	const struct plan_connection *x = a, *y = b;
-
-	if (x->first_due_ns != y->first_due_ns)
-		return x->first_due_ns < y->first_due_ns ? -1 : 1;
-	return (x->connection_id > y->connection_id) - (x->connection_id < y->connection_id);
-}
-
 /* Connections, with what is sent on them. */
 static int count_sent(struct plan *client, const struct plan *plan)
 {
@@ -337,10 +319,7 @@ static int gather_client(struct plan_set *set)
 		return -ENOMEM;
 	for (size_t p = 0; p < set->count && !rc; p++)
 		rc = count_sent(client, &set->plans[p]);
-	qsort(client->requests, client->requests_count, sizeof(*client->requests),
-	      compare_requests);
-	qsort(client->connections, client->connections_count, sizeof(*client->connections),
-	      compare_connections);
+	plan_sort(client);
 	return rc;
 }
 

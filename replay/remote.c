@@ -3,10 +3,10 @@
 
 #include "base/clock.h"
 #include "replay/key.h"
+#include "replay/listening.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +22,6 @@
 #define STOP_NS (5 * NS_PER_SEC)
 #define WORDS_MAX 32
 #define COMMAND_BYTES 4096
-#define LISTENING "listening on "
 
 struct remote {
 	char host[256]; /* as it was given */
@@ -148,34 +147,6 @@ static int spawn(struct remote *node, const char *command, struct err *err)
 	return 0;
 }
 
-/* A line of its output, in time; its length, 0 at the end of the output. */
-static size_t read_line(int fd, char *line, size_t size)
-{
-	struct pollfd ready = { .fd = fd, .events = POLLIN };
-	size_t len = 0;
-
-	while (len + 1 < size && poll(&ready, 1, START_MS) == 1 && read(fd, line + len, 1) == 1) {
-		if (line[len++] == '\n')
-			break;
-	}
-	line[len] = '\0';
-	return len;
-}
-
-/* "listening on 0.0.0.0:34567": the port is what counts. */
-static uint16_t read_port(const struct remote *node)
-{
-	char line[256];
-
-	while (read_line(node->output, line, sizeof(line))) {
-		const char *colon = strrchr(line, ':');
-
-		if (!strncmp(line, LISTENING, sizeof(LISTENING) - 1) && colon)
-			return (uint16_t)strtoul(colon + 1, NULL, 10);
-	}
-	return 0;
-}
-
 static bool has_ended(struct remote *node, int64_t within_ns, int *ret_status)
 {
 	const struct timespec nap = { .tv_nsec = 5 * NS_PER_MS };
@@ -220,7 +191,7 @@ static int start_node(struct remotes *r, struct remote *node, const char *comman
 	if (rc)
 		return rc;
 	if (write(node->input, r->key_text, KEY_TEXT_BYTES) == (ssize_t)KEY_TEXT_BYTES)
-		node->address.port = read_port(node);
+		node->address.port = listening_port(node->output, START_MS);
 	if (!node->address.port)
 		return tell_failure(node, err);
 	node->address.transport = TRANSPORT_TCP;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cmd.h"
 #include "replay/limits.h"
+#include "replay/listening.h"
 #include "replay/local.h"
 #include "replay/node.h"
 #include "replay/node_demand.h"
@@ -162,7 +163,7 @@ static void announce_one(const struct node *node, const struct listener *listene
 	if (listener->controls && node_is_insecure(node))
 		cmd_complain("--insecure: whoever can reach %s can use this machine's CPU and disk",
 			     at);
-	printf("listening on %s\n", at);
+	printf(LISTENING "%s\n", at);
 }
 
 /* What a script waits for, and what its user should know: first where clients come in. */

@@ -77,7 +77,7 @@ static const struct option_spec specs[] = {
 	{ "num-sessions", '\0', OPTION_U64, AT(sessions), .fallback = 1, .min = 1,
 	  .max = WALK_SESSIONS_MAX, .metavar = "N",
 	  .help = "of each thread: a new connection for each", .alias = "ns" },
-	{ "agents", '\0', OPTION_U64, AT(agents), .max = WALK_AGENTS_MAX, .metavar = "N",
+	{ "agents", '\0', OPTION_U64, AT(agents), .min = 1, .max = WALK_AGENTS_MAX, .metavar = "N",
 	  .help = "send from so many processes, each with its share of the threads" },
 	{ "rate", 'r', OPTION_TEXT, AT(rate), .metavar = "SPEC",
 	  .help = "requests a second of each thread (1000); a changing one needs "
