@@ -220,6 +220,8 @@ static __always_inline __u64 cpu_stolen_ns(const struct thread_slot *slot)
 /* The thread comes to this CPU: what was taken from it before was not the thread's. */
 static __always_inline void steal_begin(struct thread_slot *slot, struct task_struct *task)
 {
+	if (!bpf_core_field_exists(struct cfs_rq, rq))
+		return; /* a kernel without groups in its scheduler: the way to the run queue is another */
 	slot->steal_at = (__u64)BPF_CORE_READ(task, se.cfs_rq, rq) + cfg_steal_from_rq;
 	slot->stolen_ns = cpu_stolen_ns(slot);
 }
