@@ -109,7 +109,9 @@ case_start_upstream()
 	upstream_port=$port
 }
 
-case_clients() # after start_server: the loads, one after the other
+# After start_server: the loads, one after the other. The client has the last reply before the server
+# is through with the request: once it has closed the connection too, it is.
+case_clients()
 {
 	local load
 
@@ -118,6 +120,7 @@ case_clients() # after start_server: the loads, one after the other
 		case_words "$CASE_CLIENT $case_client"
 		"$GAIT_TRUTH/client" --port "$port" --connections "${load[0]}" --requests "${load[1]}" \
 			"${words[@]}" >"$BATS_TEST_TMPDIR/client.out" || fail "a reply is missing or wrong"
+		await "the server is through with it" connections_gone "$port"
 	done
 }
 
