@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/work.h"
-#include "capture/assembler.h"
+#include "capture/assemble/assembler.h"
 #include "capture/price.h"
 #include "probe/probe.h"
 #include "trace/trace.h"

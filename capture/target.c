@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Files and called services that ops act on. A file is known by its inode, never by name. */
-#include "capture/assembly.h"
+#include "capture/assemble/assembly.h"
 
 #include <errno.h>
 #include <linux/magic.h>

@@ -11,13 +11,13 @@ function(gait_include_root room folder)
 	set(include_root ${root} PARENT_SCOPE)
 endfunction()
 
-# gait_module(NAME [DEPENDS rooms...] [LIBS libraries...]): library gait_NAME of all *.c of the
-# current folder but main.c. DEPENDS are rooms whose headers it may include; LIBS are private.
+# gait_module(NAME [DEPENDS rooms...] [LIBS libraries...]): library gait_NAME of all *.c in the
+# current folder and those below but main.c. DEPENDS are rooms whose headers it may include; LIBS are private.
 function(gait_module name)
 	cmake_parse_arguments(arg "" "" "DEPENDS;LIBS" ${ARGN})
 	list(TRANSFORM arg_DEPENDS PREPEND gait_)
 	gait_include_root(${name} ${CMAKE_CURRENT_SOURCE_DIR})
-	file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.c)
+	file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.c)
 	list(FILTER sources EXCLUDE REGEX "/main\\.c$")
 	if(sources)
 		add_library(gait_${name} STATIC ${sources})

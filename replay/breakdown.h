@@ -3,8 +3,8 @@
 #define GAIT_REPLAY_BREAKDOWN_H
 
 #include "base/hist.h"
-#include "replay/client_fact.h"
-#include "replay/wire.h"
+#include "replay/client/fact.h"
+#include "replay/net/wire.h"
 #include "trace/schema.h"
 
 #include <stddef.h>

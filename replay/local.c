@@ -2,7 +2,7 @@
 #include "replay/local.h"
 
 #include "base/clock.h"
-#include "replay/listening.h"
+#include "replay/net/listening.h"
 
 #include <errno.h>
 #include <fcntl.h>

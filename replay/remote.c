@@ -2,8 +2,8 @@
 #include "replay/remote.h"
 
 #include "base/clock.h"
-#include "replay/key.h"
-#include "replay/listening.h"
+#include "replay/net/key.h"
+#include "replay/net/listening.h"
 
 #include <errno.h>
 #include <fcntl.h>

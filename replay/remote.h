@@ -3,7 +3,7 @@
 #define GAIT_REPLAY_REMOTE_H
 
 #include "base/err.h"
-#include "replay/address.h"
+#include "replay/net/address.h"
 
 #include <stdbool.h>
 #include <stddef.h>

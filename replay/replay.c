@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "probe/probe.h"
-#include "replay/clients.h"
+#include "replay/client/clients.h"
 #include "replay/pace.h"
 #include "replay/replay_nodes.h"
 #include "replay/run.h"

@@ -3,11 +3,11 @@
 #define GAIT_REPLAY_REPLAY_H
 
 #include "base/err.h"
-#include "replay/address.h"
-#include "replay/plan_load.h"
-#include "replay/plan_set.h"
+#include "replay/net/address.h"
+#include "replay/net/secure.h"
+#include "replay/plan/load.h"
+#include "replay/plan/set.h"
 #include "replay/run_summary.h"
-#include "replay/secure.h"
 #include "trace/manifest.h"
 
 #include <signal.h>

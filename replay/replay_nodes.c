@@ -2,7 +2,7 @@
 #include "replay/replay_nodes.h"
 
 #include "base/clock.h"
-#include "replay/client_datagram.h"
+#include "replay/client/datagram.h"
 
 #include <errno.h>
 #include <stdio.h>

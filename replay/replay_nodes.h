@@ -2,8 +2,8 @@
 #ifndef GAIT_REPLAY_REPLAY_NODES_H
 #define GAIT_REPLAY_REPLAY_NODES_H
 
-#include "replay/client.h"
-#include "replay/client_session.h"
+#include "replay/client/client.h"
+#include "replay/client/session.h"
 #include "replay/local.h"
 #include "replay/replay.h"
 #include "replay/run.h"

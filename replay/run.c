@@ -2,7 +2,7 @@
 #include "replay/run.h"
 
 #include "replay/breakdown.h"
-#include "replay/idmap.h"
+#include "replay/plan/idmap.h"
 #include "replay/scratch.h"
 
 #include <errno.h>

@@ -3,9 +3,9 @@
 #define GAIT_REPLAY_RUN_H
 
 #include "base/err.h"
-#include "replay/client_rows.h"
-#include "replay/plan_set.h"
-#include "replay/wire.h"
+#include "replay/client/rows.h"
+#include "replay/net/wire.h"
+#include "replay/plan/set.h"
 #include "trace/trace.h"
 
 /*

@@ -3,7 +3,7 @@
 #define GAIT_REPLAY_RUN_SUMMARY_H
 
 #include "replay/breakdown.h"
-#include "replay/client_rows.h"
+#include "replay/client/rows.h"
 #include "trace/manifest.h"
 
 /* What the client's rows come to, in a few passes over them. */

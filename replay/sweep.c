@@ -2,7 +2,7 @@
 #include "replay/sweep.h"
 
 #include "base/units.h"
-#include "replay/plan_scale.h"
+#include "replay/plan/scale.h"
 
 #include <errno.h>
 #include <math.h>

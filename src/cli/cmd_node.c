@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cmd.h"
-#include "replay/limits.h"
-#include "replay/listening.h"
 #include "replay/local.h"
-#include "replay/node.h"
-#include "replay/node_demand.h"
-#include "replay/wire.h"
+#include "replay/net/listening.h"
+#include "replay/net/wire.h"
+#include "replay/node/demand.h"
+#include "replay/node/limits.h"
+#include "replay/node/node.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -39,7 +39,7 @@ struct node_cmd_opts {
 };
 
 static const char *const computes[] = { "work", "cpu", "wall", NULL }; /* enum compute_mode */
-/* As the enums in replay/node_listen.h and replay/poller.h. */
+/* As the enums in replay/node/listen.h and replay/net/poller.h. */
 static const char *const accept_modes[] = { "shared", "child", "parent", NULL };
 static const char *const poll_modes[] = { "epoll", "poll", "select", "io_uring", NULL };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
 #include "cli/cmd.h"
-#include "replay/proxy.h"
+#include "replay/proxy/proxy.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -3,9 +3,9 @@
 #include "base/units.h"
 #include "cli/cmd.h"
 #include "cli/replay_sweep.h"
-#include "replay/clients.h"
+#include "replay/client/clients.h"
 #include "replay/local.h"
-#include "replay/plan_scale.h"
+#include "replay/plan/scale.h"
 #include "replay/remote.h"
 #include "replay/replay.h"
 
@@ -25,7 +25,7 @@ struct replay_cmd_opts {
 	bool local, no_spin, no_attribution, force, accept_edited, progress, json;
 };
 
-/* As the enums in replay/plan.h. */
+/* As the enums in replay/plan/plan.h. */
 static const char *const batchings[] = { "live", "recorded", NULL };
 static const char *const arrivals[] = { "auto", "clock", "dependent", NULL };
 

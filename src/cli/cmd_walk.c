@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "replay/walk.h"
-#include "replay/walk_datagram.h"
+#include "replay/walk/datagram.h"
+#include "replay/walk/walk.h"
 
 #include "base/clock.h"
 #include "cli/cmd.h"
@@ -8,7 +8,7 @@
 #include "cli/script.h"
 #include "cli/walk_summary.h"
 #include "replay/remote.h"
-#include "replay/walk_trace.h"
+#include "replay/walk/trace.h"
 
 #include <ctype.h>
 #include <errno.h>

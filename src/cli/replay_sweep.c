@@ -3,7 +3,7 @@
 
 #include "base/units.h"
 #include "cli/cmd.h"
-#include "replay/plan_scale.h"
+#include "replay/plan/scale.h"
 #include "report/grid.h"
 
 #include <errno.h>

@@ -4,8 +4,8 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/units.h"
-#include "replay/chain.h"
-#include "replay/walk.h"
+#include "replay/chain/chain.h"
+#include "replay/walk/walk.h"
 
 #include <errno.h>
 #include <inttypes.h>

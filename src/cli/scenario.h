@@ -4,7 +4,7 @@
 
 #include "base/err.h"
 #include "base/spec.h"
-#include "replay/walk_schedule.h"
+#include "replay/walk/schedule.h"
 
 /*
  * A walk described in a file (YAML), as words of gait walk's command line:

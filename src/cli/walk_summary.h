@@ -4,7 +4,7 @@
 
 #include "base/buf.h"
 #include "base/json.h"
-#include "replay/walk.h"
+#include "replay/walk/walk.h"
 
 /* What came of a walk, in a few lines or as JSON. The losses first. */
 void walk_summary_put(const struct walk_opts *opts, const struct walk_result *r, struct buf *out);

@@ -6,7 +6,7 @@
  * CSV on stdout: what, ns a request, million events a second, requests.
  */
 #include "base/clock.h"
-#include "capture/assembler.h"
+#include "capture/assemble/assembler.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

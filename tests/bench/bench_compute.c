@@ -6,7 +6,7 @@
  */
 #include "base/clock.h"
 #include "base/work.h"
-#include "replay/node_demand.h"
+#include "replay/node/demand.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
  * CSV on stdout: what, megabytes a second, ns a message, messages, times memchr.
  */
 #include "base/clock.h"
-#include "capture/framer.h"
+#include "capture/frame/framer.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -10,9 +10,9 @@
  * do. CSV; the ratio is the median of those of rounds that alternate.
  */
 #include "base/clock.h"
-#include "replay/limits.h"
-#include "replay/node_uring.h"
-#include "replay/node_worker.h"
+#include "replay/node/limits.h"
+#include "replay/node/uring.h"
+#include "replay/node/worker.h"
 
 #include <errno.h>
 #include <fcntl.h>

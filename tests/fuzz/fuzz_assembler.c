@@ -4,7 +4,7 @@
  * input is a list of events, a byte that chooses one and a few for what it says. A small fake
  * kernel keeps the clock and each thread's counters, so that they sum to the time that went by.
  */
-#include "capture/assembly.h"
+#include "capture/assemble/assembly.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

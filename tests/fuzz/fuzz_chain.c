@@ -3,7 +3,7 @@
  * Any text as a chain: what parses has a canonical text that parses back to itself and draws the
  * same. The first line alone is tried as a value of each unit and as an address too.
  */
-#include "replay/chain.h"
+#include "replay/chain/chain.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,7 @@
  * cut in two gives the same ones. A chunk of the input is a byte (bit 0: from the service, the
  * others: times 64 bytes that are not visible behind it), a length of two bytes, and bytes.
  */
-#include "capture/framer.h"
+#include "capture/frame/framer.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The text of a key file from outside: what is taken is written again the same. */
-#include "replay/key.h"
+#include "replay/net/key.h"
 
 #include <stddef.h>
 #include <stdlib.h>

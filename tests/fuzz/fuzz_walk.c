@@ -4,10 +4,10 @@
  * does. Where they are cut changes nothing, and what a node answers is what a client understands.
  */
 #define take client_take /* both files have one */
-#include "replay/walk_link.c"
+#include "replay/walk/link.c"
 #undef take
 
-#include "replay/node_walk.c"
+#include "replay/node/walk.c"
 
 #include <assert.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as a preface, as a datagram and as a stream of control frames; what decodes must encode to the same. */
-#include "replay/datagram.h"
-#include "replay/wire.h"
+#include "replay/net/datagram.h"
+#include "replay/net/wire.h"
 
 #include <stdlib.h>
 #include <string.h>

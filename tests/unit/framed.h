@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Conversations for tests of capture/framer.h, and what is found in them as text, a mark a word:
+ * Conversations for tests of capture/frame/framer.h, and what is found in them as text, a mark a word:
  *
  *	>0 Q1:GET >18 q1:GET <0 R1 <38 r1!
  *
@@ -10,7 +10,7 @@
 #ifndef GAIT_TESTS_FRAMED_H
 #define GAIT_TESTS_FRAMED_H
 
-#include "capture/framer.h"
+#include "capture/frame/framer.h"
 
 #include "check.h"
 

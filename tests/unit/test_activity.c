@@ -2,8 +2,8 @@
 /* What the node knows about its own time: activities, readings, and the meter of a thread. */
 #include "base/clock.h"
 #include "check.h"
-#include "replay/activity.h"
-#include "replay/meter.h"
+#include "replay/node/activity.h"
+#include "replay/node/meter.h"
 
 #include <unistd.h>
 

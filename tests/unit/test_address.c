@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
-#include "replay/address.h"
+#include "replay/net/address.h"
 
 #include <errno.h>
 #include <netinet/in.h>

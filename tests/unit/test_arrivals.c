@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
-#include "replay/plan_chains.h"
-#include "replay/schedule.h"
+#include "replay/client/schedule.h"
+#include "replay/plan/chains.h"
 
 /* Connection 1 goes by the clock, connections 2 and 3 wait for their replies. */
 static struct plan_connection connections[] = { { 1, .requests = 4 },

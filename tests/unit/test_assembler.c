@@ -3,7 +3,7 @@
  * The assembler fed with the events of services of known behaviour: a small fake
  * kernel keeps one thread's clock and counters and emits what BPF would.
  */
-#include "capture/assembler.h"
+#include "capture/assemble/assembler.h"
 
 #include "check.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
-#include "replay/chain.h"
+#include "replay/chain/chain.h"
 
 #include <errno.h>
 

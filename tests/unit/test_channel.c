@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Two ends of a connection in one thread: what one sends the other gets, encrypted or not. */
 #include "check.h"
-#include "replay/channel.h"
+#include "replay/net/channel.h"
 
 #include <fcntl.h>
 #include <poll.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
-#include "replay/client_rows.h"
+#include "replay/client/rows.h"
 #include "replay/scratch.h"
 
 #include <errno.h>

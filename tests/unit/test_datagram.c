@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A datagram's bytes, what is none, and several of them over a pair of sockets. */
 #include "check.h"
-#include "replay/datagram.h"
+#include "replay/net/datagram.h"
 
 #include <errno.h>
 #include <unistd.h>

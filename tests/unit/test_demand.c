@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What compute, lock, memory and kernel ops cost, as the kernel accounts it. */
-#include "replay/node_demand.h"
+#include "replay/node/demand.h"
 
 #include "base/clock.h"
 #include "base/work.h"
 #include "check.h"
-#include "replay/limits.h"
+#include "replay/node/limits.h"
 
 #include <pthread.h>
 #include <sys/resource.h>

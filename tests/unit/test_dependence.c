@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Senders of known habit: one waits for replies, one goes by the clock. */
-#include "capture/dependence.h"
+#include "capture/assemble/dependence.h"
 
 #include "check.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Storage devices as their user names them, and what ops on them do to the files. */
 #include "check.h"
-#include "replay/limits.h"
-#include "replay/storage.h"
+#include "replay/node/limits.h"
+#include "replay/node/storage.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "capture/framer.h"
+#include "capture/frame/framer.h"
 
 #include "check.h"
 #include "framed.h"

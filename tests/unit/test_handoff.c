@@ -4,7 +4,7 @@
  * of known behaviour, told to the assembler as BPF would. Times are absolute: a call is named by
  * when it was entered and when it returned, and between calls a thread runs user code.
  */
-#include "capture/assembler.h"
+#include "capture/assemble/assembler.h"
 
 #include "check.h"
 

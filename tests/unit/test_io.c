@@ -2,8 +2,8 @@
 /* Who else than a worker does I/O: threads of a device, its periodic sync, a ring. */
 #include "base/clock.h"
 #include "check.h"
-#include "replay/node_uring.h"
-#include "replay/node_worker.h"
+#include "replay/node/uring.h"
+#include "replay/node/worker.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
-#include "replay/key.h"
+#include "replay/net/key.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -2,9 +2,9 @@
 /* A node in this process, and a client that plans by hand. */
 #include "base/clock.h"
 #include "check.h"
-#include "replay/node.h"
-#include "replay/limits.h"
-#include "replay/wire.h"
+#include "replay/net/wire.h"
+#include "replay/node/limits.h"
+#include "replay/node/node.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>

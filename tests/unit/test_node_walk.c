@@ -5,9 +5,9 @@
  */
 #include "base/clock.h"
 #include "check.h"
-#include "replay/limits.h"
-#include "replay/node.h"
-#include "replay/wire.h"
+#include "replay/net/wire.h"
+#include "replay/node/limits.h"
+#include "replay/node/node.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
-#include "replay/placement.h"
+#include "replay/node/placement.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
-#include "replay/plan.h"
-#include "replay/plan_chains.h"
-#include "replay/plan_share.h"
+#include "replay/plan/chains.h"
+#include "replay/plan/plan.h"
+#include "replay/plan/share.h"
 
 #include <stdint.h>
 #include <stdio.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
-#include "replay/plan_compose.h"
-#include "replay/plan_extent.h"
-#include "replay/plan_scale.h"
-#include "replay/wire.h"
+#include "replay/net/wire.h"
+#include "replay/plan/compose.h"
+#include "replay/plan/extent.h"
+#include "replay/plan/scale.h"
 
 #include <errno.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
-#include "replay/plan_set.h"
+#include "replay/plan/set.h"
 
 #include <errno.h>
 #include <stdio.h>

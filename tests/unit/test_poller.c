@@ -2,7 +2,7 @@
 /* What holds for each way to wait. */
 #include "base/clock.h"
 #include "check.h"
-#include "replay/poller.h"
+#include "replay/net/poller.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,8 +2,8 @@
 /* The pure parts of gait proxy: what is on the wire, what comes next, addresses. */
 #include "check.h"
 
-#include "replay/delay_line.h"
-#include "replay/proxy_address.h"
+#include "replay/proxy/address.h"
+#include "replay/proxy/delay_line.h"
 #include "replay/timers.h"
 
 /* The next item as "bytes", "-" (nothing), "." (the end) or "!" (a reset). */

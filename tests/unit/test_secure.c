@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Two ends in one thread, over a socket pair: a node's and a client's. */
 #include "check.h"
-#include "replay/key.h"
-#include "replay/secure.h"
+#include "replay/net/key.h"
+#include "replay/net/secure.h"
 
 #include <errno.h>
 #include <poll.h>

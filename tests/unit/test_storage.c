@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
-#include "replay/limits.h"
-#include "replay/storage.h"
+#include "replay/node/limits.h"
+#include "replay/node/storage.h"
 
 #include <dirent.h>
 #include <errno.h>

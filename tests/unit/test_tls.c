@@ -3,7 +3,7 @@
  * Connections under TLS, as the assembler is told of them: the system calls that move ciphertext,
  * and behind them the library's function that made them.
  */
-#include "capture/assembler.h"
+#include "capture/assemble/assembler.h"
 #include "trace/schema.h"
 
 #include "check.h"

@@ -2,7 +2,7 @@
 /* A connection of a walk against a node that this test plays by hand, over a pair of sockets. */
 #include "base/clock.h"
 #include "check.h"
-#include "replay/walk_link.h"
+#include "replay/walk/link.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table of a walk: its text, all rows of many threads, and a disk that is full. */
 #include "check.h"
-#include "replay/walk_rows.h"
+#include "replay/walk/rows.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
-#include "replay/wire.h"
+#include "replay/net/wire.h"
 
 #include <errno.h>
 

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GAIT_REPLAY_CLIENT_CLIENTS_H
+#define GAIT_REPLAY_CLIENT_CLIENTS_H
+
+#include "replay/client/client.h"
+
+/*
+ * The client of a replay: one here, or agents, processes that act as one. An agent is a client that
+ * has a share of the plan's senders (plan/senders.h), so each connection is in exactly one, and what
+ * waits for a reply is where that comes. All have the same anchor. Their rows are in files that were
+ * opened before, and are read as one; their counts are added.
+ *
+ * Agents are forked from a process that has no threads yet, and die with it.
+ */
+#define CLIENTS_AGENTS_MAX 64
+
+struct clients;
+
+/* Opens the connections of the first seconds. `agents` 0: the client is a thread of this process. */
+int clients_new(const struct client_setup *setup, uint32_t agents, const char *directory,
+		struct clients **ret_clients, struct err *err);
+void clients_free(struct clients *c);
+
+int clients_start(struct clients *c, int64_t anchor_ns, struct err *err);
+void clients_stop(struct clients *c); /* again too */
+
+/* Becomes readable when clients_are_done() is to be asked. */
+int clients_fd(const struct clients *c);
+bool clients_are_done(struct clients *c);
+
+/* late_p99_ns: since the last call, of the one that is latest. */
+void clients_progress(struct clients *c, struct client_progress *ret_progress,
+		      int64_t *ret_late_p99_ns);
+
+/*
+ * Waits for all; counts, and gives back what they hold of each request. Then the rows can be read.
+ * A failure: rows are missing.
+ */
+int clients_join(struct clients *c, struct ledger *ledger, struct err *err);
+const struct client_rows_set *clients_rows(const struct clients *c);
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "replay/node/activity.h"
+
+#include "attribution/timeline.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#define RELABELS_MAX 4
+
+struct relabel {
+	uint8_t from, to; /* enum thread_state */
+};
+
+/* Unused rows move TS_USER to itself. */
+static const struct relabel relabels[ACTIVITY_COUNT][RELABELS_MAX] = {
+	[ACTIVITY_POLL] = {
+		{ TS_USER, TS_KERNEL_NET },
+		{ TS_IRQ_NET, TS_KERNEL_NET },
+		{ TS_WAIT_OTHER, TS_WAIT_POLL },
+	},
+	[ACTIVITY_NET] = {
+		{ TS_USER, TS_KERNEL_NET },
+		{ TS_IRQ_NET, TS_KERNEL_NET },
+		{ TS_WAIT_OTHER, TS_WAIT_NET },
+	},
+	[ACTIVITY_FILE] = {
+		{ TS_USER, TS_KERNEL_FS },
+		{ TS_WAIT_OTHER, TS_WAIT_JOURNAL },
+	},
+	[ACTIVITY_LOCK] = {
+		{ TS_WAIT_OTHER, TS_WAIT_FUTEX },
+	},
+	[ACTIVITY_MEMORY] = { /* of the user's own there is one store a page */
+		{ TS_USER, TS_KERNEL_MM },
+		{ TS_WAIT_OTHER, TS_WAIT_MEM },
+	},
+	[ACTIVITY_KERNEL] = {
+		{ TS_USER, TS_KERNEL_OTHER },
+	},
+};
+
+void activity_relabel(enum activity activity, int64_t delta[TS_COUNT])
+{
+	for (size_t i = 0; i < RELABELS_MAX; i++) {
+		const struct relabel *r = &relabels[activity][i];
+		int64_t moved = delta[r->from];
+
+		delta[r->from] = 0;
+		delta[r->to] += moved;
+	}
+}
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Takes the first `ns` of a segment away, idle waiting before work. */
+static void drop_beginning(int64_t delta[TS_COUNT], enum thread_state waiting,
+			   enum thread_state working, int64_t ns)
+{
+	int64_t idle = smaller(ns, delta[waiting]);
+
+	delta[waiting] -= idle;
+	delta[working] -= smaller(ns - idle, delta[working]);
+}
+
+/* Adds the part of the segment `from`..`to` that lies after the arrival. */
+static void add_part(int64_t into[TS_COUNT], const struct stamp *from, const struct stamp *to,
+		     enum activity activity, int64_t arrival_ns, const uint64_t *arrived)
+{
+	bool inside = arrival_ns > from->ns;
+	int64_t delta[TS_COUNT];
+
+	if (arrival_ns >= to->ns)
+		return;
+	counters_delta(inside && arrived ? arrived : from->counters, to->counters, delta);
+	if (inside && !arrived)
+		drop_beginning(delta, TS_WAIT_OTHER, TS_USER, arrival_ns - from->ns);
+	activity_relabel(activity, delta);
+	for (size_t i = 0; i < TS_COUNT; i++)
+		into[i] += delta[i];
+}
+
+void reading_split(const struct reading *r, int64_t arrival_ns, const uint64_t *arrived,
+		   int64_t ret_unread[TS_COUNT], int64_t ret_own[TS_COUNT])
+{
+	memset(ret_unread, 0, TS_COUNT * sizeof(*ret_unread));
+	memset(ret_own, 0, TS_COUNT * sizeof(*ret_own));
+	if (arrival_ns < r->sleep.ns && arrived) {
+		/* in an earlier pass: the thread was at others until this one woke it */
+		counters_delta(arrived, r->wake.counters, ret_unread);
+		activity_relabel(ACTIVITY_NET, ret_unread);
+		arrival_ns = r->wake.ns;
+	} else if (arrival_ns < r->sleep.ns) {
+		/* known by its length only; whatever it was, it was for others */
+		ret_unread[TS_KERNEL_NET] = r->sleep.ns - arrival_ns;
+		arrival_ns = r->sleep.ns;
+	}
+	add_part(ret_own, &r->sleep, &r->wake, ACTIVITY_POLL, arrival_ns, arrived);
+	add_part(ret_unread, &r->wake, &r->enter, ACTIVITY_NET, arrival_ns, arrived);
+	add_part(ret_own, &r->enter, &r->leave, ACTIVITY_NET, arrival_ns, arrived);
+}

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "replay/net/wire.h"
+#include "replay/plan/owners.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What a node plays, and where the rest is counted. */
+static const struct {
+	bool played;
+	bool needs_file;
+	enum ledger_entry left_out;
+} kinds[OP_KIND_COUNT] = {
+	[OP_COMPUTE] = { true, false, LG_OPS_SKIPPED },
+	[OP_KERNEL] = { true, false, LG_OPS_SKIPPED },
+	[OP_LOAD] = { true, true, LG_OPS_SKIPPED },
+	[OP_STORE] = { true, true, LG_OPS_SKIPPED },
+	[OP_SYNC] = { true, true, LG_OPS_SKIPPED },
+	[OP_FORWARD] = { true, false, LG_CALLS_STUBBED },
+	[OP_SLEEP] = { true, false, LG_OPS_SKIPPED },
+	[OP_LOCK] = { true, false, LG_OPS_SKIPPED },
+	[OP_MEMORY] = { true, false, LG_OPS_SKIPPED },
+	[OP_HANDSHAKE] = { true, false, LG_OPS_SKIPPED },
+	[OP_REPLY] = { true, false, LG_OPS_SKIPPED },
+};
+
+/* An open or stat of a name that is not there is work too; of others only success can be had. */
+static bool may_fail(const struct row_op *op)
+{
+	return op->kind == OP_KERNEL && op->flags & (OPF_OPEN | OPF_STAT);
+}
+
+/* 0: nobody will answer it. */
+static uint64_t request_called(const struct planner *p, const struct row_op *op)
+{
+	return p->calls ? p->calls->request_of[op - p->source.ops] : 0;
+}
+
+static bool is_playable(const struct planner *p, const struct row_op *op, struct ledger *ledger)
+{
+	bool known = op->kind < OP_KIND_COUNT;
+	bool file = known && (kinds[op->kind].needs_file || (op->flags & OPF_SENDFILE));
+
+	if (op->flags & OPF_CLOSE)
+		return false; /* the open has closed it */
+	if (op->kind == OP_FORWARD && !request_called(p, op)) {
+		ledger->count[LG_CALLS_STUBBED]++;
+		return false;
+	}
+	if (known && kinds[op->kind].played && (!(op->flags & OPF_FAILED) || may_fail(op)) &&
+	    op->bytes <= WIRE_OP_BYTES_MAX &&
+	    !(file && idmap_get(&p->targets, op->target_id) == IDMAP_NONE))
+		return true;
+	ledger->count[known ? kinds[op->kind].left_out : LG_OPS_SKIPPED]++;
+	return false;
+}
+
+static uint64_t scale_work(uint64_t work, uint32_t ppm)
+{
+	return work / 1000000 * ppm + work % 1000000 * ppm / 1000000;
+}
+
+static int compare_owners(const void *a, const void *b, void *arg)
+{
+	const struct owner *x = a, *y = b;
+	const struct row_op *ops = arg;
+
+	if (x->request != y->request)
+		return x->request < y->request ? -1 : 1;
+	if (ops[x->op].start_ns != ops[y->op].start_ns)
+		return ops[x->op].start_ns < ops[y->op].start_ns ? -1 : 1;
+	return (ops[x->op].op_id > ops[y->op].op_id) - (ops[x->op].op_id < ops[y->op].op_id);
+}
+
+static struct plan_op op_here(const struct row_op *op)
+{
+	return (struct plan_op){
+		.op_id = op->op_id,
+		.kind = op->kind,
+		.flags = op->flags,
+		.mode = PLAN_INLINE,
+		.owners = 1,
+		.bytes = op->bytes,
+		.reply_bytes = op->reply_bytes,
+		.offset = op->offset,
+		.target_id = op->target_id,
+	};
+}
+
+static struct plan_op op_of_owner(const struct planner *p, const struct owner *owner)
+{
+	struct plan_op op = op_here(&p->source.ops[owner->op]);
+
+	op.mode = owner->mode;
+	op.owners = owner->group;
+	op.work = op.kind == OP_COMPUTE || op.kind == OP_LOCK || op.kind == OP_HANDSHAKE ?
+			  scale_work(owner->work, p->origins[owner->request].demand_ppm) :
+			  owner->work;
+	op.bytes = owner->bytes;
+	op.offset = owner->offset;
+	if (op.kind == OP_FORWARD) {
+		op.offset = (int64_t)request_called(p, &p->source.ops[owner->op]);
+		op.owners = 1;
+	}
+	return op;
+}
+
+/*
+ * A response is exactly as long as recorded: what its replies lack goes into the
+ * last one, what they have too much is taken from the last ones. Returns the
+ * number of ops; there is room for one more.
+ */
+static size_t fix_replies(struct plan_op *ops, size_t count, uint64_t response_bytes)
+{
+	struct plan_op *last = NULL;
+	uint64_t left = response_bytes;
+
+	for (size_t i = 0; i < count; i++) {
+		if (ops[i].kind != OP_REPLY)
+			continue;
+		ops[i].mode = PLAN_INLINE;
+		if (ops[i].bytes > left)
+			ops[i].bytes = left;
+		left -= ops[i].bytes;
+		last = &ops[i];
+	}
+	if (!left)
+		return count;
+	if (!last) {
+		last = &ops[count++];
+		*last = (struct plan_op){
+			.kind = OP_REPLY,
+			.owners = 1,
+			.offset = TRACE_NONE,
+		};
+	}
+	last->bytes += left;
+	return count;
+}
+
+/* A reply that had to be added comes before what was done after the reply. */
+static void move_reply(struct plan_op *ops, size_t count)
+{
+	while (count > 1 && ops[count - 1].kind == OP_REPLY &&
+	       ops[count - 2].mode == PLAN_AFTER_REPLY) {
+		struct plan_op swap = ops[count - 1];
+
+		ops[count - 1] = ops[count - 2];
+		ops[count - 2] = swap;
+		count--;
+	}
+}
+
+/* Whether it comes to the end of the pass before it answers, by itself. */
+static bool waits_for_pass(const struct plan_op *ops, size_t count)
+{
+	for (size_t i = 0; i < count && ops[i].kind != OP_REPLY; i++)
+		if (ops[i].mode == PLAN_SHARED || ops[i].mode == PLAN_WAIT)
+			return true;
+	return false;
+}
+
+/* The reply waits until the others of the pass are read too: an op that asks for nothing. */
+static size_t defer_reply(struct plan_op *ops, size_t count)
+{
+	size_t at = 0;
+
+	while (at < count && ops[at].kind != OP_REPLY)
+		at++;
+	if (at == count || waits_for_pass(ops, count))
+		return count;
+	memmove(&ops[at + 1], &ops[at], (count - at) * sizeof(*ops));
+	ops[at] = (struct plan_op){
+		.kind = OP_SYNC,
+		.mode = PLAN_WAIT,
+		.owners = 1,
+		.offset = TRACE_NONE,
+	};
+	return count + 1;
+}
+
+/* Calls that are under way together: the last ops of a request so far, or some before. */
+struct together {
+	size_t first, count; /* ops */
+	int64_t until_ns;
+};
+
+/*
+ * The call at ops[at] began before those had all come back, so it does again: what was done in
+ * between is done before.
+ */
+static void join_calls(struct plan_op *ops, size_t at, const struct row_op *row, struct together *t)
+{
+	int64_t end_ns = row->start_ns + (int64_t)row->elapsed_ns;
+	size_t between = at - (t->first + t->count);
+	struct plan_op call = ops[at];
+
+	if (!t->count || row->start_ns >= t->until_ns || call.mode != ops[t->first].mode ||
+	    t->count + 1 >= WIRE_OPS_MAX) {
+		*t = (struct together){ at, 1, end_ns };
+		return;
+	}
+	for (size_t i = 0; i < between; i++) { /* one step to the front each */
+		struct plan_op moved = ops[t->first + t->count];
+
+		memmove(&ops[t->first + 1], &ops[t->first], t->count * sizeof(*ops));
+		ops[t->first++] = moved;
+	}
+	ops[t->first + t->count++] = call;
+	ops[t->first].owners = (uint32_t)t->count;
+	t->until_ns = end_ns > t->until_ns ? end_ns : t->until_ns;
+}
+
+/* The ops of one request out of its owners; returns how many owners it took. */
+static size_t emit_request(struct planner *p, uint32_t r, const struct owner *owners, size_t left)
+{
+	struct plan *plan = p->plan;
+	struct plan_request *request = &plan->requests[r];
+	struct plan_op *ops = &plan->ops[plan->ops_count];
+	struct together together = { 0 };
+	size_t taken, count = 0;
+
+	for (taken = 0; taken < left && owners[taken].request == r; taken++) {
+		const struct row_op *op = &p->source.ops[owners[taken].op];
+
+		if (!is_playable(p, op, &plan->ledger) || !owners[taken].group)
+			continue;
+		if (count + 2 >= WIRE_OPS_MAX) { /* a reply and a wait may be added */
+			plan->ledger.count[LG_OPS_SKIPPED]++;
+			continue;
+		}
+		ops[count] = op_of_owner(p, &owners[taken]);
+		if (op->kind == OP_FORWARD)
+			join_calls(ops, count, op, &together);
+		count++;
+	}
+	count = fix_replies(ops, count, request->response_bytes);
+	move_reply(ops, count);
+	if (p->defers_replies && p->opts->batching == PLAN_BATCHING_LIVE)
+		count = defer_reply(ops, count);
+	request->first_op = (uint32_t)plan->ops_count;
+	request->ops_count = (uint32_t)count;
+	plan->ops_count += count;
+	return taken;
+}
+
+/* Leaves the owners sorted by request, so that owners_of() no longer holds: the last step. */
+static int emit_requests(struct planner *p, struct owners *o)
+{
+	struct plan *plan = p->plan;
+	size_t taken = 0;
+
+	plan->ops = calloc(o->count + 2 * plan->requests_count + 1, sizeof(*plan->ops));
+	if (!plan->ops)
+		return -ENOMEM;
+	qsort_r(o->at, o->count, sizeof(*o->at), compare_owners, p->source.ops);
+	for (uint32_t r = 0; r < plan->requests_count; r++)
+		taken += emit_request(p, r, &o->at[taken], o->count - taken);
+	assert(taken == o->count);
+	return 0;
+}
+
+static bool is_background(const struct planner *p, const struct owners *o, size_t i)
+{
+	const struct row_op *op = &p->source.ops[i];
+	struct owner *owners;
+
+	return !op->request_id && !owners_of(o, i, &owners) &&
+	       (!op->service_id || op->service_id == p->plan->service.service_id);
+}
+
+/* Threads that serve no request are numbered behind those that do. */
+static uint32_t background_thread(struct planner *p, const struct row_op *op, uint32_t *next)
+{
+	uint32_t thread = idmap_get(&p->threads, op->thread_id);
+
+	if (thread != IDMAP_NONE || !op->thread_id ||
+	    *next - p->plan->threads >= WIRE_BACKGROUND_THREADS_MAX)
+		return thread == IDMAP_NONE ? p->plan->threads : thread;
+	idmap_put(&p->threads, op->thread_id, *next);
+	return (*next)++;
+}
+
+static int compare_background(const void *a, const void *b)
+{
+	const struct plan_background *x = a, *y = b;
+
+	if (x->due_ns != y->due_ns)
+		return x->due_ns < y->due_ns ? -1 : 1;
+	return (x->op.op_id > y->op.op_id) - (x->op.op_id < y->op.op_id);
+}
+
+static int emit_background(struct planner *p, struct owners *o)
+{
+	struct plan *plan = p->plan;
+	uint32_t next_thread = plan->threads;
+	size_t count = 0;
+
+	for (size_t i = 0; i < p->source.ops_count; i++)
+		count += is_background(p, o, i);
+	plan->background = calloc(count + 1, sizeof(*plan->background));
+	if (!plan->background)
+		return -ENOMEM;
+	for (size_t i = 0; i < p->source.ops_count; i++) {
+		const struct row_op *op = &p->source.ops[i];
+		struct plan_background *background = &plan->background[plan->background_count];
+
+		if (!is_background(p, o, i) || op->kind == OP_REPLY ||
+		    !is_playable(p, op, &plan->ledger))
+			continue;
+		if (plan->background_count == WIRE_BACKGROUND_MAX) {
+			plan->ledger.count[LG_OPS_SKIPPED]++;
+			continue;
+		}
+		background->due_ns = op->start_ns > 0 ? op->start_ns : 0;
+		background->thread = background_thread(p, op, &next_thread);
+		background->op = op_here(op);
+		background->op.work = plan_work_of(p, op);
+		plan->background_count++;
+	}
+	qsort(plan->background, plan->background_count, sizeof(*plan->background),
+	      compare_background);
+	return 0;
+}
+
+int plan_ops_build(struct planner *p, struct err *err)
+{
+	struct owners owners;
+	int ret = owners_init(&owners, p);
+
+	if (!ret)
+		ret = owners_give_parts(&owners, p);
+	if (!ret)
+		ret = emit_background(p, &owners);
+	if (!ret)
+		ret = emit_requests(p, &owners);
+	owners_release(&owners);
+	return ret ? err_errno(err, -ret, "cannot hold %zu ops", p->source.ops_count) : 0;
+}

@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "replay/walk/run.h"
+
+#include "replay/breakdown.h"
+#include "replay/run.h"
+#include "replay/scratch.h"
+#include "replay/walk/tables.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SPOOL_BUFFER_BYTES (1 << 20)
+#define REQUESTS_MAX (1ull << 40) /* that are told apart from calls by their number */
+
+/* As they came, with who said so. */
+struct spooled_call {
+	struct wire_row row;
+	uint32_t node;
+};
+
+struct spooled_op {
+	struct wire_oprow row;
+	uint32_t node;
+};
+
+/* A thread's connection, while the rows of its requests go by. */
+struct session {
+	uint64_t number; /* of the thread's */
+	uint64_t requests;
+	int64_t open_ns, last_ns;
+};
+
+struct walk_run {
+	const struct walk_opts *opts;
+	struct walk_schedule schedule;
+	uint32_t nodes;
+	uint64_t requests; /* that there can be */
+	struct trace_writer *writer;
+	int rows_fd;	 /* struct walk_row, as they left */
+	int node_fd;	 /* struct wire_row of request i at i * sizeof */
+	int call_ids_fd; /* id of the call made for request i to node n at (i * nodes + n) * sizeof */
+	FILE *calls;	 /* struct spooled_call */
+	FILE *oprows;	 /* struct spooled_op */
+	uint64_t calls_count;
+	bool *nested;	   /* of each op of the chain: another node's */
+	uint32_t *threads; /* of each node, that had a request */
+	struct walk_extents extents;
+	struct session *sessions; /* of each thread */
+	uint64_t class_requests[WALK_CLASSES_MAX];
+	struct walk_run_result result;
+	struct ledger *ledger;
+};
+
+/* --- spools -------------------------------------------------------------------------------- */
+
+static int spool_failed(const struct walk_run *run, struct err *err)
+{
+	return err_errno(err, errno ? errno : EIO, "cannot keep rows in '%s'", run->opts->run);
+}
+
+static int open_stream(const struct walk_run *run, FILE **ret_stream, struct err *err)
+{
+	int fd = scratch_open(run->opts->run, err);
+
+	if (fd < 0)
+		return fd;
+	*ret_stream = fdopen(fd, "w+");
+	if (!*ret_stream) {
+		close(fd);
+		return err_errno(err, ENOMEM, "cannot keep rows");
+	}
+	setvbuf(*ret_stream, NULL, _IOFBF, SPOOL_BUFFER_BYTES);
+	return 0;
+}
+
+static int open_spools(struct walk_run *run, struct err *err)
+{
+	int *const files[] = { &run->rows_fd, &run->node_fd, &run->call_ids_fd };
+	int rc = 0;
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && rc >= 0; i++)
+		rc = *files[i] = scratch_open(run->opts->run, err);
+	rc = rc < 0 ? rc : open_stream(run, &run->calls, err);
+	return rc ? rc : open_stream(run, &run->oprows, err);
+}
+
+/* Blocks of forwards: ops with a node of their own. */
+static void find_nested(struct walk_run *run)
+{
+	const struct chain *c = &run->opts->chain;
+
+	for (uint32_t i = 0; i < c->count; i++)
+		if (c->ops[i].kind == OP_FORWARD)
+			for (uint32_t j = i + 1; j < c->ops[i].end; j++)
+				run->nested[j] = true;
+}
+
+int walk_run_new(const struct walk_opts *opts, uint32_t nodes, struct walk_run **ret_run,
+		 struct err *err)
+{
+	unsigned flags = TRACE_WRITER_RUN | (opts->replace_run ? TRACE_WRITER_REPLACE : 0);
+	struct walk_run *run = calloc(1, sizeof(*run));
+	int rc;
+
+	if (!run)
+		return err_errno(err, ENOMEM, "cannot write '%s'", opts->run);
+	run->opts = opts;
+	run->schedule = walk_schedule_of(opts);
+	run->nodes = nodes;
+	run->requests = opts->requests < REQUESTS_MAX / opts->threads ?
+				opts->requests * opts->threads :
+				REQUESTS_MAX;
+	run->rows_fd = run->node_fd = run->call_ids_fd = -1;
+	run->nested = calloc(opts->chain.count + 1, sizeof(*run->nested));
+	run->threads = calloc(nodes, sizeof(*run->threads));
+	run->sessions = calloc(opts->threads, sizeof(*run->sessions));
+	rc = run->nested && run->threads && run->sessions ?
+		     trace_writer_new(opts->run, flags, &run->writer, err) :
+		     err_errno(err, ENOMEM, "cannot write '%s'", opts->run);
+	if (!rc)
+		rc = open_spools(run, err);
+	if (rc) {
+		walk_run_free(run);
+		return rc;
+	}
+	find_nested(run);
+	*ret_run = run;
+	return 0;
+}
+
+void walk_run_free(struct walk_run *run)
+{
+	if (!run)
+		return;
+	if (run->rows_fd >= 0)
+		close(run->rows_fd);
+	if (run->node_fd >= 0)
+		close(run->node_fd);
+	if (run->call_ids_fd >= 0)
+		close(run->call_ids_fd);
+	if (run->calls)
+		fclose(run->calls);
+	if (run->oprows)
+		fclose(run->oprows);
+	trace_writer_free(run->writer);
+	free(run->nested);
+	free(run->threads);
+	free(run->sessions);
+	free(run);
+}
+
+int walk_run_rows_fd(const struct walk_run *run)
+{
+	return run->rows_fd;
+}
+
+/* Behind all that clients can have. */
+static uint64_t call_id(const struct walk_run *run, uint64_t call)
+{
+	return run->requests + 1 + call;
+}
+
+static off_t call_at(const struct walk_run *run, uint64_t number, uint32_t node)
+{
+	return (off_t)((number * run->nodes + node) * sizeof(uint64_t));
+}
+
+static int take_call(struct walk_run *run, uint32_t node, const struct wire_row *row,
+		     struct err *err)
+{
+	struct spooled_call call = { *row, node };
+	uint64_t id = call_id(run, run->calls_count++);
+
+	if (fwrite(&call, sizeof(call), 1, run->calls) != 1 ||
+	    pwrite(run->call_ids_fd, &id, sizeof(id), call_at(run, row->request_id, node)) !=
+		    sizeof(id))
+		return spool_failed(run, err);
+	return 0;
+}
+
+/* Rows of requests that were not made cannot be: they are passed over. Calls have no connection. */
+int walk_run_take_row(void *arg, const struct wire_row *row, struct err *err)
+{
+	const struct walk_run_node *node = arg;
+	struct walk_run *run = node->run;
+
+	errno = 0;
+	if (row->request_id >= run->requests)
+		return 0;
+	if (row->thread >= run->threads[node->index])
+		run->threads[node->index] = row->thread + 1;
+	if (node->index || !row->connection_id)
+		return take_call(run, node->index, row, err);
+	if (pwrite(run->node_fd, row, sizeof(*row), (off_t)row->request_id * (off_t)sizeof(*row)) !=
+	    sizeof(*row))
+		return spool_failed(run, err);
+	return 0;
+}
+
+int walk_run_take_oprow(void *arg, const struct wire_oprow *row, struct err *err)
+{
+	const struct walk_run_node *node = arg;
+	struct spooled_op op = { *row, node->index };
+	const struct chain *c = &node->run->opts->chain;
+
+	if (row->request_id >= node->run->requests || !row->op_id || row->op_id > c->count ||
+	    c->ops[row->op_id - 1].kind != row->kind)
+		return 0;
+	errno = 0;
+	if (fwrite(&op, sizeof(op), 1, node->run->oprows) != 1)
+		return spool_failed(node->run, err);
+	return 0;
+}
+
+/* --- tables -------------------------------------------------------------------------------- */
+
+static int write_services(struct walk_run *run, const struct manifest *m, struct err *err)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; i < run->nodes && !rc; i++) {
+		const struct walk_run_clock *node = &run->result.nodes[i];
+		struct row_service row = {
+			.service_id = WALK_SERVICE + i,
+			.threads = run->threads[i],
+			.io_model = "event-loop",
+		};
+		char text[ADDRESS_TEXT_SIZE];
+
+		for (uint32_t h = 0; h < m->hosts_count && !row.host_id; h++)
+			if (!strcmp(m->hosts[h].boot_id, node->hello->host.boot_id))
+				row.host_id = m->hosts[h].host_id;
+		snprintf(row.name, sizeof(row.name), i ? "node-%u" : "node", i + 1);
+		snprintf(row.listen, sizeof(row.listen), "%.63s",
+			 address_format(&node->address, text));
+		rc = trace_write(run->writer, TABLE_SERVICES, &row, err);
+	}
+	return rc;
+}
+
+static int64_t at_node(const struct walk_run *run, uint32_t node, int64_t stamp_ns)
+{
+	int64_t anchor_ns = run->result.nodes[node].anchor_ns;
+
+	return stamp_ns && anchor_ns ? stamp_ns - anchor_ns : TRACE_NONE;
+}
+
+static int end_session(struct walk_run *run, uint32_t thread, struct err *err)
+{
+	const struct session *s = &run->sessions[thread];
+	bool last = s->number + 1 == run->schedule.sessions;
+	const struct row_connection row = {
+		.connection_id = walk_connection(&run->schedule, thread, s->number),
+		.service_id = WALK_SERVICE,
+		.open_ns = s->open_ns,
+		.close_ns = last ? TRACE_NONE : s->last_ns,
+		.srtt_ns = TRACE_NONE,
+		.min_rtt_ns = TRACE_NONE,
+		.requests = s->requests,
+		.confidence = 100,
+	};
+
+	if (!s->requests)
+		return 0;
+	run->ledger->count[LG_CONNECTIONS]++;
+	return trace_write(run->writer, TABLE_CONNECTIONS, &row, err);
+}
+
+/*
+ * A session whose first request is due when it is connected: that is when it opened. Those that
+ * were open before the first was due have no time.
+ */
+static int follow_session(struct walk_run *run, const struct walk_row *row, struct err *err)
+{
+	struct session *s = &run->sessions[row->thread];
+	int64_t due_ns = walk_first_due_ns(&run->schedule, row->thread, row->session);
+	int rc = 0;
+
+	if (s->requests && s->number != row->session) {
+		rc = end_session(run, row->thread, err);
+		s->requests = 0;
+	}
+	if (!s->requests) {
+		*s = (struct session){
+			.number = row->session,
+			.open_ns = row->due_ns > due_ns ? row->due_ns : TRACE_NONE,
+			.last_ns = row->due_ns,
+		};
+	}
+	s->requests++;
+	if (row->received_ns > s->last_ns)
+		s->last_ns = row->received_ns;
+	return rc;
+}
+
+/* What a node says of a request: its own, or a call's. */
+static void put_node_times(const struct walk_run *run, uint32_t node, const struct wire_row *from,
+			   struct row_request *to)
+{
+	to->service_id = WALK_SERVICE + node;
+	to->thread_id = from->end_ns ? from->thread + 1 : 0;
+	to->confidence = 100;
+	to->think_ns = TRACE_NONE;
+	to->arrival_ns = at_node(run, node, from->arrival_ns);
+	to->read_ns = at_node(run, node, from->read_ns);
+	to->write_ns = at_node(run, node, from->write_ns);
+	to->end_ns = at_node(run, node, from->end_ns);
+	to->response_bytes = from->response_bytes;
+	if (from->status)
+		snprintf(to->status, sizeof(to->status), "%s", run_errno_name(from->status));
+}
+
+static int write_node_latency(struct walk_run *run, uint32_t node, uint64_t request_id,
+			      const struct wire_row *from, struct err *err)
+{
+	struct row_latency row = {
+		.request_id = request_id,
+		.service_id = WALK_SERVICE + node,
+		.total_ns = from->total_ns,
+		.unattributed_ns = from->unattributed_ns,
+	};
+
+	memcpy(row.ns, from->ns, sizeof(row.ns));
+	return from->end_ns ? trace_write(run->writer, TABLE_LATENCY, &row, err) : 0;
+}
+
+/* The client takes no stamps of the kernel: the wire stays unattributed. */
+static int write_client_latency(struct walk_run *run, const struct walk_row *client,
+				uint64_t request_id, const struct wire_row *node, struct err *err)
+{
+	const struct client_fact fact = {
+		.intended_ns = client->due_ns,
+		.sent_ns = client->sent_ns,
+		.received_ns = client->received_ns,
+	};
+	struct row_latency row;
+
+	if (client->received_ns < 0)
+		return 0;
+	breakdown_client(&fact, node->end_ns ? node : NULL, false, &row);
+	row.request_id = request_id;
+	return trace_write(run->writer, TABLE_LATENCY, &row, err);
+}
+
+/* What the node said of a request; all 0 (a hole in the file, or its end): nothing. */
+static ssize_t read_node_row(const struct walk_run *run, uint64_t number, struct wire_row *ret_row)
+{
+	memset(ret_row, 0, sizeof(*ret_row));
+	return pread(run->node_fd, ret_row, sizeof(*ret_row),
+		     (off_t)number * (off_t)sizeof(*ret_row));
+}
+
+static int write_request(struct walk_run *run, const struct walk_row *client, struct err *err)
+{
+	static const enum outcome outcomes[WALK_OUTCOMES] = {
+		[WALK_OK] = OUTCOME_OK,
+		[WALK_ERROR] = OUTCOME_ERROR,
+		[WALK_TIMEOUT] = OUTCOME_TIMEOUT,
+		[WALK_UNSENT] = OUTCOME_ERROR,
+	};
+	uint64_t number = walk_number(&run->schedule, client->thread, client->request);
+	size_t class = walk_class_of(&run->schedule, number);
+	struct row_request row = {
+		.request_id = number + 1,
+		.class_id = WALK_CLASS + class,
+		.connection_id = walk_connection(&run->schedule, client->thread, client->session),
+		.request_bytes = client->request_bytes,
+		.intended_ns = client->due_ns,
+		.sent_ns = client->sent_ns,
+		.received_ns = client->received_ns < 0 ? TRACE_NONE : client->received_ns,
+		.outcome = outcomes[client->outcome],
+	};
+	struct wire_row node;
+	int rc;
+
+	if (read_node_row(run, number, &node) < 0)
+		return spool_failed(run, err);
+	put_node_times(run, 0, &node, &row);
+	if (client->response_bytes)
+		row.response_bytes = client->response_bytes;
+	run->class_requests[class]++;
+	run->ledger->count[LG_REQUESTS]++;
+	rc = trace_write(run->writer, TABLE_REQUESTS, &row, err);
+	if (!rc)
+		rc = write_node_latency(run, 0, row.request_id, &node, err);
+	return rc ? rc : write_client_latency(run, client, row.request_id, &node, err);
+}
+
+static int write_requests(struct walk_run *run, struct err *err)
+{
+	FILE *rows = fdopen(dup(run->rows_fd), "r");
+	struct walk_row row;
+	int rc = 0;
+
+	if (!rows)
+		return err_errno(err, errno, "cannot read the rows again");
+	setvbuf(rows, NULL, _IOFBF, SPOOL_BUFFER_BYTES);
+	rewind(rows);
+	while (!rc && fread(&row, sizeof(row), 1, rows) == 1) {
+		rc = follow_session(run, &row, err);
+		if (!rc)
+			rc = write_request(run, &row, err);
+	}
+	fclose(rows);
+	for (uint32_t i = 0; i < run->schedule.threads && !rc; i++)
+		rc = end_session(run, i, err);
+	return rc;
+}
+
+/* What one node asked of another. Which of its own calls this was is not told. */
+static int write_call(struct walk_run *run, uint64_t call, const struct spooled_call *from,
+		      struct err *err)
+{
+	struct row_request row = {
+		.request_id = call_id(run, call),
+		.parent_id = from->row.request_id + 1,
+		.request_bytes = from->row.request_bytes,
+		.intended_ns = TRACE_NONE,
+		.sent_ns = TRACE_NONE,
+		.received_ns = TRACE_NONE,
+		.outcome = from->row.status ? OUTCOME_ERROR : OUTCOME_OK,
+	};
+	int rc;
+
+	put_node_times(run, from->node, &from->row, &row);
+	run->ledger->count[LG_REQUESTS]++;
+	rc = trace_write(run->writer, TABLE_REQUESTS, &row, err);
+	return rc ? rc : write_node_latency(run, from->node, row.request_id, &from->row, err);
+}
+
+static int write_calls(struct walk_run *run, struct err *err)
+{
+	struct spooled_call call;
+	int rc = 0;
+
+	errno = 0;
+	if (fseek(run->calls, 0, SEEK_SET))
+		return spool_failed(run, err);
+	for (uint64_t i = 0; !rc && fread(&call, sizeof(call), 1, run->calls) == 1; i++)
+		rc = write_call(run, i, &call, err);
+	return rc;
+}
+
+/* Whose it is; 0: of none that is known. And the thread that did it. */
+static uint64_t owner_of(const struct walk_run *run, const struct spooled_op *op,
+			 uint64_t *ret_thread)
+{
+	uint64_t number = op->row.request_id, id = 0;
+	struct wire_row row;
+
+	*ret_thread = 0;
+	if (run->nested[op->row.op_id - 1])
+		return pread(run->call_ids_fd, &id, sizeof(id), call_at(run, number, op->node)) <
+				       0 ?
+			       0 :
+			       id;
+	if (read_node_row(run, number, &row) > 0 && row.end_ns)
+		*ret_thread = row.thread + 1;
+	return number + 1;
+}
+
+static int write_op(struct walk_run *run, const struct spooled_op *from, struct err *err)
+{
+	const struct wire_oprow *done = &from->row;
+	const struct walk_opts *opts = run->opts;
+	struct chain chain = opts->chain;
+	struct plan_op drawn;
+	struct row_op row;
+
+	chain.work_per_ms = run->result.nodes[from->node].hello->work_per_ms;
+	drawn = chain_draw_op(&chain, opts->seed, done->request_id, (uint32_t)done->op_id - 1);
+	row = walk_op_row(&chain, &drawn);
+	row.op_id = ((uint64_t)from->node << 48) + done->call_id;
+	row.request_id = owner_of(run, from, &row.thread_id);
+	row.after_reply = done->after_reply;
+	row.service_id = WALK_SERVICE + from->node;
+	row.start_ns = at_node(run, from->node, done->start_ns);
+	row.elapsed_ns = (uint64_t)done->elapsed_ns;
+	row.cpu_ns = (uint64_t)done->cpu_ns;
+	if (done->kind != OP_FORWARD) /* nodes do not tell of calls how much they sent */
+		row.bytes = done->bytes;
+	row.offset = done->offset;
+	row.flags = done->flags;
+	walk_extents_add(&run->extents, &row);
+	run->ledger->count[LG_OPS]++;
+	return trace_write(run->writer, TABLE_OPS, &row, err);
+}
+
+static int write_ops(struct walk_run *run, struct err *err)
+{
+	struct spooled_op op;
+	int rc = 0;
+
+	errno = 0;
+	if (fseek(run->oprows, 0, SEEK_SET)) /* flushes: this is where a full disk shows */
+		return spool_failed(run, err);
+	while (!rc && fread(&op, sizeof(op), 1, run->oprows) == 1)
+		rc = write_op(run, &op, err);
+	return rc;
+}
+
+int walk_run_finish(struct walk_run *run, const struct walk_run_result *result, struct manifest *m,
+		    struct err *err)
+{
+	int rc;
+
+	run->result = *result;
+	run->ledger = &m->ledger;
+	rc = write_services(run, m, err);
+	if (!rc)
+		rc = write_requests(run, err);
+	if (!rc)
+		rc = write_calls(run, err);
+	if (!rc)
+		rc = write_ops(run, err);
+	if (!rc)
+		rc = walk_tables_write(run->writer, run->opts, run->class_requests, &run->extents,
+				       err);
+	return rc ? rc : trace_writer_finish(run->writer, m, err);
+}
