@@ -293,9 +293,13 @@ static int fork_agents(struct walk *w, struct err *err)
 
 static int start_senders(struct walk *w, struct err *err)
 {
+	const struct walk_opts *o = w->opts;
 	int rc = 0;
 
-	w->anchor_ns = clock_now_ns() + LEAD_NS;
+	w->anchor_ns = o->begin ? o->begin(o->begin_arg) : clock_now_ns() + LEAD_NS;
+	if (w->anchor_ns < 0)
+		return err_set(err, ECANCELED,
+			       "it did not begin, as not all that begin together were ready");
 	for (uint32_t i = 0; !rc && i < w->senders_count; i++) {
 		w->senders[i].rows = w->rows;
 		w->senders[i].anchor_ns = w->anchor_ns;

@@ -88,6 +88,12 @@ struct walk_opts {
 	void (*progress)(void *arg,
 			 const struct walk_progress *progress); /* each second, or NULL */
 	void *progress_arg;
+	/*
+	 * Called when all is ready: the time at which the schedule begins (CLOCK_MONOTONIC), or < 0
+	 * when it is not to. NULL: shortly after.
+	 */
+	int64_t (*begin)(void *arg);
+	void *begin_arg;
 };
 
 /* What of it says when and how much; lends the specs. */

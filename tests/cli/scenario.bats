@@ -152,6 +152,80 @@ wrong() {
 	wrong '1: phases[0]: with a '\''period'\'' it has '\''requests'\''' <<<'phases: [{period: 5ms, duration: 7s}]'
 }
 
+@test "ops that wait for one another as they say: calls that do not are made at once" {
+	cat >graph.yaml <<-'END'
+		services: {db: ":1", ads: ":2", log: ":3"}
+		to: ":9"
+		classes:
+		  - ops:
+		      - {name: parse, do: -C 20us}
+		      - {name: user, do: "-F db -L 4k -R 1k"}
+		      - {name: ads, do: "-Fads,timeout=10s -C 50us -R 2k", after: parse}
+		      - {name: more, do: "-F log -R 1", after: [user, ads]}
+		      - {name: most, do: "-F db -R 2", after: [ads, user]}
+		      - {do: -C 100us, after: [more, most]}
+		      - -R 8k
+	END
+	run -0 --separate-stderr "$GAIT" walk --dry-run graph.yaml
+	diff <(tail -n +8 <<<"$output" | sed -E 's/,(timeout|retry)=[^,]*//g; s/,size=1024//') - <<-'END'
+		-C 20000ns
+		-F localhost:1,nack=2,branch
+		-L size=4000,dev=0
+		-R size=1000
+		-F localhost:2,nack=2,branch
+		-C 50000ns
+		-R size=2000
+		-C 0ns
+		-F localhost:3,nack=2,branch
+		-R size=1
+		-F localhost:1,nack=2,branch
+		-R size=2
+		-C 100000ns
+		-R size=8000
+	END
+	wrong "3: classes[0].ops[1].after: there is no op 'x' above" <<-END
+		classes:
+		- ops: [{name: a, do: -C 1},
+		        {do: -C 1, after: x}]
+	END
+	wrong "1: classes[0].ops[0].after: there is no op 'a' above" <<<'classes: [{ops: [{name: a, do: -C 1, after: a}]}]'
+	wrong "1: classes[0].ops[1].name: 'a' comes twice" <<<'classes: [{ops: [{name: a, do: -C 1}, {name: a, do: -R}]}]'
+	wrong "1: classes[0].ops[0]: it has no 'do'" <<<'classes: [{ops: [{name: a}]}]'
+	wrong "1: classes[0].ops[1]: it does not wait for op 0, but here it would have to" \
+		<<<'classes: [{ops: ["-F :1 -R", {do: -C 1, after: []}]}]'
+	wrong "1: classes[0].ops[2]: it does not wait for op 1, but here it would have to" \
+		<<<'classes: [{ops: [{name: a, do: "-F :1 -R"}, {do: "-F :2 -R", after: []}, {do: "-F :3 -R", after: a}]}]'
+}
+
+@test "several clients at once: each with its load, files and summary" {
+	start_node
+	local front=$port code=0
+
+	start_node
+	printf '%s\n' "services: {front: ':$front', db: ':$port'}" 'to: front' \
+		'phases: [{rate: 200, requests: 200}]' 'clients:' \
+		'- {name: web, classes: [{ops: -C 10us -R 100}]}' \
+		'- {name: batch, to: db, request: 300, threads: 2, phases: [{rate: 50, requests: 50}]}' >both.yaml
+	"$GAIT" walk both.yaml -O run.gait -o table.csv --json >said.json || code=$?
+	[ "$code" = 0 ] || [ "$code" = 3 ]
+	[ "$(jq -c '.clients | map_values(.answered)' said.json)" = '{"web":200,"batch":100}' ]
+	[ "$(wc -l <table.web.csv) $(wc -l <table.batch.csv)" = "200 100" ]
+	[ "$(table run.web.gait requests response_bytes | sort | uniq -c | xargs)" = "200 100" ]
+	[ "$(table run.batch.gait requests request_bytes | sort | uniq -c | xargs)" = "100 300" ]
+	# one start: what was due first was due at the same time, of a second of load each
+	[ "$(jq .start_monotonic_ns run.web.gait/manifest.json)" = \
+		"$(jq .start_monotonic_ns run.batch.gait/manifest.json)" ]
+	# where one cannot begin, none does
+	run -1 --separate-stderr "$GAIT" walk <(sed "s/:$port/:1/" both.yaml)
+	[[ $stderr == *"web:"*"did not begin"*"batch:"*"cannot reach the node"* ]]
+	[[ $stderr != *"answered 200"* ]]
+	run -2 "$GAIT" walk both.yaml -o -
+	[[ $output == *"several clients need a file each"* ]]
+	wrong "2: clients[1]: 'client-2' comes twice" <<<$'clients: [{name: client-2},\n{}]'
+	wrong "1: clients[0].name: a name has letters" <<<'clients: [{name: a/b}]'
+	wrong "1: clients[0]: there is no field 'seed' here" <<<'clients: [{seed: 5}]'
+}
+
 @test "what is wrong is named with file, line and field" {
 	wrong "3: there is no field 'theads' here" <<-END
 		seed: 1

@@ -3,7 +3,7 @@
  * Any text as a scenario: the ops of one that is taken are a chain of as many ops as its classes
  * have, and what a class begins with passes over it as a whole. One that is refused is said where.
  */
-#include "cli/scenario.h"
+#include "cli/scenario/scenario.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,17 +15,17 @@ static void must(bool held)
 }
 
 /* Options come first, each with a value; the ops are what is left. */
-static size_t first_op(const struct scenario *s)
+static size_t first_op(const struct words *w)
 {
 	size_t i = 0;
 
-	while (i < s->count && chain_word(s->words[i]) == CHAIN_WORD_OTHER)
+	while (i < w->count && chain_word(w->items[i]) == CHAIN_WORD_OTHER)
 		i += 2;
-	must(i <= s->count);
+	must(i <= w->count);
 	return i;
 }
 
-static void check_classes(const struct scenario *s, const struct chain *c)
+static void check_classes(const struct scenario_client *s, const struct chain *c)
 {
 	uint32_t at = 0;
 
@@ -41,15 +41,16 @@ static void check_classes(const struct scenario *s, const struct chain *c)
 	must(at == c->count);
 }
 
-static void check(const struct scenario *s)
+static void check(const struct scenario_client *s)
 {
 	struct chain_defaults defaults = chain_defaults();
-	size_t from = first_op(s);
+	size_t from = first_op(&s->words);
 	struct chain c;
 
 	if (!s->classes_count)
 		return;
-	must(!chain_parse(&c, (const char *const *)s->words + from, s->count - from, &defaults,
+	must(!chain_parse(&c, (const char *const *)s->words.items + from,
+			  s->words.count - from, &defaults,
 			  NULL));
 	check_classes(s, &c);
 	chain_release(&c);
@@ -68,7 +69,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		must(!strncmp(err.text, "x:", 2));
 		return 0;
 	}
-	check(&s);
+	for (size_t i = 0; i < s.count; i++)
+		check(&s.clients[i]);
 	scenario_release(&s);
 	return 0;
 }

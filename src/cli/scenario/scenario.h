@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef GAIT_CLI_SCENARIO_H
-#define GAIT_CLI_SCENARIO_H
+#ifndef GAIT_CLI_SCENARIO_SCENARIO_H
+#define GAIT_CLI_SCENARIO_SCENARIO_H
 
 #include "base/err.h"
 #include "base/spec.h"
+#include "cli/scenario/words.h"
 #include "replay/walk/schedule.h"
 
 /*
@@ -29,17 +30,42 @@
  *
  * rate and requests are of each thread. A single phase may also have a period (a spec), and requests
  * without a rate.
+ *
+ * Ops that do not all wait for one another are a graph: each says which it comes after, without that
+ * the one before it. Calls that do not wait for one another run at once.
+ *
+ *	    ops:
+ *	      - {name: parse, do: -C 20us}
+ *	      - {name: user, do: -F db -L 4k -R 1k}
+ *	      - {name: ads, do: -F ads -C 50us -R 2k, after: parse}
+ *	      - {do: -C 100us, after: [user, ads]}
+ *	      - -R 8k
+ *
+ * Several clients run at once, in one scenario. What a client does not say, the scenario says.
+ *
+ *	clients:
+ *	  - {name: web, to: front, phases: [{rate: 1000, duration: 10s}]}
+ *	  - {name: batch, to: db, threads: 1, request: 64k}
  */
 #define SCENARIO_BYTES_MAX (1u << 20)
 #define SCENARIO_SERVICES_MAX 256
 #define SCENARIO_PHASES_MAX 4096
 #define SCENARIO_STEPS_MAX 50000 /* values of the rate of all phases */
 
-struct scenario {
-	char **words; /* owned; count of them, and a NULL */
-	size_t count;
+#define SCENARIO_CLIENTS_MAX 64
+#define SCENARIO_OPS_MAX 256 /* of a graph */
+#define SCENARIO_NAME_BYTES 32
+
+struct scenario_client {
+	char name[SCENARIO_NAME_BYTES]; /* empty: the scenario has but one, which is not named */
+	struct words words;
 	struct walk_class *classes; /* of the chain that the words are; owned. NULL: there is one */
 	size_t classes_count;
+};
+
+struct scenario {
+	struct scenario_client *clients; /* owned */
+	size_t count;
 };
 
 /* 0, or a negative errno with a sentence that names file, line and field. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/walk_summary.h"
+#include "cli/walk/summary.h"
 
 #include "base/clock.h"
 #include "base/units.h"
