@@ -141,7 +141,7 @@ capture_load()
 	await "the first request is logged" grep -q '^127' "$BATS_TEST_TMPDIR/log.out"
 	logged_before=$(wc -l <"$BATS_TEST_TMPDIR/log.out")
 	called_before=$(wc -l <"$at/access.log")
-	capture_start --pid "$haproxy"
+	capture_start --pid "$haproxy" --ring 256M # it may have to wait for those that go before it
 	load_haproxy
 	stop "$haproxy" USR1 # once it has logged the last: then the service has ended
 	capture_await

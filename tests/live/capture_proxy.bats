@@ -111,7 +111,7 @@ capture_load()
 	export front_before upstream_before # by log_of
 	front_before=$(wc -l <"$BATS_TEST_TMPDIR/front/access.log")
 	upstream_before=$(wc -l <"$BATS_TEST_TMPDIR/upstream/access.log")
-	capture_start --pid "$pid"
+	capture_start --pid "$pid" --ring 256M # it may have to wait for those that go before it
 	curl -sf -Z --parallel-immediate --parallel-max 8 -o /dev/null \
 		"http://127.0.0.1:$port/[100-$((99 + FILES))]?[1-20]" 2>"$BATS_TEST_TMPDIR/curl.err"
 	await "nginx sees the connections end" connections_gone "$port"
