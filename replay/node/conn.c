@@ -318,6 +318,5 @@ void conn_attend(struct worker *w, struct conn *c)
 		drop_planned(w, c);
 		return;
 	}
-	pass_resume_groups(w, c);
 	conn_advance(w, c);
 }

@@ -116,7 +116,7 @@ ssize_t conn_receive(struct worker *w, struct conn *c);
 /* A further message of the same receive: it waited unread since the latest segment, at most. */
 void conn_arrive_with_latest(struct conn *c);
 
-/* Looks at a connection that came by mail: a socket, a plan, a group that is complete. */
+/* Looks at a connection that came by mail: a socket, a plan. */
 void conn_attend(struct worker *w, struct conn *c);
 
 /* An event of its socket. */

@@ -114,15 +114,15 @@ static void run_shared(struct worker *w, struct active *owners, const struct pla
 static void release_owners(struct worker *w, struct active *owners)
 {
 	for (struct active *next, *a = owners; a; a = next) {
-		struct conn *c = a->conn;
+		struct worker *its = a->conn->worker;
 
 		next = a->next;
-		if (c->worker == w) {
+		if (its == w) {
 			list_add(&w->pass.done, a);
 			continue;
 		}
-		atomic_store(&a->group_done, true);
-		conn_mail(c);
+		stack_push(&its->resumed, &a->resumed);
+		worker_wake(its);
 	}
 }
 
@@ -143,19 +143,16 @@ static void join_recorded(struct worker *w, struct active *a)
 	release_owners(w, owners);
 }
 
-void pass_resume_groups(struct worker *w, struct conn *c)
+void pass_resume_groups(struct worker *w)
 {
-	struct active *a = c->first;
+	struct link *resumed = stack_take_in_order(&w->resumed);
 
-	while (a) {
-		struct active *behind = a->behind;
+	while (resumed) {
+		struct active *a =
+			(struct active *)((char *)resumed - offsetof(struct active, resumed));
 
-		if (a->state == ACTIVE_GROUP && atomic_load(&a->group_done)) {
-			a->group_done = false;
-			serve_next_op(a);
-			serve_run(w, a);
-		}
-		a = behind;
+		resumed = resumed->next;
+		list_add(&w->pass.done, a);
 	}
 }
 

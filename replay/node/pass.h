@@ -42,7 +42,7 @@ struct groups {
 int groups_init(struct groups *g);
 void groups_release(struct groups *g);
 
-/* The group was run by another thread: goes on with those of this connection it is done for. */
-void pass_resume_groups(struct worker *w, struct conn *c);
+/* Groups were run by other threads: goes on with this one's requests of them. */
+void pass_resume_groups(struct worker *w);
 
 #endif

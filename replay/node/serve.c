@@ -77,7 +77,7 @@ struct active *serve_begin(struct worker *w, struct conn *c, struct queued_reque
 	a->plan = q;
 	a->op = q->ops;
 	a->state = ACTIVE_RUNS;
-	a->group_done = a->answered = false;
+	a->answered = false;
 	a->replied_bytes = 0;
 	a->reply = (struct exec_result){ 0 };
 	memset(&a->row, 0, sizeof(a->row));

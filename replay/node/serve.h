@@ -27,7 +27,7 @@ struct active {
 	struct queued_request *plan;
 	struct queued_op *op; /* it stands at; NULL: at the end */
 	enum active_state state;
-	atomic_bool group_done; /* its group ran, with row.status from it */
+	struct link resumed; /* its group ran, with row.status from it: in its worker's list */
 	bool answered;
 	uint64_t replied_bytes;	  /* of the response */
 	struct exec_result reply; /* of the reply op it stands at */

@@ -379,6 +379,7 @@ static void on_mail(struct worker *w, struct source *source, uint32_t events)
 	if (read(source->fd, &count, sizeof(count)) < 0)
 		return;
 	take_io_done(w);
+	pass_resume_groups(w);
 	mail = stack_take_in_order(&w->mail);
 	while (mail) {
 		struct conn *c = (struct conn *)((char *)mail - offsetof(struct conn, mail));

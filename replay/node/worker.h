@@ -59,6 +59,7 @@ struct worker {
 	uint32_t turn;	       /* whose the next one is that this thread accepts for all */
 	struct stack handed;   /* of stranger: datagrams that another thread has read */
 	struct stack io_done;  /* of io_job: what others did for it */
+	struct stack resumed;  /* of active: another thread has run its group */
 	struct uring *ring;    /* NULL: none */
 	struct source ring_event;
 	struct newcomers newcomers;
