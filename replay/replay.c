@@ -66,55 +66,21 @@ static int open_trace(struct replay *r, struct err *err)
 	return refuse_edited(r, err);
 }
 
-static bool changes_load(const struct replay_opts *opts)
-{
-	const struct plan_load *load = &opts->load;
-
-	/* a speed of 1 too: the points of a sweep are alike */
-	return load->speed_milli || load->loops > 1 || load->before_ns || load->requests;
-}
-
-/* What is not there yet for services that call each other. */
-static int refuse_several(const struct replay *r, struct err *err)
-{
-	if (r->set.count < 2)
-		return 0;
-	if (changes_load(r->opts))
-		return err_set(err, ENOTSUP,
-			       "--speed, --loop, --until and --sweep are for one service: name one "
-			       "--node");
-	if (r->opts->plan.batching == PLAN_BATCHING_RECORDED)
-		return err_set(err, ENOTSUP,
-			       "--batching recorded is for one service: name one "
-			       "--node");
-	return 0;
-}
-
 static int shape_load(struct replay *r, struct err *err)
 {
-	int ret = refuse_several(r, err);
+	char *text = r->result->manifest.load;
+	int ret = plan_load_apply(&r->set, &r->opts->load, r->opts->plan.batching, text, err);
 
-	if (!ret && r->set.count == 1)
-		ret = plan_load_apply(&r->set.plans[0], &r->opts->load, r->opts->plan.batching,
-				      r->result->manifest.load, err);
-	plan_set_renew_client(&r->set);
 	r->result->planned = r->set.client.requests_count;
-	if (!ret && r->result->manifest.load[0] && r->opts->say)
-		r->opts->say(r->result->manifest.load);
+	if (!ret && text[0] && r->opts->say)
+		r->opts->say(text);
 	return ret;
-}
-
-/* Nodes that are started here play all that can be played together. */
-static bool plays_all(const struct replay_opts *opts)
-{
-	return !opts->places_count && !changes_load(opts) &&
-	       opts->plan.batching == PLAN_BATCHING_LIVE;
 }
 
 static int make_plan(struct replay *r, struct err *err)
 {
 	const char *names[PLAN_SERVICES_MAX];
-	struct plan_choice choice = { .names = names, .all = plays_all(r->opts) };
+	struct plan_choice choice = { .names = names, .all = !r->opts->places_count };
 	int ret;
 
 	for (size_t i = 0; i < r->opts->places_count; i++)

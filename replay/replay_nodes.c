@@ -126,7 +126,7 @@ static void put_peers(struct replay_nodes *nodes, size_t i, size_t first)
 
 static int gather_peers(struct replay_nodes *nodes, const struct plan_set *set, struct err *err)
 {
-	if (!plan_set_has_calls(set))
+	if (!plan_set_count_calls(set))
 		return 0;
 	nodes->peers = calloc(set->links, sizeof(*nodes->peers));
 	if (!nodes->peers)

@@ -17,9 +17,9 @@ struct composer {
 	struct plan to;
 };
 
-uint64_t plan_id_span(const struct plan *plan)
+uint64_t plan_most_id(const struct plan *plan)
 {
-	uint64_t most = 0, span = 1;
+	uint64_t most = 0;
 
 	for (size_t i = 0; i < plan->requests_count; i++)
 		most = plan->requests[i].request_id > most ? plan->requests[i].request_id : most;
@@ -29,6 +29,14 @@ uint64_t plan_id_span(const struct plan *plan)
 			       most;
 	for (size_t i = 0; i < plan->ops_count; i++)
 		most = plan->ops[i].op_id > most ? plan->ops[i].op_id : most;
+	return most;
+}
+
+uint64_t plan_id_span(const struct plan *plan)
+{
+	uint64_t most = plan_most_id(plan), span = 1;
+
+	most = plan->most_id > most ? plan->most_id : most;
 	while (span <= most && span <= UINT64_MAX / 10)
 		span *= 10;
 	return span > most ? span : 0;
@@ -80,17 +88,20 @@ static int allocate(struct composer *c, size_t parts, size_t requests, size_t op
 	return err_errno(err, ENOMEM, "cannot hold %zu requests", requests);
 }
 
-static void copy_ops(struct composer *c, struct plan_request *r, uint64_t offset)
+void plan_copy_ops(const struct plan *from, uint64_t offset, struct plan *to,
+		   struct plan_request *r)
 {
-	const struct plan_op *ops = &c->from->ops[r->first_op];
+	const struct plan_op *ops = &from->ops[r->first_op];
 
-	r->first_op = (uint32_t)c->to.ops_count;
+	r->first_op = (uint32_t)to->ops_count;
 	for (uint32_t i = 0; i < r->ops_count; i++) {
-		struct plan_op *op = &c->to.ops[c->to.ops_count++];
+		struct plan_op *op = &to->ops[to->ops_count++];
 
 		*op = ops[i];
 		if (op->op_id)
 			op->op_id += offset;
+		if (op->kind == OP_FORWARD && op->offset != TRACE_NONE)
+			op->offset += (int64_t)offset;
 	}
 }
 
@@ -102,7 +113,7 @@ static void take_part(struct composer *c, const struct plan_part *part)
 
 	*connection = c->from->connections[part->connection];
 	connection->connection_id += offset;
-	connection->thread = part->thread;
+	connection->copy += part->copy;
 	connection->requests = 0;
 	for (; r != PLAN_CHAIN_END; r = c->chains->next[r]) {
 		struct plan_request *to = &c->to.requests[c->to.requests_count];
@@ -115,7 +126,7 @@ static void take_part(struct composer *c, const struct plan_part *part)
 		to->after_request += to->after_request ? offset : 0;
 		to->due_ns += part->shift_ns;
 		if (c->copies_ops)
-			copy_ops(c, to, offset);
+			plan_copy_ops(c->from, offset, &c->to, to);
 		if (!connection->requests++)
 			connection->first_due_ns = to->due_ns;
 		connection->last_due_ns = to->due_ns;
@@ -146,8 +157,24 @@ static int drop_dangling(struct plan *plan)
 	return 0;
 }
 
-/* A group is complete when those of its owners have come that there are now. */
-static int count_owners(struct plan *plan)
+/* Of a call `owners` says something else. */
+static bool is_of_group(const struct plan_op *op)
+{
+	return op->owners > 1 && op->kind != OP_FORWARD;
+}
+
+static void count_owners(const struct plan *plan, const struct plan_request *r,
+			 struct idmap *groups, uint32_t *owners)
+{
+	for (uint32_t i = r->first_op; i < r->first_op + r->ops_count; i++) {
+		if (!is_of_group(&plan->ops[i]))
+			continue;
+		idmap_put(groups, plan->ops[i].op_id, i);
+		owners[idmap_get(groups, plan->ops[i].op_id)]++;
+	}
+}
+
+int plan_count_owners(struct plan *plan)
 {
 	uint32_t *owners = calloc(plan->ops_count + 1, sizeof(*owners));
 	struct idmap groups = { 0 };
@@ -156,15 +183,13 @@ static int count_owners(struct plan *plan)
 		free(owners);
 		return -ENOMEM;
 	}
+	for (size_t i = 0; i < plan->requests_count; i++)
+		count_owners(plan, &plan->requests[i], &groups, owners);
 	for (size_t i = 0; i < plan->ops_count; i++) {
-		if (plan->ops[i].owners < 2)
-			continue;
-		idmap_put(&groups, plan->ops[i].op_id, (uint32_t)i);
-		owners[idmap_get(&groups, plan->ops[i].op_id)]++;
-	}
-	for (size_t i = 0; i < plan->ops_count; i++) {
-		if (plan->ops[i].owners >= 2)
-			plan->ops[i].owners = owners[idmap_get(&groups, plan->ops[i].op_id)];
+		uint32_t group = idmap_get(&groups, plan->ops[i].op_id);
+
+		if (is_of_group(&plan->ops[i]) && group != IDMAP_NONE)
+			plan->ops[i].owners = owners[group];
 	}
 	idmap_release(&groups);
 	free(owners);
@@ -179,7 +204,7 @@ static int complete(struct composer *c, struct err *err)
 	if (to->connections_count > WIRE_CONNECTIONS_MAX)
 		return err_set(err, E2BIG, "that makes %zu connections; a node takes at most %u",
 			       to->connections_count, WIRE_CONNECTIONS_MAX);
-	if (drop_dangling(to) || (c->copies_ops && count_owners(to)))
+	if (drop_dangling(to) || (c->copies_ops && plan_count_owners(to)))
 		return err_errno(err, ENOMEM, "cannot hold %zu requests", to->requests_count);
 	return 0;
 }

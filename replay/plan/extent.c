@@ -47,7 +47,6 @@ static int repeat_requests(struct extent *e, uint64_t times, int64_t period_ns, 
 			parts[count++] = (struct plan_part){
 				.connection = c,
 				.instance = pass,
-				.thread = e->plan->connections[c].thread,
 				.before_ns = INT64_MAX,
 				.shift_ns = pass * period_ns,
 			};
@@ -142,6 +141,17 @@ static void replace_background(struct plan *plan, uint64_t times,
 	plan->background_count = count;
 }
 
+int plan_loop_background(struct plan *plan, uint64_t times, int64_t period_ns)
+{
+	size_t count;
+	struct plan_background *background = repeat_background(plan, times, period_ns, &count);
+
+	if (!background)
+		return -ENOMEM;
+	replace_background(plan, times, background, count);
+	return 0;
+}
+
 static int refuse_times(const struct plan *plan, uint64_t times, struct err *err)
 {
 	if (plan->requests_count > PLAN_ROWS_MAX / times)
@@ -202,6 +212,13 @@ int plan_loop(struct plan *plan, uint64_t times, enum plan_batching batching, st
 	return ret;
 }
 
+void plan_cut_background(struct plan *plan, int64_t end_ns)
+{
+	while (plan->background_count &&
+	       plan->background[plan->background_count - 1].due_ns >= end_ns)
+		plan->background_count--;
+}
+
 static size_t count_before(const struct plan *plan, int64_t before_ns, uint64_t requests)
 {
 	size_t count = 0;
@@ -242,8 +259,6 @@ int plan_cut(struct plan *plan, int64_t before_ns, uint64_t requests, enum plan_
 		return ret;
 	}
 	plan->duration_ns = end_ns;
-	while (plan->background_count &&
-	       plan->background[plan->background_count - 1].due_ns >= end_ns)
-		plan->background_count--;
+	plan_cut_background(plan, end_ns);
 	return 0;
 }

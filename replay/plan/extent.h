@@ -25,4 +25,11 @@ int plan_loop(struct plan *plan, uint64_t times, enum plan_batching batching, st
 int plan_cut(struct plan *plan, int64_t before_ns, uint64_t requests, enum plan_batching batching,
 	     struct err *err);
 
+/*
+ * What these two do for the background ops of a plan, for one whose requests follow those of
+ * another: the time from one pass to the next, and when the load ends. 0 or -ENOMEM.
+ */
+int plan_loop_background(struct plan *plan, uint64_t times, int64_t period_ns);
+void plan_cut_background(struct plan *plan, int64_t end_ns);
+
 #endif

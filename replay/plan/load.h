@@ -2,11 +2,12 @@
 #ifndef GAIT_REPLAY_PLAN_LOAD_H
 #define GAIT_REPLAY_PLAN_LOAD_H
 
-#include "replay/plan/plan.h"
+#include "replay/plan/set.h"
 
 /*
  * How the load is to differ from the trace: first more or less of it (plan/scale.h),
- * then again and again, then cut (plan/extent.h).
+ * then again and again, then cut (plan/extent.h). Of several services that is done to what the
+ * client sends; what they call for follows from it (plan/follow.c).
  */
 struct plan_load {
 	uint32_t speed_milli; /* 0, PLAN_SPEED_ONE: as recorded */
@@ -18,8 +19,8 @@ struct plan_load {
 
 #define PLAN_LOAD_TEXT 512
 
-/* Into ret_text, what was changed; empty: nothing. */
-int plan_load_apply(struct plan *plan, const struct plan_load *load, enum plan_batching batching,
+/* Into ret_text, what was changed; empty: nothing. On failure the set is only to be released. */
+int plan_load_apply(struct plan_set *set, const struct plan_load *load, enum plan_batching batching,
 		    char ret_text[PLAN_LOAD_TEXT], struct err *err);
 
 #endif

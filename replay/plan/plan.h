@@ -53,6 +53,7 @@ struct plan_connection {
 	uint64_t origin_id; /* of the trace; another one for a copy (plan/compose.h) */
 	uint64_t service_id;
 	uint32_t thread; /* index of the service's thread that served it */
+	uint32_t copy;	 /* 0: as recorded; which of the copies it is of (plan/scale.h) */
 	uint32_t dependent;
 	int64_t first_due_ns, last_due_ns;
 	uint64_t requests;
@@ -73,6 +74,7 @@ struct plan {
 	struct plan_background *background; /* by due_ns */
 	size_t targets_count, connections_count, requests_count, ops_count, background_count;
 	uint32_t threads; /* of the service that serve requests */
+	uint64_t most_id; /* of the plans that this one's requests call: its copies stay clear */
 	int64_t duration_ns;
 	struct ledger ledger; /* what the plan leaves out */
 	bool spilled;	      /* requests and ops are in a file */

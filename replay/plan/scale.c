@@ -17,8 +17,7 @@ struct scaler {
 	struct plan_senders senders;
 	uint32_t *by_size; /* senders, the smallest first */
 	uint32_t speed_milli;
-	uint32_t copies;       /* of the trace, the recorded one and a thinned one too */
-	uint32_t more_threads; /* that a copy brings */
+	uint32_t copies; /* of the trace, the recorded one and a thinned one too */
 	uint64_t seed;
 	struct plan_part *parts;
 	size_t parts_count, parts_max;
@@ -114,7 +113,7 @@ static void put_connection(struct scaler *s, uint32_t connection, uint32_t copy,
 	struct plan_part part = {
 		.connection = connection,
 		.instance = copy,
-		.thread = s->plan->connections[connection].thread + copy * s->more_threads,
+		.copy = copy,
 		.before_ns = INT64_MAX,
 		.shift_ns = shift,
 	};
@@ -186,39 +185,51 @@ static int allocate(struct scaler *s, struct err *err)
 	return err_errno(err, ENOMEM, "cannot hold %zu requests", s->plan->requests_count);
 }
 
-static uint64_t threads_after(const struct scaler *s)
+/* That a copy brings. */
+static uint32_t more_threads(const struct plan *plan)
 {
-	return s->plan->threads + (uint64_t)s->more_threads * (s->copies - 1);
+	return strcmp(plan->service.io_model, "per-connection") ? 0 : plan->threads;
 }
 
-static int refuse_threads(const struct scaler *s, struct err *err)
+static uint64_t threads_after(const struct plan *plan, uint32_t copies)
 {
-	if (threads_after(s) <= WIRE_THREADS_MAX)
+	return plan->threads + (uint64_t)more_threads(plan) * (copies - 1);
+}
+
+static int refuse_threads(const struct plan *plan, uint32_t copies, struct err *err)
+{
+	if (threads_after(plan, copies) <= WIRE_THREADS_MAX)
 		return 0;
 	return err_set(
 		err, E2BIG,
 		"each connection has its thread, so that makes %llu threads; a node plays at "
 		"most %u",
-		(unsigned long long)threads_after(s), WIRE_THREADS_MAX);
+		(unsigned long long)threads_after(plan, copies), WIRE_THREADS_MAX);
 }
 
 /* Threads that serve no request are numbered behind those that do: there are more of these now. */
-static void add_threads(const struct scaler *s)
+int plan_scale_threads(struct plan *plan, uint32_t copies, struct err *err)
 {
-	struct plan *plan = s->plan;
-	uint32_t threads = (uint32_t)threads_after(s);
+	uint32_t more = more_threads(plan), threads = (uint32_t)threads_after(plan, copies);
+	int ret = refuse_threads(plan, copies, err);
 
+	if (ret)
+		return ret;
+	for (size_t i = 0; i < plan->connections_count; i++)
+		plan->connections[i].thread += plan->connections[i].copy * more;
 	for (size_t i = 0; i < plan->background_count; i++) {
 		if (plan->background[i].thread >= plan->threads)
 			plan->background[i].thread += threads - plan->threads;
 	}
 	plan->threads = threads;
+	return 0;
 }
 
 static void count_before(struct scaler *s)
 {
 	*s->scaled = (struct plan_scaled){
 		.speed_milli = s->speed_milli,
+		.copies = s->copies,
 		.senders_before = s->senders.count,
 		.requests_before = s->plan->requests_count,
 	};
@@ -247,9 +258,8 @@ static int scale(struct scaler *s, enum plan_batching batching, struct err *err)
 	ret = plan_compose(s->plan, &s->chains, s->parts, s->parts_count, batching, err);
 	if (ret)
 		return ret;
-	add_threads(s);
 	count_after(s);
-	return 0;
+	return plan_scale_threads(s->plan, s->copies, err);
 }
 
 int plan_scale(struct plan *plan, uint32_t speed_milli, uint64_t seed, enum plan_batching batching,
@@ -265,9 +275,7 @@ int plan_scale(struct plan *plan, uint32_t speed_milli, uint64_t seed, enum plan
 	};
 	int ret;
 
-	if (!strcmp(plan->service.io_model, "per-connection"))
-		s.more_threads = plan->threads;
-	ret = refuse_threads(&s, err);
+	ret = refuse_threads(plan, s.copies, err);
 	if (!ret)
 		ret = scale(&s, batching, err);
 	plan_senders_release(&s.senders);

@@ -40,6 +40,7 @@ struct plan_scaled {
 	uint64_t waiting_before, waiting; /* of these: wait for replies */
 	uint64_t requests_before, requests;
 	int64_t shift_ns; /* the largest; 0: there are no copies */
+	uint32_t copies;  /* of the trace, with itself and one of which a fraction is left */
 };
 
 /*
@@ -48,6 +49,12 @@ struct plan_scaled {
  */
 int plan_scale(struct plan *plan, uint32_t speed_milli, uint64_t seed, enum plan_batching batching,
 	       struct plan_scaled *ret_scaled, struct err *err);
+
+/*
+ * What plan_scale() does for the threads of a plan whose connections know which copy they are of.
+ * -E2BIG with a sentence when a node would not take them; the plan is as it was then.
+ */
+int plan_scale_threads(struct plan *plan, uint32_t copies, struct err *err);
 
 /* A sentence for people: into `text`, which is returned. */
 char *plan_scaled_text(const struct plan_scaled *scaled, char *text, size_t size);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "replay/plan/set.h"
 
-#include "replay/net/wire.h"
+#include "replay/plan/compose.h"
 #include "replay/plan/source.h"
+#include "replay/plan/tree.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -114,147 +115,6 @@ static int choose(const struct plan_source *s, const struct plan_choice *choice,
 	return count ? count : err_set(err, ENODATA, "the trace has no request to replay");
 }
 
-/* --- who calls whom ------------------------------------------------------------------------ */
-
-struct linker {
-	struct plan_set *set;
-	size_t first[PLAN_SERVICES_MAX + 1]; /* requests of all plans in a row: where each begins */
-	struct idmap requests;
-	struct idmap connections[PLAN_SERVICES_MAX];
-	uint8_t *reached;
-	uint32_t *stack;
-	size_t depth;
-};
-
-static int linker_init(struct linker *l)
-{
-	size_t total;
-
-	for (size_t p = 0; p < l->set->count; p++)
-		l->first[p + 1] = l->first[p] + l->set->plans[p].requests_count;
-	total = l->first[l->set->count];
-	l->reached = calloc(total + 1, sizeof(*l->reached));
-	l->stack = calloc(total + 1, sizeof(*l->stack));
-	if (!l->reached || !l->stack || idmap_init(&l->requests, total))
-		return -ENOMEM;
-	for (size_t p = 0; p < l->set->count; p++) {
-		const struct plan *plan = &l->set->plans[p];
-
-		if (idmap_init(&l->connections[p], plan->connections_count))
-			return -ENOMEM;
-		for (size_t i = 0; i < plan->connections_count; i++)
-			idmap_put(&l->connections[p], plan->connections[i].connection_id,
-				  (uint32_t)i);
-		for (size_t i = 0; i < plan->requests_count; i++)
-			idmap_put(&l->requests, plan->requests[i].request_id,
-				  (uint32_t)(l->first[p] + i));
-	}
-	return 0;
-}
-
-static void linker_release(struct linker *l)
-{
-	for (size_t p = 0; p < l->set->count; p++)
-		idmap_release(&l->connections[p]);
-	idmap_release(&l->requests);
-	free(l->reached);
-	free(l->stack);
-}
-
-static size_t plan_of(const struct linker *l, uint32_t request)
-{
-	size_t p = 0;
-
-	while (request >= l->first[p + 1])
-		p++;
-	return p;
-}
-
-static void reach(struct linker *l, uint32_t request)
-{
-	if (l->reached[request])
-		return;
-	l->reached[request] = 1;
-	l->stack[l->depth++] = request;
-}
-
-static bool is_padded(uint64_t bytes)
-{
-	return bytes < WIRE_MESSAGE_BYTES;
-}
-
-/* The op calls the thread that served the request then. */
-static void link_call(struct linker *l, struct plan *caller, struct plan_op *op)
-{
-	uint32_t called = idmap_get(&l->requests, (uint64_t)op->offset), c;
-	const struct plan_request *request;
-	const struct plan *plan;
-	size_t p;
-
-	if (called == IDMAP_NONE) {
-		op->offset = TRACE_NONE; /* the node counts it */
-		return;
-	}
-	p = plan_of(l, called);
-	plan = &l->set->plans[p];
-	request = &plan->requests[called - l->first[p]];
-	c = idmap_get(&l->connections[p], request->connection_id);
-	op->work = plan_set_first_link(l->set, p) + plan->connections[c].thread;
-	caller->ledger.count[LG_CALLS_PADDED] +=
-		is_padded(op->bytes) + is_padded(request->response_bytes);
-	reach(l, called);
-}
-
-static void link_calls_of(struct linker *l, uint32_t request)
-{
-	size_t p = plan_of(l, request);
-	struct plan *plan = &l->set->plans[p];
-	const struct plan_request *r = &plan->requests[request - l->first[p]];
-
-	for (uint32_t i = 0; i < r->ops_count; i++) {
-		struct plan_op *op = &plan->ops[r->first_op + i];
-
-		if (op->kind == OP_FORWARD && op->offset != TRACE_NONE)
-			link_call(l, plan, op);
-	}
-}
-
-/* What nobody calls for would wait in its node for ever. */
-static void drop_unreached(struct linker *l, size_t p)
-{
-	struct plan *plan = &l->set->plans[p];
-	size_t kept = 0;
-
-	for (size_t i = 0; i < plan->requests_count; i++) {
-		const struct plan_request *r = &plan->requests[i];
-
-		if (l->reached[l->first[p] + i]) {
-			plan->requests[kept++] = *r;
-			continue;
-		}
-		plan->ledger.count[LG_CALLS_STUBBED]++;
-		plan->connections[idmap_get(&l->connections[p], r->connection_id)].requests--;
-	}
-	plan->requests_count = kept;
-}
-
-static int link_calls(struct plan_set *set)
-{
-	struct linker l = { .set = set };
-	int rc = linker_init(&l);
-
-	for (size_t p = 0; p < set->count && !rc; p++)
-		for (size_t i = 0; i < set->plans[p].requests_count; i++)
-			if (!set->plans[p].requests[i].parent_id)
-				reach(&l, (uint32_t)(l.first[p] + i));
-	while (!rc && l.depth)
-		link_calls_of(&l, l.stack[--l.depth]);
-	for (size_t p = 0; p < set->count && !rc; p++)
-		drop_unreached(&l, p);
-	linker_release(&l);
-	return rc;
-}
-
 /* --- the client's -------------------------------------------------------------------------- */
 
 /* Connections, with what is sent on them. */
@@ -308,10 +168,14 @@ static int gather_client(struct plan_set *set)
 	set->client_is_own = true;
 	*client = (struct plan){ .service = set->plans[0].service };
 	for (size_t p = 0; p < set->count; p++) {
-		requests += set->plans[p].requests_count;
-		connections += set->plans[p].connections_count;
-		if (set->plans[p].duration_ns > client->duration_ns)
-			client->duration_ns = set->plans[p].duration_ns;
+		const struct plan *plan = &set->plans[p];
+
+		requests += plan->requests_count;
+		connections += plan->connections_count;
+		if (plan->duration_ns > client->duration_ns)
+			client->duration_ns = plan->duration_ns;
+		if (plan_most_id(plan) > client->most_id)
+			client->most_id = plan_most_id(plan);
 	}
 	client->requests = calloc(requests + 1, sizeof(*client->requests));
 	client->connections = calloc(connections + 1, sizeof(*client->connections));
@@ -340,13 +204,14 @@ size_t plan_set_first_link(const struct plan_set *set, size_t i)
 	return link;
 }
 
-bool plan_set_has_calls(const struct plan_set *set)
+size_t plan_set_count_calls(const struct plan_set *set)
 {
+	size_t calls = 0;
+
 	for (size_t p = 0; p < set->count; p++)
 		for (size_t i = 0; i < set->plans[p].requests_count; i++)
-			if (set->plans[p].requests[i].parent_id)
-				return true;
-	return false;
+			calls += set->plans[p].requests[i].parent_id != 0;
+	return calls;
 }
 
 static int build_plans(const struct plan_source *source, const struct plan_opts *opts,
@@ -387,7 +252,7 @@ static int join_plans(struct plan_set *set, struct err *err)
 		plan_set_renew_client(set);
 		return 0;
 	}
-	if (link_calls(set) || gather_client(set))
+	if (plan_link(set) || gather_client(set))
 		return err_errno(err, ENOMEM, "cannot hold the requests of %zu services",
 				 set->count);
 	return set->client.requests_count ?

@@ -48,8 +48,8 @@ void plan_set_renew_client(struct plan_set *set);
 int plan_set_spill(struct plan_set *set, const char *directory, struct err *err);
 void plan_set_forget(const struct plan_set *set);
 
-/* Whether any request is called for by another. */
-bool plan_set_has_calls(const struct plan_set *set);
+/* Requests that others call for. */
+size_t plan_set_count_calls(const struct plan_set *set);
 
 /* Whose the requests of plans[i] are: links of its threads follow from here on. */
 size_t plan_set_first_link(const struct plan_set *set, size_t i);

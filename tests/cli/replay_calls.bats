@@ -19,12 +19,12 @@ teardown() {
 	walk_teardown
 }
 
-# pages DIR COUNT [STORE [SECOND]]: a page each 2 ms, on two connections and threads. Every tenth
-# first row stores STORE bytes (none); the second is asked for SECOND us after the page came (600),
-# the first 100 to 500 us after it.
+# pages DIR COUNT [STORE [SECOND [SHARED]]]: a page each 2 ms, on two connections and threads. Every
+# tenth first row stores STORE bytes (none), if SHARED (not) together with that of the page after it;
+# the second is asked for SECOND us after the page came (600), the first 100 to 500 us after it.
 pages() {
 	mkdir -p "$1"
-	awk -v dir="$1" -v count="$2" -v store="${3:-0}" -v second="${4:-600}" '
+	awk -v dir="$1" -v count="$2" -v store="${3:-0}" -v second="${4:-600}" -v shared="${5:-0}" '
 	function put(table, line) { print line >(dir "/" table ".csv") }
 	function op(request, service, kind, at, took, work, bytes, reply, target) {
 		put("ops", ++ops "," request "," kind "," service "," service * 10 + lane "," at "000," took \
@@ -42,6 +42,8 @@ pages() {
 		for (c = 10; c < 40; c += 10)
 			put("connections", c "," c / 10 "," count "\n" c + 1 "," c / 10 "," count)
 		put("requests", "request_id,parent_id,class_id,service_id,connection_id,thread_id,arrival_ns,request_bytes,response_bytes")
+		if (shared)
+			put("op_requests", "op_id,request_id")
 		put("ops", "op_id,request_id,kind,service_id,thread_id,start_ns,elapsed_ns,work,bytes,reply_bytes,target_id")
 		for (i = 0; i < count; i++) {
 			lane = i % 2
@@ -56,6 +58,8 @@ pages() {
 			op(id + 1, 2, "forward", at + 200, 100, 0, 40, 60, 6)
 			if (store && i % 10 == 0)
 				op(id + 1, 2, "store", at + 310, 1, 0, store, 0, 7)
+			if (shared && i % 10 == 0)
+				put("op_requests", ops "," id + 5)
 			op(id + 1, 2, "reply", at + 350, 1, 0, 300, 0, "")
 			request(id + 2, id, 2, at + second + 50, 51, 301)
 			op(id + 2, 2, "compute", at + second + 60, 10, 1000, 0, 0, "")
@@ -191,6 +195,49 @@ together() {
 	EOF
 }
 
+# pages_called RUN COUNT: each of its pages made the calls that it makes, and no other was made
+pages_called() {
+	requests_of "$1" | sed 's/^ *//' >got
+	diff got - <<-EOF
+		$2 0 1 100 700 ok
+		$2 1 2 50 300 ok
+		$2 1 2 51 301 ok
+		$2 2 3 40 60 ok
+	EOF
+	is "$(table "$1/requests.csv" '{ id = at("request_id"); tree[id] = at("parent_id") == "" ? id : at("parent_id") }
+		END { for (id in tree) if (!(tree[id] in tree)) orphans++; print orphans + 0 }')" 0
+}
+
+@test "another load than the trace's: calls follow from what is sent" {
+	replays --local --speed 1.5 --loop 2
+	pages_called "$RUN" 300
+	grep -q '^load .*; 900 calls follow, instead of 300$' replay.out
+	is "$(table "$RUN/connections.csv" '{ n[at("service_id")] += at("requests") } END { print n[1], n[2], n[3] }')" \
+		"300 600 300"
+	replays --local --until '30 requests' -f
+	pages_called "$RUN" 30
+	rm -r "$RUN"
+	replay --local --sweep 0.5..1:2
+	pages_called "$RUN/0.500.gait" 50
+	pages_called "$RUN/1.000.gait" 100
+}
+
+# "stores bytes further_owners" of the run
+stores() {
+	table "$RUN/ops.csv" 'at("kind") == "store" { n++; bytes += at("bytes") } END { printf "%d %d ", n, bytes }'
+	table "$RUN/op_requests.csv" '{ n++ } END { print n + 0 }'
+}
+
+@test "--batching recorded: those who are called do together what they did, on two threads" {
+	pages shop.gait $PAGES 1000 200 1
+	replays --local
+	pages_called "$RUN" 100
+	is "$(stores)" "20 10000 0"
+	replays --local --batching recorded --loop 2 -f
+	pages_called "$RUN" 200
+	is "$(stores)" "20 20000 20"
+}
+
 @test "calls to a service that has no node are left out, and that is said" {
 	start_node front --
 	front=$at
@@ -306,8 +353,6 @@ elsewhere() { # PID
 	[[ "$output" == "gait: which service does ':2' play?"* ]]
 	run -1 "$GAIT" replay shop.gait --node front=:1 --node front=:2 -o run.gait
 	[ "$output" = "gait: service 'front' has two nodes" ]
-	run -1 "$GAIT" replay shop.gait --node front=:1 --node back=:2 --speed 2 -o run.gait
-	[[ "$output" == "gait: --speed, --loop, --until and --sweep are for one service"* ]]
 	run -2 "$GAIT" replay shop.gait --node front=:1 --node back=:2 --control :3 -o run.gait
 	[[ "$output" == "gait: --control is that of one --node"* ]]
 	run -2 "$GAIT" replay shop.gait --ssh one,two -o run.gait

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
+#include "replay/plan/load.h"
 #include "replay/plan/set.h"
 
 #include <errno.h>
@@ -22,13 +23,14 @@ static void put(enum trace_table table, const void *row)
 		printf("# %s\n", err.text);
 }
 
-static void put_request(uint64_t id, uint64_t parent, int64_t arrival_ns, uint64_t bytes)
+static void put_on(uint64_t connection, uint64_t id, uint64_t parent, int64_t arrival_ns,
+		   uint64_t bytes)
 {
 	struct row_request row = {
 		.request_id = id,
 		.parent_id = parent,
 		.service_id = parent ? 2 : 1,
-		.connection_id = parent ? 2 + id % 2 : 1,
+		.connection_id = connection,
 		.thread_id = parent ? 60 + id % 2 : 50,
 		.think_ns = TRACE_NONE,
 		.arrival_ns = arrival_ns,
@@ -43,6 +45,11 @@ static void put_request(uint64_t id, uint64_t parent, int64_t arrival_ns, uint64
 	};
 
 	put(TABLE_REQUESTS, &row);
+}
+
+static void put_request(uint64_t id, uint64_t parent, int64_t arrival_ns, uint64_t bytes)
+{
+	put_on(parent ? 2 + id % 2 : 1, id, parent, arrival_ns, bytes);
 }
 
 static void put_call(uint64_t id, uint64_t request, int64_t start_ns, uint64_t elapsed_ns,
@@ -80,7 +87,7 @@ static void begin_trace(void)
 	put(TABLE_TARGETS, &(struct row_target){ .target_id = 6, .kind = TARGET_SERVICE });
 }
 
-static struct plan_set end_trace(const struct plan_choice *choice)
+static struct plan_set end_trace_as(const struct plan_choice *choice, enum plan_batching batching)
 {
 	struct manifest m = { .schema_major = TRACE_SCHEMA_MAJOR, .source = "ebpf" };
 	struct plan_set set = { .count = 0 };
@@ -91,13 +98,18 @@ static struct plan_set end_trace(const struct plan_choice *choice)
 	CHECK(trace_writer_finish(writer, &m, &err) == 0);
 	trace_writer_free(writer);
 	CHECK(trace_open(path, 0, &t, &err) == 0);
-	if (!CHECK(t && plan_set_build(t, &(struct plan_opts){ .batching = PLAN_BATCHING_LIVE },
-				       choice, &set, &err) == 0))
+	if (!CHECK(t && plan_set_build(t, &(struct plan_opts){ .batching = batching }, choice, &set,
+				       &err) == 0))
 		printf("# %s\n", err.text);
 	trace_free(t);
 	snprintf(command, sizeof(command), "rm -r '%s'", directory);
 	CHECK(system(command) == 0);
 	return set;
+}
+
+static struct plan_set end_trace(const struct plan_choice *choice)
+{
+	return end_trace_as(choice, PLAN_BATCHING_LIVE);
 }
 
 static const struct plan_choice all = { .all = true };
@@ -285,6 +297,264 @@ static void test_in_files(void)
 	plan_set_release(&set);
 }
 
+/* --- more load, and less ------------------------------------------------------------------ */
+
+/*
+ * Two connections, a thread each, at the front, which is to have a thread for each; the request of
+ * the first makes two calls, that of the second one, 100 ms later. Behind it there is a sync that
+ * the three calls share and one that no request owns.
+ */
+static void put_shop(void)
+{
+	struct row_op sync = { .op_id = 200,
+			       .request_id = 11,
+			       .kind = OP_SYNC,
+			       .service_id = 2,
+			       .start_ns = 2610,
+			       .offset = TRACE_NONE,
+			       .target_id = 7 };
+
+	put(TABLE_TARGETS,
+	    &(struct row_target){ .target_id = 7, .kind = TARGET_FILE, .file_bytes = 1 });
+	put_on(1, 10, 0, 1000, 30);
+	put_call(100, 10, 2000, 5000, 40, 5, 0);
+	put_call(101, 10, 2500, 5000, 41, 5, 0);
+	put_request(12, 10, 2700, 40);
+	put_request(11, 10, 2600, 41);
+	put_on(4, 20, 0, 100001000, 30);
+	put_call(102, 20, 100002000, 5000, 42, 5, 0);
+	put_request(21, 20, 100003000, 42);
+	put(TABLE_OPS, &sync);
+	for (uint64_t owner = 12; owner <= 21; owner += 9)
+		put(TABLE_OP_REQUESTS,
+		    &(struct row_op_request){ .op_id = 200, .request_id = owner });
+	sync.request_id = 0;
+	sync.op_id = 201;
+	sync.start_ns = 50000000;
+	put(TABLE_OPS, &sync);
+}
+
+static const struct plan_request *find_request(const struct plan *plan, uint64_t id)
+{
+	const struct plan_request *found = NULL;
+
+	for (size_t i = 0; i < plan->requests_count; i++) {
+		if (plan->requests[i].request_id != id)
+			continue;
+		CHECK(!found);
+		found = &plan->requests[i];
+	}
+	return found;
+}
+
+static const struct plan_connection *find_connection(const struct plan *plan, uint64_t id)
+{
+	for (size_t i = 0; i < plan->connections_count; i++)
+		if (plan->connections[i].connection_id == id)
+			return &plan->connections[i];
+	return NULL;
+}
+
+/* What is sent is in its plan; each call finds its request and thread, and every one is called. */
+static void check_sound(const struct plan_set *set)
+{
+	const struct plan *front = &set->plans[0], *behind = &set->plans[1];
+	size_t calls = 0;
+
+	CHECK_EQ(set->client.requests_count, front->requests_count);
+	CHECK_EQ(set->client.connections_count, front->connections_count);
+	CHECK_EQ(set->links, front->threads + behind->threads);
+	for (size_t i = 0; i < front->requests_count; i++) {
+		const struct plan_request *r = &front->requests[i];
+		const struct plan_connection *on = find_connection(front, r->connection_id);
+		const struct plan_request *sent = find_request(&set->client, r->request_id);
+
+		CHECK(on && on->thread < front->threads);
+		CHECK(sent && sent->due_ns == r->due_ns && !r->parent_id);
+		for (uint32_t o = r->first_op; o < r->first_op + r->ops_count; o++) {
+			const struct plan_op *op = &front->ops[o];
+			const struct plan_request *called;
+
+			if (op->kind != OP_FORWARD)
+				continue;
+			called = find_request(behind, (uint64_t)op->offset);
+			if (!CHECK(called != NULL))
+				continue;
+			on = find_connection(behind, called->connection_id);
+			CHECK_EQ(called->parent_id, r->request_id);
+			CHECK_EQ(called->request_bytes, op->bytes);
+			CHECK(called->due_ns - r->due_ns == 1600 ||
+			      called->due_ns - r->due_ns == 1700 ||
+			      called->due_ns - r->due_ns == 2000);
+			CHECK(on && op->work == front->threads + on->thread);
+			calls++;
+		}
+	}
+	CHECK_EQ(calls, behind->requests_count);
+	CHECK_EQ(plan_set_count_calls(set), calls);
+}
+
+static struct plan_set shop(enum plan_batching batching, const struct plan_load *load)
+{
+	struct err err = { "" };
+	struct plan_set set;
+	char text[PLAN_LOAD_TEXT];
+
+	begin_trace();
+	put_shop();
+	set = end_trace_as(&all, batching);
+	if (!CHECK_EQ(set.count, 2))
+		exit(1);
+	CHECK_EQ(set.plans[0].threads, 1);
+	snprintf(set.plans[0].service.io_model, sizeof(set.plans[0].service.io_model),
+		 "per-connection");
+	if (!CHECK_EQ(plan_load_apply(&set, load, batching, text, &err), 0))
+		printf("# %s\n", err.text);
+	check_sound(&set);
+	printf("# %s\n", text);
+	return set;
+}
+
+/* Of each copy all calls are its own: with ids, connections and threads. */
+static void test_copies_call_too(void)
+{
+	struct plan_set set = shop(PLAN_BATCHING_LIVE, &(struct plan_load){ .speed_milli = 3000 });
+	const struct plan_request *copy = find_request(&set.plans[1], 2012);
+
+	CHECK_EQ(set.client.requests_count, 6);
+	CHECK_EQ(set.plans[1].requests_count, 9);
+	CHECK_EQ(set.plans[0].threads, 3);
+	CHECK_EQ(set.plans[1].threads, 2); /* is no service with a thread for each connection */
+	for (uint64_t i = 0; i < 3; i++)
+		CHECK_EQ(find_connection(&set.plans[0], 1000 * i + 1)->thread, i);
+	if (!CHECK(copy != NULL))
+		return;
+	CHECK_EQ(copy->parent_id, 2010);
+	CHECK_EQ(copy->connection_id, 2002);
+	CHECK_EQ(find_connection(&set.plans[1], 2002)->origin_id, 2);
+	CHECK_EQ(set.plans[1].background_count, 1);
+	plan_set_release(&set);
+}
+
+/* One of the two senders is left, and calls are made for that one only. */
+static void test_who_is_left_out_calls_nobody(void)
+{
+	struct plan_set set = shop(PLAN_BATCHING_LIVE, &(struct plan_load){ .speed_milli = 500 });
+	bool first = find_request(&set.client, 10) != NULL;
+
+	CHECK_EQ(set.client.requests_count, 1);
+	CHECK_EQ(set.plans[1].requests_count, first ? 2 : 1);
+	CHECK_EQ(set.plans[0].ledger.count[LG_CALLS_STUBBED] +
+			 set.plans[1].ledger.count[LG_CALLS_STUBBED],
+		 0);
+	plan_set_release(&set);
+}
+
+/* What goes by time goes by that of what is sent: passes, their background ops, the end. */
+static void test_passes_and_the_end(void)
+{
+	const struct plan_load loop = { .loops = 4 }, both = { .speed_milli = 2000, .loops = 3 },
+			       cut = { .loops = 2, .requests = 3 }, early = { .before_ns = 2650 };
+	struct plan_set set = shop(PLAN_BATCHING_LIVE, &loop);
+	int64_t period_ns = set.client.duration_ns / 4;
+
+	CHECK_EQ(set.plans[1].requests_count, 12);
+	CHECK_EQ(set.plans[1].background_count, 4);
+	CHECK_EQ(set.plans[1].background[3].due_ns, 50000000 + 3 * period_ns);
+	CHECK_EQ(find_request(&set.plans[1], 3011)->due_ns, 2600 + 3 * period_ns);
+	CHECK_EQ(set.plans[1].duration_ns, 4 * period_ns);
+	plan_set_release(&set);
+
+	check_case("copies in each pass");
+	set = shop(PLAN_BATCHING_LIVE, &both);
+	CHECK_EQ(set.client.requests_count, 12);
+	CHECK_EQ(set.plans[1].requests_count, 18);
+	CHECK_EQ(set.plans[1].background_count, 3);
+	CHECK_EQ(set.plans[0].threads, 2);
+	plan_set_release(&set);
+
+	check_case("the first three");
+	set = shop(PLAN_BATCHING_LIVE, &cut);
+	CHECK_EQ(set.client.requests_count, 3);
+	CHECK_EQ(set.plans[1].requests_count, 5);
+	CHECK_EQ(set.plans[1].background_count, 2);
+	plan_set_release(&set);
+
+	check_case("before the last call of a request came");
+	set = shop(PLAN_BATCHING_LIVE, &early);
+	CHECK_EQ(set.client.requests_count, 1);
+	CHECK_EQ(set.plans[1].requests_count, 2);
+	CHECK_EQ(set.plans[1].background_count, 0);
+	plan_set_release(&set);
+}
+
+static uint32_t owners_of_sync(const struct plan *plan, uint64_t request, uint64_t *ret_group)
+{
+	const struct plan_request *r = find_request(plan, request);
+
+	for (uint32_t o = 0; r && o < r->ops_count; o++) {
+		*ret_group = plan->ops[r->first_op + o].op_id;
+		if (plan->ops[r->first_op + o].kind == OP_SYNC)
+			return plan->ops[r->first_op + o].owners;
+	}
+	return 0;
+}
+
+/* Groups are of those that are called; calls that are made together are none. */
+static void test_recorded_groups(void)
+{
+	const struct plan_load cut = { .requests = 1 }, loop = { .loops = 2 };
+	struct plan_set set = shop(PLAN_BATCHING_RECORDED, &loop);
+	uint64_t group;
+
+	CHECK_EQ(owners_of_sync(&set.plans[1], 12, &group), 3);
+	CHECK_EQ(group, 200);
+	CHECK_EQ(owners_of_sync(&set.plans[1], 1021, &group), 3);
+	CHECK_EQ(group, 1200);
+	CHECK_EQ(op_of(&set, 0, 0)->owners, 2);
+	CHECK_EQ(op_of(&set, 0, 1)->owners, 1);
+	plan_set_release(&set);
+
+	set = shop(PLAN_BATCHING_RECORDED, &cut);
+	CHECK_EQ(owners_of_sync(&set.plans[1], 11, &group), 2);
+	CHECK_EQ(op_of(&set, 0, 0)->owners, 2);
+	plan_set_release(&set);
+
+	check_case("one of the owners is called for by one that is not");
+	begin_trace();
+	put_shop();
+	put_on(1, 30, 0, 200000000, 30);
+	put_request(31, 30, 200003000, 42);
+	put_call(103, 31, 200004000, 5000, 43, 5, 0);
+	put_request(32, 31, 200005000, 43);
+	put(TABLE_OP_REQUESTS, &(struct row_op_request){ .op_id = 200, .request_id = 32 });
+	set = end_trace_as(&all, PLAN_BATCHING_RECORDED);
+	CHECK_EQ(set.plans[1].requests_count, 3);
+	CHECK_EQ(owners_of_sync(&set.plans[1], 21, &group), 3);
+	plan_set_release(&set);
+}
+
+static void test_too_much(void)
+{
+	const struct plan_load threads = { .speed_milli = 200000 }, rows = { .loops = 1000000 };
+	char text[PLAN_LOAD_TEXT];
+	struct plan_set set;
+	struct err err;
+
+	for (int i = 0; i < 2; i++) {
+		begin_trace();
+		put_shop();
+		set = end_trace(&all);
+		snprintf(set.plans[1].service.io_model, sizeof(set.plans[1].service.io_model),
+			 "per-connection");
+		CHECK_EQ(plan_load_apply(&set, i ? &rows : &threads, PLAN_BATCHING_LIVE, text,
+					 &err),
+			 -E2BIG);
+		printf("# %s\n", err.text);
+		plan_set_release(&set);
+	}
+}
+
 int main(void)
 {
 	RUN(test_calls_find_requests);
@@ -293,5 +563,10 @@ int main(void)
 	RUN(test_one_service);
 	RUN(test_both_are_called_from_outside);
 	RUN(test_in_files);
+	RUN(test_copies_call_too);
+	RUN(test_who_is_left_out_calls_nobody);
+	RUN(test_passes_and_the_end);
+	RUN(test_recorded_groups);
+	RUN(test_too_much);
 	return check_done();
 }
