@@ -107,8 +107,10 @@ static void put_alone(const struct side *run, struct buf *out)
 {
 	put_ledger(run, "run", out);
 	put_client(run, out);
-	for (size_t i = 0; i < run->summary->services_count; i++)
-		summary_put_breakdown(&run->summary->services[i], out);
+	for (size_t i = 0; i < run->summary->services_count; i++) {
+		if (hist_count(&run->summary->services[i].total))
+			summary_put_breakdown(&run->summary->services[i], out);
+	}
 }
 
 static void put_both(const struct side *original, const struct side *run, struct buf *out)
@@ -168,8 +170,9 @@ static bool is_origin(const struct side *original, const struct side *run, struc
 
 	if (!was[0] || !strcmp(was, is))
 		return true;
-	err_set(err, ESTALE, "'%s' is not the trace any more that was replayed; --against compares all "
-			     "the same",
+	err_set(err, ESTALE,
+		"'%s' is not the trace any more that was replayed; --against compares all "
+		"the same",
 		trace_path(original->trace));
 	return false;
 }

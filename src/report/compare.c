@@ -3,12 +3,33 @@
 
 #include "base/units.h"
 #include "report/grid.h"
+#include "report/summary_text.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
-/* The service whose requests are compared: the first that has any (index 0 is the client). */
-static const struct summary_service *service_of(const struct summary *s)
+/* --- which services ------------------------------------------------------------------------ */
+
+/* The first whose name it is, or of these the one with the same number; index 0 is the client. */
+static const struct summary_service *find_service(const struct summary *s,
+						  const struct row_service *row)
+{
+	const struct summary_service *found = NULL;
+
+	for (size_t i = 1; i < s->services_count; i++) {
+		const struct summary_service *service = &s->services[i];
+
+		if (!service->requests.count || strcmp(service->row.name, row->name))
+			continue;
+		if (!found || service->row.service_id == row->service_id)
+			found = service;
+	}
+	return found;
+}
+
+/* Whatever its name. */
+static const struct summary_service *first_service(const struct summary *s)
 {
 	for (size_t i = 1; i < s->services_count; i++)
 		if (s->services[i].requests.count)
@@ -16,100 +37,137 @@ static const struct summary_service *service_of(const struct summary *s)
 	return NULL;
 }
 
-static double per_request(const struct summary *s, double sum)
+size_t compare_services(const struct compare_side *original, const struct compare_side *replay,
+			struct compare_pair ret_pairs[COMPARE_PAIRS_MAX])
 {
-	return s->requests.count ? sum / s->requests.count : NAN;
+	const struct summary *s = replay->summary;
+	struct compare_pair first = { first_service(original->summary), first_service(s) };
+	size_t count = 0;
+
+	for (size_t i = 1; i < s->services_count; i++) {
+		const struct summary_service *service = &s->services[i];
+		const struct summary_service *was = find_service(original->summary, &service->row);
+
+		if (service->requests.count && was)
+			ret_pairs[count++] = (struct compare_pair){ was, service };
+	}
+	if (!count && first.original && first.replay)
+		ret_pairs[count++] = first;
+	return count;
+}
+
+/* --- fidelity ------------------------------------------------------------------------------ */
+
+/* Of a whole side, or of the requests of one service. */
+struct measured {
+	const struct compare_side *side;
+	const struct summary_requests *requests;
+};
+
+static double per_request(const struct measured *m, int64_t sum)
+{
+	return m->requests->count && sum != TRACE_NONE ? (double)sum / (double)m->requests->count :
+							 NAN;
 }
 
 /* Over the time in which requests came: a capture may begin and end with silence. */
-static double rate(const struct compare_side *side)
+static double rate(const struct measured *m)
 {
-	const struct summary *s = side->summary;
+	const struct summary *s = m->side->summary;
 	double active_ns = s->first_ns == TRACE_NONE ? 0 : s->last_ns - s->first_ns;
 
-	return active_ns > 0 ? s->requests.count / active_ns * 1e9 : NAN;
+	return active_ns > 0 ? m->requests->count / active_ns * 1e9 : NAN;
 }
 
-static double span_p50(const struct compare_side *side)
+static double span_p50(const struct measured *m)
 {
-	return hist_value_at_percentile(&side->summary->requests.span, 50);
+	return hist_value_at_percentile(&m->requests->span, 50);
 }
 
-static double span_p99(const struct compare_side *side)
+static double span_p99(const struct measured *m)
 {
-	return hist_value_at_percentile(&side->summary->requests.span, 99);
+	return hist_value_at_percentile(&m->requests->span, 99);
 }
 
-static double user_cpu(const struct compare_side *side)
+static double user_cpu(const struct measured *m)
 {
-	if (side->manifest->service_user_ns == TRACE_NONE)
-		return NAN;
-	return per_request(side->summary, side->manifest->service_user_ns);
+	return per_request(m, m->side->manifest->service_user_ns);
 }
 
-static double kernel_cpu(const struct compare_side *side)
+static double kernel_cpu(const struct measured *m)
 {
-	if (side->manifest->service_kernel_ns == TRACE_NONE)
-		return NAN;
-	return per_request(side->summary, side->manifest->service_kernel_ns);
+	return per_request(m, m->side->manifest->service_kernel_ns);
 }
 
-static double all_cpu(const struct compare_side *side)
+static double all_cpu(const struct measured *m)
 {
-	return user_cpu(side) + kernel_cpu(side);
+	return user_cpu(m) + kernel_cpu(m);
 }
 
-static double bytes_in(const struct compare_side *side)
+static double bytes_in(const struct measured *m)
 {
-	return side->summary->requests.request_bytes;
+	return m->requests->request_bytes;
 }
 
-static double bytes_out(const struct compare_side *side)
+static double bytes_out(const struct measured *m)
 {
-	return side->summary->requests.response_bytes;
+	return m->requests->response_bytes;
 }
 
-static double io_operations(const struct compare_side *side)
+static double io_operations(const struct measured *m)
 {
-	const struct summary_ops *ops = side->summary->ops;
+	const struct summary_ops *ops = m->side->summary->ops;
 
 	return ops[OP_LOAD].count + ops[OP_STORE].count + ops[OP_SYNC].count;
 }
 
-static double io_bytes(const struct compare_side *side)
+static double io_bytes(const struct measured *m)
 {
-	return side->summary->ops[OP_LOAD].bytes + side->summary->ops[OP_STORE].bytes;
+	const struct summary_ops *ops = m->side->summary->ops;
+
+	return ops[OP_LOAD].bytes + ops[OP_STORE].bytes;
 }
 
 static const struct {
 	const char *name;
 	int unit;
-	double (*value)(const struct compare_side *side);
+	bool of_service; /* is known of one, too */
+	double (*value)(const struct measured *m);
 } figures[] = {
-	{ "rate", FIDELITY_RATE, rate },
-	{ "span p50", FIDELITY_NS, span_p50 },
-	{ "span p99", FIDELITY_NS, span_p99 },
-	{ "CPU/request", FIDELITY_NS, all_cpu },
-	{ "user", FIDELITY_NS, user_cpu },
-	{ "kernel", FIDELITY_NS, kernel_cpu },
-	{ "bytes in", FIDELITY_BYTES, bytes_in },
-	{ "bytes out", FIDELITY_BYTES, bytes_out },
-	{ "I/O operations", FIDELITY_COUNT, io_operations },
-	{ "I/O bytes", FIDELITY_BYTES, io_bytes },
+	{ "rate", FIDELITY_RATE, true, rate },
+	{ "span p50", FIDELITY_NS, true, span_p50 },
+	{ "span p99", FIDELITY_NS, true, span_p99 },
+	{ "CPU/request", FIDELITY_NS, false, all_cpu },
+	{ "user", FIDELITY_NS, false, user_cpu },
+	{ "kernel", FIDELITY_NS, false, kernel_cpu },
+	{ "bytes in", FIDELITY_BYTES, true, bytes_in },
+	{ "bytes out", FIDELITY_BYTES, true, bytes_out },
+	{ "I/O operations", FIDELITY_COUNT, false, io_operations },
+	{ "I/O bytes", FIDELITY_BYTES, false, io_bytes },
 };
 
 _Static_assert(sizeof(figures) / sizeof(figures[0]) == FIDELITY_ROWS, "one row a figure");
 
 size_t compare_fidelity(const struct compare_side *original, const struct compare_side *replay,
-			struct fidelity_row ret_rows[FIDELITY_ROWS])
+			const struct compare_pair *of, struct fidelity_row ret_rows[FIDELITY_ROWS])
 {
+	const struct measured a = { original,
+				    of ? &of->original->requests : &original->summary->requests };
+	const struct measured b = { replay,
+				    of ? &of->replay->requests : &replay->summary->requests };
+	size_t count = 0;
+
 	for (size_t i = 0; i < FIDELITY_ROWS; i++) {
-		ret_rows[i].name = figures[i].name;
-		ret_rows[i].unit = figures[i].unit;
-		ret_rows[i].original = figures[i].value(original);
-		ret_rows[i].replay = figures[i].value(replay);
+		if (of && !figures[i].of_service)
+			continue;
+		ret_rows[count++] = (struct fidelity_row){
+			.name = figures[i].name,
+			.unit = figures[i].unit,
+			.original = figures[i].value(&a),
+			.replay = figures[i].value(&b),
+		};
 	}
-	return FIDELITY_ROWS;
+	return count;
 }
 
 double fidelity_percent(const struct fidelity_row *row)
@@ -136,14 +194,10 @@ static const char *format_figure(const struct fidelity_row *row, double value, c
 	}
 }
 
-void compare_put_fidelity(const struct compare_side *original, const struct compare_side *replay,
-			  struct buf *out)
+static void put_fidelity(const struct fidelity_row *rows, size_t count, struct buf *out)
 {
-	struct fidelity_row rows[FIDELITY_ROWS];
-	size_t count = compare_fidelity(original, replay, rows);
 	char a[UNIT_TEXT_SIZE], b[UNIT_TEXT_SIZE];
 
-	buf_puts(out, "fidelity:");
 	for (size_t i = 0; i < count; i++) {
 		double percent = fidelity_percent(&rows[i]);
 
@@ -157,6 +211,26 @@ void compare_put_fidelity(const struct compare_side *original, const struct comp
 	}
 	buf_putc(out, '\n');
 }
+
+void compare_put_fidelity(const struct compare_side *original, const struct compare_side *replay,
+			  struct buf *out)
+{
+	struct compare_pair pairs[COMPARE_PAIRS_MAX];
+	size_t services = compare_services(original, replay, pairs);
+	struct fidelity_row rows[FIDELITY_ROWS];
+	char name[SUMMARY_NAME_SIZE];
+	size_t count = compare_fidelity(original, replay, NULL, rows);
+
+	buf_puts(out, "fidelity:");
+	put_fidelity(rows, count, out);
+	for (size_t i = 0; i < services && services > 1; i++) {
+		count = compare_fidelity(original, replay, &pairs[i], rows);
+		grid_put_text(out, "fidelity of %s:", summary_service_name(pairs[i].replay, name));
+		put_fidelity(rows, count, out);
+	}
+}
+
+/* --- subsystems ---------------------------------------------------------------------------- */
 
 static double mean(const struct summary_band *band, int64_t ns)
 {
@@ -192,23 +266,22 @@ static void put_rows(const struct summary_band *const bands[], struct grid *grid
 	put_row(grid, "total", bands, (const int64_t[]){ bands[0]->total_ns, bands[1]->total_ns });
 }
 
-void compare_put_breakdown(const struct compare_side *original, const struct compare_side *replay,
-			   struct buf *out)
+/* `of`: which service, where there are several. */
+static void put_bands(const struct compare_side *original, const struct compare_side *replay,
+		      const struct compare_pair *pair, const char *of, struct buf *out)
 {
-	const struct summary_service *services[] = { service_of(original->summary),
-						     service_of(replay->summary) };
 	struct grid grid;
 
-	if (!services[0] || !services[1])
-		return;
 	for (int band = 0; band < BAND_COUNT; band++) {
-		const struct summary_band *const bands[] = { &services[0]->bands[band],
-							     &services[1]->bands[band] };
+		const struct summary_band *const bands[] = { &pair->original->bands[band],
+							     &pair->replay->bands[band] };
 
 		if (!bands[0]->requests || !bands[1]->requests)
 			continue;
-		buf_printf(out, "\nserver span by subsystem, mean of %s requests\n",
-			   band == BAND_ALL ? "all" : summary_band_names[band]);
+		buf_putc(out, '\n');
+		grid_put_line(out, "server span%s%s by subsystem, mean of %s requests",
+			      of ? " of " : "", of ? of : "",
+			      band == BAND_ALL ? "all" : summary_band_names[band]);
 		grid_init(&grid, "lrrrr");
 		grid_cell(&grid, "%s", "");
 		grid_cell(&grid, "%s", original->title);
@@ -221,12 +294,26 @@ void compare_put_breakdown(const struct compare_side *original, const struct com
 	}
 }
 
-static struct json *side_to_json(const struct compare_side *side)
+void compare_put_breakdown(const struct compare_side *original, const struct compare_side *replay,
+			   struct buf *out)
 {
-	const struct summary_service *service = service_of(side->summary);
-	struct json *json = json_new_object(), *rows = json_new_object();
+	struct compare_pair pairs[COMPARE_PAIRS_MAX];
+	size_t count = compare_services(original, replay, pairs);
+	char name[SUMMARY_NAME_SIZE];
 
-	if (!json || !rows || !service)
+	for (size_t i = 0; i < count; i++) {
+		summary_service_name(pairs[i].replay, name);
+		put_bands(original, replay, &pairs[i], count > 1 ? name : NULL, out);
+	}
+}
+
+/* `service` may be NULL. */
+static struct json *service_to_json(const struct summary_service *service, uint64_t requests)
+{
+	struct json *json = json_new_object(), *rows = service ? json_new_object() : NULL;
+
+	json_put_u64(json, "requests", requests);
+	if (!rows)
 		return json;
 	for (int i = 0; i < SUB_COUNT; i++)
 		json_put_double(rows, subsystems[i].column,
@@ -235,16 +322,17 @@ static struct json *side_to_json(const struct compare_side *side)
 			mean(&service->bands[BAND_ALL], service->bands[BAND_ALL].unattributed_ns));
 	json_put_double(rows, "total_ns",
 			mean(&service->bands[BAND_ALL], service->bands[BAND_ALL].total_ns));
-	json_put_u64(json, "requests", side->summary->requests.count);
 	json_put(json, "mean_ns", rows);
 	return json;
 }
 
-struct json *compare_to_json(const struct compare_side *original, const struct compare_side *replay)
+static struct json *fidelity_to_json(const struct compare_side *original,
+				     const struct compare_side *replay,
+				     const struct compare_pair *of)
 {
 	struct fidelity_row rows[FIDELITY_ROWS];
-	size_t count = compare_fidelity(original, replay, rows);
-	struct json *json = json_new_object(), *fidelity = json_new_object();
+	size_t count = compare_fidelity(original, replay, of, rows);
+	struct json *fidelity = json_new_object();
 
 	for (size_t i = 0; i < count; i++) {
 		struct json *row = json_new_object();
@@ -254,8 +342,37 @@ struct json *compare_to_json(const struct compare_side *original, const struct c
 		json_put_double(row, "percent", fidelity_percent(&rows[i]));
 		json_put(fidelity, rows[i].name, row);
 	}
-	json_put(json, original->title, side_to_json(original));
-	json_put(json, replay->title, side_to_json(replay));
-	json_put(json, "fidelity", fidelity);
+	return fidelity;
+}
+
+static struct json *pair_to_json(const struct compare_side *original,
+				 const struct compare_side *replay, const struct compare_pair *pair)
+{
+	const struct summary_service *a = pair->original, *b = pair->replay;
+	struct json *json = json_new_object();
+
+	json_put_u64(json, "service_id", b->row.service_id);
+	json_put_text(json, "name", b->row.name);
+	json_put(json, original->title, service_to_json(a, a->requests.count));
+	json_put(json, replay->title, service_to_json(b, b->requests.count));
+	json_put(json, "fidelity", fidelity_to_json(original, replay, pair));
+	return json;
+}
+
+struct json *compare_to_json(const struct compare_side *original, const struct compare_side *replay)
+{
+	const struct summary *a = original->summary, *b = replay->summary;
+	struct compare_pair pairs[COMPARE_PAIRS_MAX];
+	size_t count = compare_services(original, replay, pairs);
+	struct json *json = json_new_object(), *services = json_new_array();
+
+	for (size_t i = 0; i < count; i++)
+		json_add(services, pair_to_json(original, replay, &pairs[i]));
+	json_put(json, original->title,
+		 service_to_json(count ? pairs->original : NULL, a->requests.count));
+	json_put(json, replay->title,
+		 service_to_json(count ? pairs->replay : NULL, b->requests.count));
+	json_put(json, "fidelity", fidelity_to_json(original, replay, NULL));
+	json_put(json, "services", services);
 	return json;
 }

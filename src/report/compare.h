@@ -16,6 +16,20 @@ struct compare_side {
 	const struct manifest *manifest;
 };
 
+/* A service that is on both. */
+#define COMPARE_PAIRS_MAX (SUMMARY_SERVICES_MAX + 2)
+
+struct compare_pair {
+	const struct summary_service *original, *replay;
+};
+
+/*
+ * Those of the same name, of several of that name the ones with the same number; when no name is on
+ * both, the first of each. Services without requests are none. Returns how many there are.
+ */
+size_t compare_services(const struct compare_side *original, const struct compare_side *replay,
+			struct compare_pair ret_pairs[COMPARE_PAIRS_MAX]);
+
 /* What both are judged by; one figure a row of `fidelity` below. */
 struct fidelity_row {
 	const char *name;
@@ -25,22 +39,22 @@ struct fidelity_row {
 
 #define FIDELITY_ROWS 10
 
-/* Fills in the rows; returns how many there are. */
+/* Fills in the rows, of one service those that are known of it; returns how many there are. */
 size_t compare_fidelity(const struct compare_side *original, const struct compare_side *replay,
-			struct fidelity_row ret_rows[FIDELITY_ROWS]);
+			const struct compare_pair *of, struct fidelity_row ret_rows[FIDELITY_ROWS]);
 
 /* Replay over original minus 1, in percent; NaN where one is unknown or the original is 0. */
 double fidelity_percent(const struct fidelity_row *row);
 
-/* Mean time of a request at the server by subsystem, both in columns. */
+/* Mean time of a request at each server by subsystem, both in columns. */
 void compare_put_breakdown(const struct compare_side *original, const struct compare_side *replay,
 			   struct buf *out);
 
-/* "fidelity: rate 15.0 k/s -> 14.9 k/s (-0.6%), ..." on one line. */
+/* "fidelity: rate 15.0 k/s -> 14.9 k/s (-0.6%), ..." on one line; of several services one each more. */
 void compare_put_fidelity(const struct compare_side *original, const struct compare_side *replay,
 			  struct buf *out);
 
-/* Both of them. NULL when memory ran out. */
+/* Both of them: of all, with the first service's breakdown, and of each service. NULL when memory ran out. */
 struct json *compare_to_json(const struct compare_side *original,
 			     const struct compare_side *replay);
 

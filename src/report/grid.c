@@ -58,16 +58,31 @@ void grid_cell(struct grid *grid, const char *fmt, ...)
 	grid->count++;
 }
 
-void grid_put_line(struct buf *out, const char *fmt, ...)
+static void put_harmless(struct buf *out, const char *fmt, va_list args)
 {
 	char text[CELL_MAX];
+
+	vsnprintf(text, sizeof(text), fmt, args);
+	make_harmless(text);
+	buf_puts(out, text);
+}
+
+void grid_put_text(struct buf *out, const char *fmt, ...)
+{
 	va_list args;
 
 	va_start(args, fmt);
-	vsnprintf(text, sizeof(text), fmt, args);
+	put_harmless(out, fmt, args);
 	va_end(args);
-	make_harmless(text);
-	buf_puts(out, text);
+}
+
+void grid_put_line(struct buf *out, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	put_harmless(out, fmt, args);
+	va_end(args);
 	buf_putc(out, '\n');
 }
 

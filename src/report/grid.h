@@ -29,7 +29,8 @@ void grid_cell(struct grid *grid, const char *fmt, ...) __attribute__((format(pr
 /* Empty cells up to the end of the row. */
 void grid_end_row(struct grid *grid);
 
-/* A line without columns, made as harmless as the cells. */
+/* What is in no column, made as harmless as the cells; and a whole line of it. */
+void grid_put_text(struct buf *out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void grid_put_line(struct buf *out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Each line begins with `indent` spaces; columns are two spaces apart. */

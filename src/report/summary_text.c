@@ -327,20 +327,27 @@ static void put_outcomes(const struct summary *s, struct buf *out)
 }
 
 /* Of a trace cut short, services and classes are known by their ids alone. */
-static void name_of(const char *name, const char *what, uint64_t id, char ret_name[40])
+static void name_of(const char *name, const char *what, uint64_t id,
+		    char ret_name[SUMMARY_NAME_SIZE])
 {
 	if (name[0])
-		snprintf(ret_name, 40, "%s", name);
+		snprintf(ret_name, SUMMARY_NAME_SIZE, "%s", name);
 	else
-		snprintf(ret_name, 40, "%s %" PRIu64, what, id);
+		snprintf(ret_name, SUMMARY_NAME_SIZE, "%s %" PRIu64, what, id);
+}
+
+char *summary_service_name(const struct summary_service *service, char name[SUMMARY_NAME_SIZE])
+{
+	name_of(service->row.name, "service", service->row.service_id, name);
+	return name;
 }
 
 static void put_service(const struct summary *s, const struct summary_service *service,
 			struct grid *grid)
 {
-	char name[40];
+	char name[SUMMARY_NAME_SIZE];
 
-	name_of(service->row.name, "service", service->row.service_id, name);
+	summary_service_name(service, name);
 	CELLS(grid, name, service->row.listen);
 	cell_count(grid, service->row.threads);
 	CELLS(grid, service->row.io_model);
@@ -374,7 +381,7 @@ static void put_services(const struct summary *s, struct buf *out)
 static void put_called(const struct summary *s, size_t from, int depth, unsigned *lines,
 		       struct grid *grid)
 {
-	char name[40];
+	char name[SUMMARY_NAME_SIZE];
 
 	for (size_t i = 0; i < s->edges_count && depth < TOPOLOGY_DEPTH_MAX; i++) {
 		const struct summary_edge *edge = &s->edges[i];
@@ -385,7 +392,7 @@ static void put_called(const struct summary *s, size_t from, int depth, unsigned
 			continue;
 		if (++*lines > TOPOLOGY_LINES_MAX)
 			return;
-		name_of(to->row.name, "service", to->row.service_id, name);
+		summary_service_name(to, name);
 		grid_cell(grid, "%*s%s", 2 * depth, "", name);
 		cell_count(grid, edge->calls);
 		grid_cell(grid, "%.2f", callers ? (double)edge->calls / (double)callers : 0);
@@ -407,7 +414,7 @@ static uint64_t from_outside(const struct summary *s, size_t service)
 /* Who calls whom: a tree below each service that the world calls. */
 static void put_topology(const struct summary *s, struct buf *out)
 {
-	char children[UNIT_TEXT_SIZE], all[UNIT_TEXT_SIZE], title[128], name[40];
+	char children[UNIT_TEXT_SIZE], all[UNIT_TEXT_SIZE], title[128], name[SUMMARY_NAME_SIZE];
 	unsigned lines = 0;
 	struct grid grid;
 
@@ -420,7 +427,7 @@ static void put_topology(const struct summary *s, struct buf *out)
 
 		if (!roots)
 			continue;
-		name_of(s->services[i].row.name, "service", s->services[i].row.service_id, name);
+		summary_service_name(&s->services[i], name);
 		CELLS(&grid, name);
 		cell_count(&grid, roots);
 		CELLS(&grid, "-");
@@ -435,7 +442,7 @@ static void put_topology(const struct summary *s, struct buf *out)
 static void put_class(const struct summary *s, const struct summary_class *class, struct grid *grid)
 {
 	const struct summary_requests *sum = &class->requests;
-	char name[40];
+	char name[SUMMARY_NAME_SIZE];
 
 	name_of(class->row.name, "class", class->row.class_id, name);
 	CELLS(grid, name);
@@ -580,7 +587,7 @@ void summary_put_breakdown(const struct summary_service *service, struct buf *ou
 {
 	const struct summary_band *bands = service->bands;
 	struct grid grid;
-	char name[40];
+	char name[SUMMARY_NAME_SIZE];
 
 	grid_init(&grid, "lrrrrrrl");
 	CELLS(&grid, "mean per request");
@@ -602,7 +609,7 @@ void summary_put_breakdown(const struct summary_service *service, struct buf *ou
 	}
 	grid_end_row(&grid);
 	buf_putc(out, '\n');
-	name_of(service->row.name, "service", service->row.service_id, name);
+	summary_service_name(service, name);
 	grid_put_line(out, "breakdown of %s", name);
 	grid_put(&grid, 2, out);
 	grid_release(&grid);

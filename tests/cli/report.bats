@@ -1,0 +1,80 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# gait report of two traces whose numbers are known. Of two services that call each other each has
+# rows of its own.
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+	cd "$BATS_TEST_TMPDIR" || return
+}
+
+# trace DIR FACTOR SERVICE...: of each service, which is NUMBER=NAME, 10 requests; the n-th one's take n
+# ms times FACTOR, a quarter of which is user CPU and the rest a call.
+trace() {
+	local dir=$1 factor=$2 service n=0
+
+	shift 2
+	mkdir -p "$dir"
+	echo 'service_id,host_id,name,threads' >"$dir/services.csv"
+	echo 'request_id,service_id,connection_id,arrival_ns,end_ns,request_bytes,response_bytes' >"$dir/requests.csv"
+	echo 'request_id,service_id,total_ns,unattributed_ns,cpu_user_ns,call_ns' >"$dir/latency.csv"
+	for service; do
+		n=$((n + 1))
+		echo "${service%%=*},1,${service#*=},1" >>"$dir/services.csv"
+		awk -v dir="$dir" -v service="${service%%=*}" -v ns=$((n * factor * 1000000)) -v n=$n 'BEGIN {
+			for (i = 1; i <= 10; i++) {
+				id = service * 100 + i
+				printf "%d,%d,1,%d,%d,%d,50\n", id, service, i * 1000, i * 1000 + ns, 10 * n >>(dir "/requests.csv")
+				printf "%d,%d,%d,0,%d,%d\n", id, service, ns, ns / 4, ns * 3 / 4 >>(dir "/latency.csv")
+			}
+		}'
+	done
+	echo '{"schema":{"major":1,"minor":0},"tool":"script","source":"synthetic","duration_ns":1000000000}' \
+		>"$dir/manifest.json"
+}
+
+is() { # GOT WANT
+	[ "$1" = "$2" ] || { printf 'got  %s\nwant %s\n' "$1" "$2" >&2; return 1; }
+}
+
+# rows OF: those of the mean of all requests in the report
+rows() {
+	sed -n "/^server span $1by subsystem, mean of all requests\$/,/^\$/p" report.txt |
+		awk 'NR > 1 && NF > 4 { print $1, $2 $3, $5 $6 }'
+}
+
+@test "services that call each other: each beside itself, whatever their order" {
+	trace was.gait 1 1=front 2=back
+	trace is.gait 2 7=back 1=front
+	"$GAIT" report is.gait --against was.gait >report.txt
+	is "$(rows 'of front ')" "$(printf '%s\n' "cpu.user 250us 1ms" "call 750us 3ms" \
+		"unattributed 0ns 0ns" "total 1ms 4ms")"
+	is "$(rows 'of back ')" "$(printf '%s\n' "cpu.user 500us 500us" "call 1.50ms 1.50ms" \
+		"unattributed 0ns 0ns" "total 2ms 2ms")"
+	is "$(grep -c '^fidelity' report.txt)" 3
+	grep '^fidelity of front: .* bytes in 100 B -> 200 B (+100.0%)' report.txt
+	"$GAIT" report is.gait --against was.gait --json >report.json
+	is "$(jq -r '.services[] | "\(.name) \(.capture.mean_ns.total_ns) \(.replay.mean_ns.call_ns) \(.replay.requests)"' \
+		report.json)" "$(printf '%s\n' "back 2000000 1500000 10" "front 1000000 3000000 10")"
+	is "$(jq '.services[1].fidelity["bytes in"].percent, .fidelity["bytes in"].percent' report.json)" \
+		"$(printf '100\n0')"
+}
+
+@test "one service: nothing is said of several, and its name need not be the same" {
+	trace was.gait 1 1=front
+	trace is.gait 2 1=candidate
+	"$GAIT" report is.gait --against was.gait >report.txt
+	is "$(rows '')" "$(printf '%s\n' "cpu.user 250us 500us" "call 750us 1.50ms" \
+		"unattributed 0ns 0ns" "total 1ms 2ms")"
+	is "$(grep -c '^fidelity' report.txt)" 1
+}
+
+@test "one that was not played is in no column of another" {
+	trace was.gait 1 1=back 2=front
+	trace is.gait 2 2=front
+	"$GAIT" report is.gait --against was.gait >report.txt
+	is "$(rows '' | tail -n 1)" "total 2ms 2ms"
+	"$GAIT" report is.gait --alone >report.txt
+	is "$(grep '^breakdown' report.txt)" "breakdown of front"
+}
