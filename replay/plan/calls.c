@@ -142,19 +142,21 @@ static bool is_within(const struct finder *f, const struct end *out, const struc
 	       in->at_ns <= op->start_ns + (int64_t)op->elapsed_ns + SLACK_NS;
 }
 
+/* Before those that the call has already. */
 static void pair(struct finder *f, struct end *out, struct end *in)
 {
+	f->calls->next[in->row] = f->calls->called[out->row];
+	f->calls->called[out->row] = in->row + 1;
 	out->paired = in->paired = true;
 	f->calls->of_request[in->row] = PLAN_CALL_MADE;
-	f->calls->request_of[out->row] = f->source->requests[in->row].request_id;
 }
 
-enum likeness { AS_LONG, WITHIN, IN_ORDER, LIKENESS_COUNT };
+enum likeness { AS_LONG, WITHIN, IN_ORDER };
 
 static bool is_like(const struct finder *f, const struct end *out, const struct end *in,
 		    enum likeness likeness)
 {
-	if (!goes_there(f, out, in))
+	if (in->paired || !goes_there(f, out, in))
 		return false;
 	if (likeness == AS_LONG &&
 	    f->source->ops[out->row].bytes != f->source->requests[in->row].request_bytes)
@@ -168,9 +170,46 @@ static void pair_up(struct finder *f, struct end *out, size_t out_count, struct 
 {
 	for (size_t o = 0; o < out_count; o++) {
 		for (size_t i = 0; i < in_count && !out[o].paired; i++)
-			if (!in[i].paired && is_like(f, &out[o], &in[i], likeness))
+			if (is_like(f, &out[o], &in[i], likeness))
 				pair(f, &out[o], &in[i]);
 	}
+}
+
+/* Several went out by one call: those that come first, and together are as long as it. */
+static void pair_several(struct finder *f, struct end *out, struct end *in, size_t in_count)
+{
+	uint64_t left = f->source->ops[out->row].bytes;
+	size_t end = 0;
+
+	for (; end < in_count && left; end++) {
+		uint64_t bytes = f->source->requests[in[end].row].request_bytes;
+
+		if (!is_like(f, out, &in[end], WITHIN))
+			continue;
+		if (bytes > left)
+			return;
+		left -= bytes;
+	}
+	if (left)
+		return;
+	while (end-- > 0)
+		if (is_like(f, out, &in[end], WITHIN))
+			pair(f, out, &in[end]);
+}
+
+/*
+ * First those that came while the call was under way and are as long as it, by themselves or
+ * together, then those that came then, at last by order.
+ */
+static void pair_children(struct finder *f, struct end *out, size_t out_count, struct end *in,
+			  size_t in_count)
+{
+	pair_up(f, out, out_count, in, in_count, AS_LONG);
+	for (size_t o = 0; o < out_count; o++)
+		if (!out[o].paired)
+			pair_several(f, &out[o], in, in_count);
+	pair_up(f, out, out_count, in, in_count, WITHIN);
+	pair_up(f, out, out_count, in, in_count, IN_ORDER);
 }
 
 static size_t run_length(const struct ends *ends, size_t from, uint32_t parent)
@@ -182,7 +221,6 @@ static size_t run_length(const struct ends *ends, size_t from, uint32_t parent)
 	return to - from;
 }
 
-/* First those that came while the call was under way and are as long as it, at last by order. */
 static void pair_all(struct finder *f)
 {
 	size_t o = 0, i = 0;
@@ -196,8 +234,7 @@ static void pair_all(struct finder *f)
 		while (o < f->out.count && f->out.all[o].parent < parent)
 			o++;
 		calls = run_length(&f->out, o, parent);
-		for (enum likeness like = 0; like < LIKENESS_COUNT; like++)
-			pair_up(f, &f->out.all[o], calls, &f->in.all[i], called, like);
+		pair_children(f, &f->out.all[o], calls, &f->in.all[i], called);
 		o += calls;
 		i += called;
 	}
@@ -210,8 +247,9 @@ int plan_calls_find(struct plan_calls *calls, const struct plan_source *s,
 	int rc = -ENOMEM;
 
 	calls->of_request = calloc(s->requests_count + 1, sizeof(*calls->of_request));
-	calls->request_of = calloc(s->ops_count + 1, sizeof(*calls->request_of));
-	if (calls->of_request && calls->request_of)
+	calls->called = calloc(s->ops_count + 1, sizeof(*calls->called));
+	calls->next = calloc(s->requests_count + 1, sizeof(*calls->next));
+	if (calls->of_request && calls->called && calls->next)
 		rc = index_rows(&f);
 	if (!rc)
 		rc = collect_calls(&f);
@@ -229,6 +267,7 @@ int plan_calls_find(struct plan_calls *calls, const struct plan_source *s,
 void plan_calls_release(struct plan_calls *calls)
 {
 	free(calls->of_request);
-	free(calls->request_of);
+	free(calls->called);
+	free(calls->next);
 	*calls = (struct plan_calls){ 0 };
 }

@@ -32,10 +32,19 @@ static bool may_fail(const struct row_op *op)
 	return op->kind == OP_KERNEL && op->flags & (OPF_OPEN | OPF_STAT);
 }
 
-/* 0: nobody will answer it. */
-static uint64_t request_called(const struct planner *p, const struct row_op *op)
+/* The first request that the op calls for; NULL: nobody will answer it. */
+static const struct row_request *first_called(const struct planner *p, const struct row_op *op)
 {
-	return p->calls ? p->calls->request_of[op - p->source.ops] : 0;
+	uint32_t called = p->calls ? p->calls->called[op - p->source.ops] : 0;
+
+	return called ? &p->source.requests[called - 1] : NULL;
+}
+
+static const struct row_request *next_called(const struct planner *p, const struct row_request *row)
+{
+	uint32_t next = p->calls->next[row - p->source.requests];
+
+	return next ? &p->source.requests[next - 1] : NULL;
 }
 
 static bool is_playable(const struct planner *p, const struct row_op *op, struct ledger *ledger)
@@ -45,7 +54,7 @@ static bool is_playable(const struct planner *p, const struct row_op *op, struct
 
 	if (op->flags & OPF_CLOSE)
 		return false; /* the open has closed it */
-	if (op->kind == OP_FORWARD && !request_called(p, op)) {
+	if (op->kind == OP_FORWARD && !first_called(p, op)) {
 		ledger->count[LG_CALLS_STUBBED]++;
 		return false;
 	}
@@ -100,10 +109,6 @@ static struct plan_op op_of_owner(const struct planner *p, const struct owner *o
 			  owner->work;
 	op.bytes = owner->bytes;
 	op.offset = owner->offset;
-	if (op.kind == OP_FORWARD) {
-		op.offset = (int64_t)request_called(p, &p->source.ops[owner->op]);
-		op.owners = 1;
-	}
 	return op;
 }
 
@@ -213,37 +218,84 @@ static void join_calls(struct plan_op *ops, size_t at, const struct row_op *row,
 	t->until_ns = end_ns > t->until_ns ? end_ns : t->until_ns;
 }
 
+/* The ops of a request so far. */
+struct emitted {
+	struct plan_op *ops;
+	size_t count;
+	struct together together;
+};
+
+/* A reply and a wait may be added. */
+static bool has_room(const struct emitted *e, struct ledger *ledger)
+{
+	if (e->count + 2 < WIRE_OPS_MAX)
+		return true;
+	ledger->count[LG_OPS_SKIPPED]++;
+	return false;
+}
+
+/*
+ * A call for each request that it became, if it is this owner's: it is made once. Several went
+ * out together, and do so again, each with its own bytes.
+ */
+static void emit_call(struct planner *p, const struct owner *owner, struct emitted *e)
+{
+	const struct row_op *row = &p->source.ops[owner->op];
+	const struct row_request *called = first_called(p, row);
+	bool several = next_called(p, called) != NULL;
+
+	if (called->parent_id != p->plan->requests[owner->request].request_id) {
+		p->plan->ledger.count[LG_CALLS_STUBBED]++;
+		return;
+	}
+	for (; called && has_room(e, &p->plan->ledger); called = next_called(p, called)) {
+		struct plan_op *op = &e->ops[e->count];
+
+		*op = op_of_owner(p, owner);
+		op->owners = 1;
+		op->offset = (int64_t)called->request_id;
+		op->bytes = several ? called->request_bytes : row->bytes;
+		op->reply_bytes = several ? called->response_bytes : row->reply_bytes;
+		join_calls(e->ops, e->count++, row, &e->together);
+	}
+}
+
 /* The ops of one request out of its owners; returns how many owners it took. */
 static size_t emit_request(struct planner *p, uint32_t r, const struct owner *owners, size_t left)
 {
 	struct plan *plan = p->plan;
 	struct plan_request *request = &plan->requests[r];
-	struct plan_op *ops = &plan->ops[plan->ops_count];
-	struct together together = { 0 };
-	size_t taken, count = 0;
+	struct emitted e = { .ops = &plan->ops[plan->ops_count] };
+	size_t taken, count;
 
 	for (taken = 0; taken < left && owners[taken].request == r; taken++) {
 		const struct row_op *op = &p->source.ops[owners[taken].op];
 
 		if (!is_playable(p, op, &plan->ledger) || !owners[taken].group)
 			continue;
-		if (count + 2 >= WIRE_OPS_MAX) { /* a reply and a wait may be added */
-			plan->ledger.count[LG_OPS_SKIPPED]++;
-			continue;
-		}
-		ops[count] = op_of_owner(p, &owners[taken]);
 		if (op->kind == OP_FORWARD)
-			join_calls(ops, count, op, &together);
-		count++;
+			emit_call(p, &owners[taken], &e);
+		else if (has_room(&e, &plan->ledger))
+			e.ops[e.count++] = op_of_owner(p, &owners[taken]);
 	}
-	count = fix_replies(ops, count, request->response_bytes);
-	move_reply(ops, count);
+	count = fix_replies(e.ops, e.count, request->response_bytes);
+	move_reply(e.ops, count);
 	if (p->defers_replies && p->opts->batching == PLAN_BATCHING_LIVE)
-		count = defer_reply(ops, count);
+		count = defer_reply(e.ops, count);
 	request->first_op = (uint32_t)plan->ops_count;
 	request->ops_count = (uint32_t)count;
 	plan->ops_count += count;
 	return taken;
+}
+
+/* Calls that became several requests are as many ops. */
+static size_t count_further_calls(const struct planner *p)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; p->calls && i < p->source.requests_count; i++)
+		count += p->calls->next[i] != 0;
+	return count;
 }
 
 /* Leaves the owners sorted by request, so that owners_of() no longer holds: the last step. */
@@ -252,7 +304,8 @@ static int emit_requests(struct planner *p, struct owners *o)
 	struct plan *plan = p->plan;
 	size_t taken = 0;
 
-	plan->ops = calloc(o->count + 2 * plan->requests_count + 1, sizeof(*plan->ops));
+	plan->ops = calloc(o->count + count_further_calls(p) + 2 * plan->requests_count + 1,
+			   sizeof(*plan->ops));
 	if (!plan->ops)
 		return -ENOMEM;
 	qsort_r(o->at, o->count, sizeof(*o->at), compare_owners, p->source.ops);

@@ -41,12 +41,14 @@ enum plan_call {
 };
 
 struct plan_calls {
-	uint8_t *of_request;  /* of each row of requests */
-	uint64_t *request_of; /* of each row of ops: the request_id it calls for; 0: none */
+	uint8_t *of_request; /* of each row of requests */
+	/* 1 + a row of requests; 0: none */
+	uint32_t *called; /* of each row of ops: the first that it calls for */
+	uint32_t *next;	  /* of each row of requests: the next of the same call */
 };
 
 /*
- * Which request each call of these services became. 0 or -ENOMEM; what is to be released with
+ * Which requests each call of these services became. 0 or -ENOMEM; what is to be released with
  * plan_calls_release() holds nothing when there are none.
  */
 int plan_calls_find(struct plan_calls *calls, const struct plan_source *s,

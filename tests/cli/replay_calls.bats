@@ -166,6 +166,14 @@ together() {
 	replays --local -f
 	is "$(together)" "200 100"
 	is "$(requests_of "$RUN" | wc -l)" 4
+	# both leave in one piece
+	awk -F, -v OFS=, '$3 == "forward" && $9 == 51 { next } $9 == 50 { $9 = 101; $10 = 601 } { print }' \
+		shop.gait/ops.csv >ops.csv
+	mv ops.csv shop.gait
+	replays --local -f
+	is "$(together)" "200 100"
+	pages_called "$RUN" 100
+	run -1 grep '^note:.* calls' replay.out
 }
 
 @test "the bytes of calls between nodes, seen from outside" {

@@ -163,6 +163,56 @@ static void test_calls_find_requests(void)
 	plan_set_release(&set);
 }
 
+/* Three went out in one piece, by the second call; each is a call of its own now, with all of them. */
+static void test_several_in_one_call(void)
+{
+	static const uint64_t bytes[] = { 40, 10, 20, 31 };
+	const struct plan_op *op;
+	struct plan_set set;
+
+	begin_trace();
+	put_request(10, 0, 1000, 30);
+	put_call(100, 10, 2000, 5000, 40, 5, 0);
+	put_call(101, 10, 9000000, 5000, 10 + 20 + 31, 5, 0);
+	put_request(11, 10, 2600, 40);
+	put_request(12, 10, 9001000, 10);
+	put_request(13, 10, 9001100, 20);
+	put_request(14, 10, 9001200, 31);
+	put_request(15, 10, 9001300, 32); /* of whom nobody knows how it came */
+	set = end_trace(&all);
+	for (uint64_t i = 0; i < 4; i++) {
+		op = op_of(&set, 0, i);
+		CHECK_EQ(op->kind, OP_FORWARD);
+		CHECK_EQ(op->offset, 11 + i);
+		CHECK_EQ(op->owners, i == 1 ? 3 : 1);
+		CHECK_EQ(op->bytes, bytes[i]);
+		CHECK_EQ(op->reply_bytes, i ? 100 : 0);
+	}
+	CHECK_EQ(op_of(&set, 0, 4)->kind, OP_REPLY);
+	CHECK_EQ(set.plans[1].requests_count, 4);
+	CHECK_EQ(set.plans[1].ledger.count[LG_CALLS_STUBBED], 1);
+	plan_set_release(&set);
+}
+
+/* A call that two requests needed is made once, by the one that is its parent. */
+static void test_a_shared_call(void)
+{
+	struct plan_set set;
+
+	begin_trace();
+	put_request(10, 0, 1000, 30);
+	put_request(20, 0, 1015, 30);
+	put_call(100, 20, 1018, 5000, 40, 5, 0);
+	put(TABLE_OP_REQUESTS, &(struct row_op_request){ .op_id = 100, .request_id = 10 });
+	put_request(11, 20, 2600, 40);
+	set = end_trace(&all);
+	CHECK_EQ(op_of(&set, 0, 0)->kind, OP_REPLY);
+	CHECK_EQ(op_of(&set, 1, 0)->offset, 11);
+	CHECK_EQ(op_of(&set, 1, 0)->bytes, 40);
+	CHECK_EQ(set.plans[0].ledger.count[LG_CALLS_STUBBED], 1);
+	plan_set_release(&set);
+}
+
 /* A call that failed, one without a request, and a request that no call is left for. */
 static void test_what_does_not_match_is_counted(void)
 {
@@ -558,6 +608,8 @@ static void test_too_much(void)
 int main(void)
 {
 	RUN(test_calls_find_requests);
+	RUN(test_several_in_one_call);
+	RUN(test_a_shared_call);
 	RUN(test_what_does_not_match_is_counted);
 	RUN(test_short_messages_are_counted);
 	RUN(test_one_service);
