@@ -285,7 +285,13 @@ struct wire_message {
 	uint32_t cookie;  /* the sender's own; comes back as it was sent */
 };
 
-enum wire_status { WIRE_STATUS_OK, WIRE_STATUS_ERROR, WIRE_STATUS_TIMEOUT, WIRE_STATUS_COUNT };
+enum wire_status {
+	WIRE_STATUS_OK,
+	WIRE_STATUS_ERROR,
+	WIRE_STATUS_TIMEOUT,
+	WIRE_STATUS_PART, /* of a reply between nodes: more of it follows */
+	WIRE_STATUS_COUNT
+};
 
 void wire_message_encode(const struct wire_message *message, uint8_t ret_bytes[WIRE_MESSAGE_BYTES]);
 

@@ -399,6 +399,8 @@ void forward_reply(struct worker *w, const struct wire_message *m)
 	if (!t || !t->waits || t->request != m->request || t->at != m->at)
 		return; /* nobody waits for it any more; an earlier attempt's will do */
 	t->result->reply_bytes += m->size;
+	if (m->status == WIRE_STATUS_PART)
+		return;
 	if (m->status != WIRE_STATUS_OK) {
 		target_failed(w, t, statuses[m->status]);
 		return;

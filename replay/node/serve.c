@@ -77,8 +77,8 @@ struct active *serve_begin(struct worker *w, struct conn *c, struct queued_reque
 	a->plan = q;
 	a->op = q->ops;
 	a->state = ACTIVE_RUNS;
-	a->answered = false;
-	a->replied_bytes = 0;
+	a->answered = a->told = false;
+	a->replied_bytes = a->held_bytes = 0;
 	a->reply = (struct exec_result){ 0 };
 	memset(&a->row, 0, sizeof(a->row));
 	a->row.arrival_ns = arrival->first_ns;
@@ -255,6 +255,20 @@ static bool is_called(const struct worker *w, const struct active *a)
 	return a->conn->walks && !w->service->walk;
 }
 
+/* A part leaves when there is a message in it, and will be in what follows. */
+static void answer_caller(struct worker *w, struct active *a)
+{
+	uint64_t left = a->plan->request.response_bytes - a->replied_bytes;
+
+	if (left && (a->held_bytes < WIRE_MESSAGE_BYTES || left < WIRE_MESSAGE_BYTES)) {
+		a->reply.start_ns = a->reply.end_ns = w->exec.meter.last.ns;
+		return;
+	}
+	walk_answer(w, a, a->held_bytes, !left);
+	a->held_bytes = 0;
+	a->told = !left;
+}
+
 /* Sends `bytes` of the response. Without a socket they count as sent, with a status. */
 static enum step send_all(struct worker *w, struct active *a, uint64_t bytes,
 			  const struct queued_op *q)
@@ -263,15 +277,17 @@ static enum step send_all(struct worker *w, struct active *a, uint64_t bytes,
 
 	if (!is_its_turn(a))
 		return STEP_STOP;
-	if (is_called(w, a)) { /* with its header, by answer() */
+	if (is_called(w, a)) {
 		a->reply.bytes += bytes;
 		a->replied_bytes += bytes;
-		a->reply.start_ns = a->reply.end_ns = w->exec.meter.last.ns;
+		a->held_bytes += bytes;
+		if (!a->told)
+			answer_caller(w, a);
 		return STEP_ON;
 	}
 	if ((c->walks || c->peer) && bytes) {
 		if (c->walks)
-			walk_answer(w, a, bytes);
+			walk_answer(w, a, bytes, true);
 		else
 			datagram_answer(w, a, bytes);
 		a->reply.bytes += bytes;
@@ -678,10 +694,6 @@ static enum step answer(struct worker *w, struct active *a)
 
 	if (!is_its_turn(a) || send_all(w, a, left, NULL) == STEP_STOP)
 		return STEP_STOP;
-	if (is_called(w, a)) {
-		walk_answer(w, a, a->plan->request.response_bytes);
-		a->reply = (struct exec_result){ 0 };
-	}
 	finish_answer(w, a);
 	return STEP_ON;
 }

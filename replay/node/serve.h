@@ -30,6 +30,8 @@ struct active {
 	struct link resumed; /* its group ran, with row.status from it: in its worker's list */
 	bool answered;
 	uint64_t replied_bytes;	  /* of the response */
+	uint64_t held_bytes;	  /* of these: have not left for the caller yet */
+	bool told;		  /* the caller has all of it */
 	struct exec_result reply; /* of the reply op it stands at */
 	int64_t parked_queue_ns;  /* app.queue of the thread when it had to wait */
 	int64_t wake_ns;	  /* sleep: when it is over */

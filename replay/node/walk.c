@@ -358,20 +358,23 @@ static void request_give(struct worker *w, struct queued_request *q)
 		node_plan_give(&w->service->plan, q);
 }
 
-/* With probes each reply leaves at once: its stamps are its own. */
-void walk_answer(struct worker *w, struct active *a, uint64_t bytes)
+/* With probes each reply leaves at once: its stamps are its own. A part does not wait for the next. */
+void walk_answer(struct worker *w, struct active *a, uint64_t bytes, bool last)
 {
 	struct walk_conn *wc = of_walk(a->conn);
 	struct meter *m = &w->exec.meter;
 	uint64_t tx_sequence = m->slot ? m->slot->tx_sequence : 0;
 	int64_t start_ns = meter_mark(m, ACTIVITY_SELF);
-	uint8_t status = !a->row.status		    ? WIRE_STATUS_OK :
+	uint8_t status = !last			    ? WIRE_STATUS_PART :
+			 !a->row.status		    ? WIRE_STATUS_OK :
 			 a->row.status == ETIMEDOUT ? WIRE_STATUS_TIMEOUT :
 						      WIRE_STATUS_ERROR;
 
 	reply_add(w, wc, &a->message, bytes, status);
-	if (m->slot)
+	if (m->slot || !last)
 		flush(w, wc);
+	if (!last && !wc->parsing)
+		watch(w, wc); /* that it may stay for a while */
 	serve_note_sent(w, a, tx_sequence, start_ns);
 }
 

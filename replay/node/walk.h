@@ -100,8 +100,8 @@ struct walk_conn *walk_dial(struct worker *w, uint32_t peer);
 /* A message goes out as soon as may be. */
 void walk_post(struct worker *w, struct walk_conn *wc, const struct walk_reply *message);
 
-/* serve.c: the response of a->plan leaves. */
-void walk_answer(struct worker *w, struct active *a, uint64_t bytes);
+/* serve.c: the response of a->plan leaves, or a part of it that is not the last. */
+void walk_answer(struct worker *w, struct active *a, uint64_t bytes, bool last);
 
 /* serve.c: the request is over. */
 void walk_finish(struct worker *w, struct active *a);

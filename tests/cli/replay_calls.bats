@@ -60,7 +60,10 @@ pages() {
 				op(id + 1, 2, "store", at + 310, 1, 0, store, 0, 7)
 			if (shared && i % 10 == 0)
 				put("op_requests", ops "," id + 5)
-			op(id + 1, 2, "reply", at + 350, 1, 0, 300, 0, "")
+			op(id + 1, 2, "reply", at + 330, 1, 0, 5, 0, "")
+			op(id + 1, 2, "reply", at + 340, 1, 0, 95, 0, "")
+			op(id + 1, 2, "reply", at + 350, 1, 0, 190, 0, "")
+			op(id + 1, 2, "reply", at + 360, 1, 0, 10, 0, "")
 			request(id + 2, id, 2, at + second + 50, 51, 301)
 			op(id + 2, 2, "compute", at + second + 60, 10, 1000, 0, 0, "")
 			op(id + 2, 2, "reply", at + second + 100, 1, 0, 301, 0, "")
@@ -179,15 +182,19 @@ together() {
 @test "the bytes of calls between nodes, seen from outside" {
 	start_node front strace -ff -qq -yy -s 0 -e trace=connect,sendto,recvfrom -o front.strace -- --once
 	front=$at
-	start_node back -- --once
+	start_node back strace -ff -qq -yy -s 0 -e trace=sendto -o back.strace -- --once
 	back=$at back_port=$port
 	start_node deep -- --once
 	replays --node "deep=$at" --node "2=$back" --node "front=$front"
 	await ended "${nodes[0]}"
+	await ended "${nodes[1]}"
 	connections=$(cat front.strace.* | grep -c "connect(.*htons($back_port)")
 	between 1 "$connections" 4
 	is "$(bytes_to sendto "$back_port" front.strace.*)" $((PAGES * (50 + 51) + connections * 32))
 	is "$(bytes_to recvfrom "$back_port" front.strace.*)" $((PAGES * (300 + 301)))
+	# the first reply in its parts: 5 bytes leave with the next ones, the last 10 with those before
+	is "$(grep -h ' = 100$' back.strace.* | wc -l)" $PAGES
+	between 1 "$(grep -hE ' = (200|501)$' back.strace.* | wc -l)" $PAGES
 }
 
 @test "agents that share the connections among them: the same requests and calls" {
