@@ -109,7 +109,7 @@ static void put_alone(const struct side *run, struct buf *out)
 	put_client(run, out);
 	for (size_t i = 0; i < run->summary->services_count; i++) {
 		if (hist_count(&run->summary->services[i].total))
-			summary_put_breakdown(&run->summary->services[i], out);
+			summary_put_breakdown(run->summary, &run->summary->services[i], out);
 	}
 }
 

@@ -225,7 +225,8 @@ void compare_put_fidelity(const struct compare_side *original, const struct comp
 	put_fidelity(rows, count, out);
 	for (size_t i = 0; i < services && services > 1; i++) {
 		count = compare_fidelity(original, replay, &pairs[i], rows);
-		grid_put_text(out, "fidelity of %s:", summary_service_name(pairs[i].replay, name));
+		grid_put_text(out, "fidelity of %s:",
+			      summary_service_name(replay->summary, pairs[i].replay, name));
 		put_fidelity(rows, count, out);
 	}
 }
@@ -302,7 +303,7 @@ void compare_put_breakdown(const struct compare_side *original, const struct com
 	char name[SUMMARY_NAME_SIZE];
 
 	for (size_t i = 0; i < count; i++) {
-		summary_service_name(pairs[i].replay, name);
+		summary_service_name(replay->summary, pairs[i].replay, name);
 		put_bands(original, replay, &pairs[i], count > 1 ? name : NULL, out);
 	}
 }

@@ -336,9 +336,19 @@ static void name_of(const char *name, const char *what, uint64_t id,
 		snprintf(ret_name, SUMMARY_NAME_SIZE, "%s %" PRIu64, what, id);
 }
 
-char *summary_service_name(const struct summary_service *service, char name[SUMMARY_NAME_SIZE])
+char *summary_service_name(const struct summary *s, const struct summary_service *service,
+			   char name[SUMMARY_NAME_SIZE])
 {
-	name_of(service->row.name, "service", service->row.service_id, name);
+	bool unique = true;
+
+	for (size_t i = 0; i < s->services_count; i++)
+		unique &= &s->services[i] == service ||
+			  strcmp(s->services[i].row.name, service->row.name);
+	if (unique || !service->row.name[0])
+		name_of(service->row.name, "service", service->row.service_id, name);
+	else
+		snprintf(name, SUMMARY_NAME_SIZE, "%s (service %" PRIu64 ")", service->row.name,
+			 service->row.service_id);
 	return name;
 }
 
@@ -347,7 +357,7 @@ static void put_service(const struct summary *s, const struct summary_service *s
 {
 	char name[SUMMARY_NAME_SIZE];
 
-	summary_service_name(service, name);
+	summary_service_name(s, service, name);
 	CELLS(grid, name, service->row.listen);
 	cell_count(grid, service->row.threads);
 	CELLS(grid, service->row.io_model);
@@ -392,7 +402,7 @@ static void put_called(const struct summary *s, size_t from, int depth, unsigned
 			continue;
 		if (++*lines > TOPOLOGY_LINES_MAX)
 			return;
-		summary_service_name(to, name);
+		summary_service_name(s, to, name);
 		grid_cell(grid, "%*s%s", 2 * depth, "", name);
 		cell_count(grid, edge->calls);
 		grid_cell(grid, "%.2f", callers ? (double)edge->calls / (double)callers : 0);
@@ -427,7 +437,7 @@ static void put_topology(const struct summary *s, struct buf *out)
 
 		if (!roots)
 			continue;
-		summary_service_name(&s->services[i], name);
+		summary_service_name(s, &s->services[i], name);
 		CELLS(&grid, name);
 		cell_count(&grid, roots);
 		CELLS(&grid, "-");
@@ -583,7 +593,8 @@ static void put_bands_of(const struct summary_service *service, struct grid *gri
 	}
 }
 
-void summary_put_breakdown(const struct summary_service *service, struct buf *out)
+void summary_put_breakdown(const struct summary *s, const struct summary_service *service,
+			   struct buf *out)
 {
 	const struct summary_band *bands = service->bands;
 	struct grid grid;
@@ -609,7 +620,7 @@ void summary_put_breakdown(const struct summary_service *service, struct buf *ou
 	}
 	grid_end_row(&grid);
 	buf_putc(out, '\n');
-	summary_service_name(service, name);
+	summary_service_name(s, service, name);
 	grid_put_line(out, "breakdown of %s", name);
 	grid_put(&grid, 2, out);
 	grid_release(&grid);
@@ -628,7 +639,7 @@ void summary_put_text(const struct summary *s, const struct manifest *m, struct 
 	put_distributions(s, out);
 	for (size_t i = 0; i < s->services_count; i++) {
 		if (hist_count(&s->services[i].total))
-			summary_put_breakdown(&s->services[i], out);
+			summary_put_breakdown(s, &s->services[i], out);
 	}
 }
 

@@ -11,12 +11,14 @@ void summary_put_text(const struct summary *s, const struct manifest *m, struct 
 /* The last known price of the probes; nothing when it was not measured. */
 void summary_put_price(const struct manifest *m, struct buf *out);
 
-/* Its name, or its number where it has none; into `name`, which is returned. */
-#define SUMMARY_NAME_SIZE 40
-char *summary_service_name(const struct summary_service *service, char name[SUMMARY_NAME_SIZE]);
+/* Its name, with its number where others have it or it has none; into `name`, which is returned. */
+#define SUMMARY_NAME_SIZE 64
+char *summary_service_name(const struct summary *s, const struct summary_service *service,
+			   char name[SUMMARY_NAME_SIZE]);
 
 /* Parts of it, for `gait report`. */
 void summary_put_ledger(const struct summary *s, const struct manifest *m, struct buf *out);
-void summary_put_breakdown(const struct summary_service *service, struct buf *out);
+void summary_put_breakdown(const struct summary *s, const struct summary_service *service,
+			   struct buf *out);
 
 #endif

@@ -61,6 +61,15 @@ rows() {
 		"$(printf '100\n0')"
 }
 
+@test "services of one name are told apart by their numbers" {
+	trace was.gait 1 1=app 2=app
+	trace is.gait 2 2=app 1=app
+	"$GAIT" report is.gait --against was.gait >report.txt
+	is "$(rows 'of app (service 1) ' | tail -n 1)" "total 1ms 4ms"
+	is "$(rows 'of app (service 2) ' | tail -n 1)" "total 2ms 2ms"
+	is "$("$GAIT" show is.gait | grep '^breakdown')" "$(printf 'breakdown of app (service %d)\n' 2 1)"
+}
+
 @test "one service: nothing is said of several, and its name need not be the same" {
 	trace was.gait 1 1=front
 	trace is.gait 2 1=candidate
