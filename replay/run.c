@@ -31,6 +31,7 @@ struct run {
 	int rows_fd;	       /* struct wire_row of request i at i * sizeof */
 	FILE *oprows;	       /* struct wire_oprow, as they came */
 	uint64_t shared_calls; /* oprows of calls that may have several */
+	uint32_t ops;	       /* that are written */
 	struct run_result result;
 	struct ledger *ledger;
 };
@@ -467,12 +468,12 @@ static int write_called(struct run *run, struct err *err)
 	return ret;
 }
 
-static int write_op(struct run *run, const struct wire_oprow *op, struct err *err)
+static int write_op(struct run *run, const struct wire_oprow *op, uint32_t number, struct err *err)
 {
 	uint32_t i = idmap_get(&run->requests, op->request_id);
 	uint32_t service = (uint32_t)(op->call_id >> CALL_SERVICE_BIT);
 	struct row_op row = {
-		.op_id = op->call_id,
+		.op_id = number,
 		.request_id = op->request_id,
 		.after_reply = op->after_reply,
 		.kind = op->kind,
@@ -493,18 +494,23 @@ static int write_op(struct run *run, const struct wire_oprow *op, struct err *er
 	return trace_write(run->writer, TABLE_OPS, &row, err);
 }
 
-/* The first row of a call is its op, the further ones are the op's further owners. */
+/*
+ * The first row of a call is its op, the further ones are the op's further owners. Ops are numbered
+ * as they come: a node's own numbers say which thread made the call, and are too large for copies.
+ */
 static int write_oprow(struct run *run, struct idmap *calls, const struct wire_oprow *op,
 		       struct err *err)
 {
-	struct row_op_request owner = { op->call_id, op->request_id };
+	bool shared = op->flags & OPF_SHARED;
+	uint32_t first = shared ? idmap_get(calls, op->call_id) : IDMAP_NONE;
+	struct row_op_request owner = { first, op->request_id };
 
-	if (!(op->flags & OPF_SHARED))
-		return write_op(run, op, err);
-	if (idmap_get(calls, op->call_id) != IDMAP_NONE)
+	if (first != IDMAP_NONE)
 		return trace_write(run->writer, TABLE_OP_REQUESTS, &owner, err);
-	idmap_put(calls, op->call_id, 0);
-	return write_op(run, op, err);
+	run->ops++;
+	if (shared)
+		idmap_put(calls, op->call_id, run->ops);
+	return write_op(run, op, run->ops, err);
 }
 
 static int write_ops(struct run *run, struct err *err)

@@ -141,6 +141,8 @@ bytes_to() {
 		<(table "$RUN/requests.csv" '{ print at("request_id") "," at("parent_id") }' | sort -t, -k1,1) |
 		awk -F, '$2 != $3 { bad++ } END { exit bad || NR != 400 }'
 	"$GAIT" show "$RUN" | grep -q '^topology: 300 of 400 requests have a parent$'
+	is "$(table "$RUN/ops.csv" '{ print at("op_id") }' | sort -n | uniq | sed -n '1p;$p' | xargs)" \
+		"1 $(($(wc -l <"$RUN/ops.csv") - 1))"
 	run -1 grep '^note:.* calls' replay.out
 }
 
@@ -193,8 +195,8 @@ together() {
 	is "$(bytes_to sendto "$back_port" front.strace.*)" $((PAGES * (50 + 51) + connections * 32))
 	is "$(bytes_to recvfrom "$back_port" front.strace.*)" $((PAGES * (300 + 301)))
 	# the first reply in its parts: 5 bytes leave with the next ones, the last 10 with those before
-	is "$(grep -h ' = 100$' back.strace.* | wc -l)" $PAGES
-	between 1 "$(grep -hE ' = (200|501)$' back.strace.* | wc -l)" $PAGES
+	is "$(cat back.strace.* | grep -c ' = 100$')" $PAGES
+	between 1 "$(cat back.strace.* | grep -cE ' = (200|501)$')" $PAGES
 }
 
 @test "agents that share the connections among them: the same requests and calls" {
