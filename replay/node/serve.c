@@ -256,7 +256,7 @@ static bool is_called(const struct worker *w, const struct active *a)
 }
 
 /* A part leaves when there is a message in it, and will be in what follows. */
-static void answer_caller(struct worker *w, struct active *a)
+static void answer_caller(struct worker *w, struct active *a, const struct queued_op *q)
 {
 	uint64_t left = a->plan->request.response_bytes - a->replied_bytes;
 
@@ -264,7 +264,7 @@ static void answer_caller(struct worker *w, struct active *a)
 		a->reply.start_ns = a->reply.end_ns = w->exec.meter.last.ns;
 		return;
 	}
-	walk_answer(w, a, a->held_bytes, !left);
+	walk_answer(w, a, a->held_bytes, !left, q);
 	a->held_bytes = 0;
 	a->told = !left;
 }
@@ -282,12 +282,12 @@ static enum step send_all(struct worker *w, struct active *a, uint64_t bytes,
 		a->replied_bytes += bytes;
 		a->held_bytes += bytes;
 		if (!a->told)
-			answer_caller(w, a);
+			answer_caller(w, a, q);
 		return STEP_ON;
 	}
 	if ((c->walks || c->peer) && bytes) {
 		if (c->walks)
-			walk_answer(w, a, bytes, true);
+			walk_answer(w, a, bytes, true, q);
 		else
 			datagram_answer(w, a, bytes);
 		a->reply.bytes += bytes;

@@ -453,6 +453,13 @@ static void place_load(struct storage *s, struct target *t, const struct plan_op
 			t->device ? take_stretch(&t->load_at, call->bytes, t->extent, align) : 0;
 }
 
+int64_t storage_reply_offset(struct target *t, const struct plan_op *op, uint64_t bytes)
+{
+	if (op->offset != TRACE_NONE || !t->device)
+		return op->offset;
+	return take_stretch(&t->load_at, bytes, t->extent, 0);
+}
+
 static void place_store(struct storage *s, struct target *t, const struct plan_op *op,
 			uint32_t align, struct storage_call *call)
 {

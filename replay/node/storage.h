@@ -137,4 +137,7 @@ struct storage_result storage_look(struct storage *s, const struct plan_op *op);
 /* A descriptor for reading, for sendfile(); < 0: -errno. */
 int storage_fd(const struct target *t);
 
+/* Where in it a reply of `bytes` begins: where the op says, or as a load would go on. */
+int64_t storage_reply_offset(struct target *t, const struct plan_op *op, uint64_t bytes);
+
 #endif

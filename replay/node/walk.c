@@ -240,10 +240,19 @@ static struct wire_message message_of(const struct walk_reply *r)
 	};
 }
 
-static void reply_add(struct worker *w, struct walk_conn *wc, const struct wire_message *m,
-		      uint64_t bytes, uint8_t status)
+/* Where it comes from, if it does so out of a file. */
+static void take_from_file(struct walk_reply *reply, const struct queued_op *q)
 {
-	const struct walk_reply reply = {
+	if (!q || !(q->op.flags & OPF_SENDFILE) || !q->target || storage_fd(q->target) < 0)
+		return;
+	reply->offset = storage_reply_offset(q->target, &q->op, reply->size - WIRE_MESSAGE_BYTES);
+	reply->file = reply->offset >= 0 ? q->target : NULL;
+}
+
+static void reply_add(struct worker *w, struct walk_conn *wc, const struct wire_message *m,
+		      uint64_t bytes, uint8_t status, const struct queued_op *q)
+{
+	struct walk_reply reply = {
 		.request = m->request,
 		.size = (uint32_t)(bytes > WIRE_MESSAGE_BYTES ? bytes : WIRE_MESSAGE_BYTES),
 		.attempt = m->attempt,
@@ -253,13 +262,17 @@ static void reply_add(struct worker *w, struct walk_conn *wc, const struct wire_
 	};
 	const struct wire_message message = message_of(&reply);
 
+	take_from_file(&reply, q);
 	if (wc->conn.peer)
 		datagram_reply(w, &wc->conn, &message);
 	else
 		message_add(w, wc, &reply);
 }
 
-/* As many as there is room for; what is behind the headers has no meaning and is left as it is. */
+/*
+ * As many as there is room for, up to what comes out of a file; what is behind the headers has no
+ * meaning and is left as it is.
+ */
 static size_t compose(const struct walk_conn *wc, char *out, size_t room)
 {
 	uint64_t from = wc->sent_of_first;
@@ -267,7 +280,7 @@ static size_t compose(const struct walk_conn *wc, char *out, size_t room)
 
 	for (size_t i = 0; i < wc->replies_count && at < room; i++) {
 		const struct walk_reply *r = reply_at(wc, i);
-		uint64_t left = r->size - from;
+		uint64_t left = (r->file ? WIRE_MESSAGE_BYTES : r->size) - from;
 
 		if (from < WIRE_MESSAGE_BYTES) {
 			const struct wire_message m = message_of(r);
@@ -279,8 +292,30 @@ static size_t compose(const struct walk_conn *wc, char *out, size_t room)
 		}
 		at += left < room - at ? (size_t)left : room - at;
 		from = 0;
+		if (r->file)
+			break;
 	}
 	return at;
+}
+
+static bool is_in_file(const struct walk_conn *wc)
+{
+	return wc->replies_count && reply_at(wc, 0)->file &&
+	       wc->sent_of_first >= WIRE_MESSAGE_BYTES;
+}
+
+/* What the file lacks is made up; so is all of it when it cannot be sent. */
+static ssize_t send_file(struct walk_conn *wc)
+{
+	struct walk_reply *r = reply_at(wc, 0);
+	off_t at = r->offset + (off_t)(wc->sent_of_first - WIRE_MESSAGE_BYTES);
+	ssize_t n = channel_sendfile(&wc->conn.channel, storage_fd(r->file), at,
+				     r->size - wc->sent_of_first);
+
+	if (n > 0 || n == -EAGAIN || n == -EINTR || n == -EPIPE || n == -ECONNRESET)
+		return n;
+	r->file = NULL;
+	return 0;
 }
 
 static void replies_sent(struct walk_conn *wc, uint64_t bytes)
@@ -307,11 +342,12 @@ static void flush(struct worker *w, struct walk_conn *wc)
 	if (wc->conn.peer)
 		datagrams_flush(w, wc->conn.peer->port);
 	while (wc->replies_count && wc->conn.source.fd >= 0 && !wc->dialled) {
-		size_t bytes = compose(wc, w->walk.staging, NODE_RECEIVE_BYTES);
+		bool file = is_in_file(wc);
+		size_t bytes = file ? 0 : compose(wc, w->walk.staging, NODE_RECEIVE_BYTES);
 		ssize_t n;
 
 		meter_mark(m, ACTIVITY_SELF);
-		n = channel_send(&wc->conn.channel, w->walk.staging, bytes);
+		n = file ? send_file(wc) : channel_send(&wc->conn.channel, w->walk.staging, bytes);
 		meter_mark(m, ACTIVITY_NET);
 		if (n == -EINTR)
 			continue;
@@ -359,7 +395,8 @@ static void request_give(struct worker *w, struct queued_request *q)
 }
 
 /* With probes each reply leaves at once: its stamps are its own. A part does not wait for the next. */
-void walk_answer(struct worker *w, struct active *a, uint64_t bytes, bool last)
+void walk_answer(struct worker *w, struct active *a, uint64_t bytes, bool last,
+		 const struct queued_op *q)
 {
 	struct walk_conn *wc = of_walk(a->conn);
 	struct meter *m = &w->exec.meter;
@@ -370,7 +407,7 @@ void walk_answer(struct worker *w, struct active *a, uint64_t bytes, bool last)
 			 a->row.status == ETIMEDOUT ? WIRE_STATUS_TIMEOUT :
 						      WIRE_STATUS_ERROR;
 
-	reply_add(w, wc, &a->message, bytes, status);
+	reply_add(w, wc, &a->message, bytes, status, q);
 	if (m->slot || !last)
 		flush(w, wc);
 	if (!last && !wc->parsing)
@@ -506,7 +543,7 @@ static bool call_came(struct worker *w, struct walk_conn *wc)
 	if (q)
 		return serve(w, wc, q);
 	w->exec.ledger.count[LG_PLAN_OVERTAKEN]++;
-	reply_add(w, wc, &wc->message, 0, WIRE_STATUS_ERROR);
+	reply_add(w, wc, &wc->message, 0, WIRE_STATUS_ERROR, NULL);
 	return true;
 }
 
@@ -525,7 +562,7 @@ static bool request_came(struct worker *w, struct walk_conn *wc)
 	if (p->plain_reply_bytes && !wc->message.at) {
 		w->exec.ledger.count[LG_REQUESTS]++;
 		w->exec.stats.requests++;
-		reply_add(w, wc, &wc->message, p->plain_reply_bytes, WIRE_STATUS_OK);
+		reply_add(w, wc, &wc->message, p->plain_reply_bytes, WIRE_STATUS_OK, NULL);
 		return true;
 	}
 	slot = draw(w, wc);

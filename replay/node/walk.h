@@ -29,9 +29,11 @@ int walk_program_init(struct walk_program *p, const struct wire_walk *walk, cons
 		      uint64_t work_per_ms, struct err *err);
 void walk_program_release(struct walk_program *p);
 
-/* Messages that have not left yet; they are made up as they do. */
+/* Messages that have not left yet; they are made up as they do, or come out of a file. */
 struct walk_reply {
 	uint64_t request;
+	const struct target *file; /* NULL: none */
+	int64_t offset;		   /* in it: what follows the header */
 	uint32_t size, attempt, cookie;
 	uint16_t at;
 	uint8_t status;
@@ -100,8 +102,12 @@ struct walk_conn *walk_dial(struct worker *w, uint32_t peer);
 /* A message goes out as soon as may be. */
 void walk_post(struct worker *w, struct walk_conn *wc, const struct walk_reply *message);
 
-/* serve.c: the response of a->plan leaves, or a part of it that is not the last. */
-void walk_answer(struct worker *w, struct active *a, uint64_t bytes, bool last);
+/*
+ * serve.c: the response of a->plan leaves, or a part of it that is not the last, by the op q;
+ * NULL: by none.
+ */
+void walk_answer(struct worker *w, struct active *a, uint64_t bytes, bool last,
+		 const struct queued_op *q);
 
 /* serve.c: the request is over. */
 void walk_finish(struct worker *w, struct active *a);

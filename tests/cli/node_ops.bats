@@ -211,6 +211,28 @@ ops_of() {
 	done
 }
 
+@test "a reply by sendfile comes out of the device, behind its header, as strace sees it" {
+	head -c 2000 /dev/zero >device
+	for reply in sendfile,offset=300,1k sendfile,1k sendfile,offset=1500,1k; do
+		rm -f out calls
+		strace -f -qq -o calls -e trace=sendfile "$GAIT" node --no-attribution --once \
+			--storage "$PWD/device" >out 2>err &
+		node=$!
+		until [ -s out ]; do sleep 0.05; done
+		"$GAIT" walk --to "$(sed -n 's/^listening on //p' out)" -n 20 -R "$reply" --json >walk.json || [ $? = 3 ]
+		wait "$node"
+		node=
+		[ "$(jq .answered walk.json)" = 20 ]
+		sed -E 's/^[^[]*\[([0-9]+)(\] => \[[0-9]+)?\], ([0-9]+)\) *= ([0-9]+)$/\1 \3 \4/' calls | sort | uniq -c |
+			sed 's/^ *//' >got
+		case $reply in
+		*=300,*) diff got - <<<"20 300 976 976" ;;
+		sendfile,1k) diff got - <<<"10 0 976 976"$'\n'"10 976 976 976" ;; # and from the beginning again
+		*) diff got - <<<"20 1500 976 500"$'\n'"20 2000 476 0" ;;	   # what is missing is made up
+		esac
+	done
+}
+
 @test "wrong ways to do I/O are a usage error" {
 	for how in aio threads:0 threads:65 uring:4097 worker:1; do
 		run --separate-stderr -2 "$GAIT" node --io "$how"
