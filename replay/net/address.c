@@ -326,6 +326,23 @@ int address_listen(struct address *a, const struct listen_opts *opts, struct err
 	return fd;
 }
 
+bool address_is_loopback(int fd)
+{
+	struct sockaddr_storage at = { 0 };
+	socklen_t size = sizeof(at);
+	const struct in6_addr *v6 = &((struct sockaddr_in6 *)&at)->sin6_addr;
+	const struct in_addr *v4 = &((struct sockaddr_in *)&at)->sin_addr;
+
+	if (getsockname(fd, (struct sockaddr *)&at, &size))
+		return false;
+	if (at.ss_family == AF_UNIX)
+		return true;
+	if (at.ss_family == AF_INET6)
+		return IN6_IS_ADDR_LOOPBACK(v6) ||
+		       (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == IN_LOOPBACKNET);
+	return at.ss_family == AF_INET && ntohl(v4->s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
 void address_unlisten(const struct address *a, int fd)
 {
 	if (fd < 0)

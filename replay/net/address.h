@@ -77,6 +77,9 @@ struct listen_opts {
  */
 int address_listen(struct address *address, const struct listen_opts *opts, struct err *err);
 
+/* Whether only this machine can reach it: by what was bound, whatever name it was given by. */
+bool address_is_loopback(int fd);
+
 /* Closes it; of a UNIX socket the file goes too. */
 void address_unlisten(const struct address *address, int fd);
 

@@ -182,6 +182,89 @@ static const struct field peer_fields[] = {
 	NUMBERS(struct wire_peer, token),
 };
 
+static const struct field clock_fields[] = {
+	NUMBER(struct wire_clock, asked_ns),
+	NUMBER(struct wire_clock, told_ns),
+};
+
+static const struct field sender_fields[] = {
+	NUMBER(struct wire_sender, seed),
+	RANGE(struct wire_sender, requests, 0, 1ull << 48),
+	RANGE(struct wire_sender, sessions, 1, 1ull << 32),
+	RANGE(struct wire_sender, threads, 1, WIRE_WALK_THREADS_MAX),
+	RANGE(struct wire_sender, first, 0, WIRE_WALK_THREADS_MAX - 1),
+	RANGE(struct wire_sender, step, 1, WIRE_WALK_THREADS_MAX),
+	NUMBER(struct wire_sender, beside),
+	RANGE(struct wire_sender, rate_step_ns, 0, TIME_MAX_NS),
+	RANGE(struct wire_sender, timeout_ns, 1, TIME_MAX_NS),
+	RANGE(struct wire_sender, connect_retry_ns, 0, TIME_MAX_NS),
+	NUMBER(struct wire_sender, connect_retries),
+	RANGE(struct wire_sender, flags, 0, WIRE_SENDER_FLAGS - 1),
+	RANGE(struct wire_sender, size_bytes, 1, WIRE_SPEC_MAX),
+	RANGE(struct wire_sender, pace_bytes, 1, WIRE_SPEC_MAX),
+	RANGE(struct wire_sender, chain_bytes, 0, WIRE_CHAIN_MAX),
+	RANGE(struct wire_sender, classes, 0, WIRE_CLASSES_MAX),
+	TEXT(struct wire_sender, address),
+	NUMBERS(struct wire_sender, token),
+};
+
+static const struct field class_fields[] = {
+	TEXT(struct wire_class, name),
+	NUMBER(struct wire_class, at),
+	NUMBER(struct wire_class, end),
+	RANGE(struct wire_class, size_bytes, 0, WIRE_SPEC_MAX),
+	RANGE(struct wire_class, reserved, 0, 0),
+};
+
+static const struct field live_fields[] = {
+	NUMBER(struct wire_live, sent),
+	NUMBER(struct wire_live, answered),
+	NUMBER(struct wire_live, failed),
+};
+
+static const struct field sent_fields[] = {
+	NUMBER(struct wire_sent, request),
+	NUMBER(struct wire_sent, thread),
+	NUMBER(struct wire_sent, session),
+	NUMBER(struct wire_sent, due_ns),
+	NUMBER(struct wire_sent, sent_ns),
+	NUMBER(struct wire_sent, received_ns),
+	NUMBER(struct wire_sent, request_bytes),
+	NUMBER(struct wire_sent, response_bytes),
+	RANGE(struct wire_sent, outcome, 0, WIRE_OUTCOMES - 1),
+	RANGE(struct wire_sent, reserved, 0, 0),
+};
+
+static const struct field share_fields[] = {
+	RANGE(struct wire_share, thread, 0, WIRE_WALK_THREADS_MAX - 1),
+	RANGE(struct wire_share, reserved, 0, 0),
+	NUMBER(struct wire_share, answered),
+	NUMBER(struct wire_share, failed),
+};
+
+static const struct field tally_fields[] = {
+	NUMBER(struct wire_tally, sent),	NUMBERS(struct wire_tally, outcomes),
+	NUMBER(struct wire_tally, bytes_out),	NUMBER(struct wire_tally, bytes_in),
+	NUMBER(struct wire_tally, raised),	NUMBER(struct wire_tally, replies_late),
+	NUMBER(struct wire_tally, rows_waited), NUMBER(struct wire_tally, ended_ns),
+	TEXT(struct wire_tally, failure),
+};
+
+static const struct field hist_fields[] = {
+	RANGE(struct wire_hist, which, 0, WIRE_HISTS - 1),
+	RANGE(struct wire_hist, reserved, 0, 0),
+	NUMBER(struct wire_hist, count),
+	NUMBER(struct wire_hist, min),
+	NUMBER(struct wire_hist, max),
+	NUMBER(struct wire_hist, sum),
+};
+
+static const struct field buckets_fields[] = {
+	RANGE(struct wire_buckets, which, 0, WIRE_HISTS - 1),
+	RANGE(struct wire_buckets, block, 0, WIRE_BLOCKS - 1),
+	NUMBERS(struct wire_buckets, counts),
+};
+
 static const struct layout op_layout = { op_fields, ARRAY_SIZE(op_fields) };
 
 static const struct layout layouts[WIRE_TYPE_COUNT] = {

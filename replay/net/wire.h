@@ -84,6 +84,15 @@ enum wire_type {
 	WIRE_WALK,
 	WIRE_TEXT,
 	WIRE_PEER,
+	WIRE_CLOCK, /* from here on: a client and its agents */
+	WIRE_SENDER,
+	WIRE_CLASS,
+	WIRE_LIVE,
+	WIRE_SENT,
+	WIRE_SHARE,
+	WIRE_TALLY,
+	WIRE_HIST,
+	WIRE_BUCKETS,
 	WIRE_TYPE_COUNT
 };
 
@@ -207,6 +216,104 @@ struct wire_peer {
 	uint8_t token[WIRE_TOKEN_BYTES];
 };
 
+/*
+ * What a client and its agents say to each other (replay/walk/job.h, replay/agent/agent.h), after
+ * both have said HELLO:
+ *
+ *	client                                     agent
+ *	CLOCK (again and again, at any time)   ->
+ *	                                       <-  CLOCK
+ *	SENDER, CLASS*, TEXT*                  ->
+ *	                                       <-  READY
+ *	START (of the agent's clock)           ->
+ *	                                       <-  LIVE, every second
+ *	STOP (if it has to end early)          ->
+ *	                                       <-  SENT*, SHARE*, HIST*, BUCKETS*, TALLY
+ *	BYE                                    ->
+ */
+struct wire_clock {
+	int64_t asked_ns; /* of who asks; comes back */
+	int64_t told_ns;  /* of who answers; 0 in the question */
+};
+
+#define WIRE_SENDER_SPIN_ALWAYS (1u << 0) /* --wait-spin */
+#define WIRE_SENDER_NO_SPIN (1u << 1)
+#define WIRE_SENDER_NO_DELAY (1u << 2)
+#define WIRE_SENDER_STAGGER (1u << 3)
+#define WIRE_SENDER_BY_PERIOD (1u << 4)
+#define WIRE_SENDER_SESSION_ROWS (1u << 5)
+#define WIRE_SENDER_ROWS (1u << 6) /* SENTs are wanted */
+#define WIRE_SENDER_FLAGS (1u << 7)
+
+#define WIRE_WALK_THREADS_MAX 65536
+#define WIRE_SPEC_MAX (1u << 20) /* bytes of a spec as text */
+#define WIRE_CLASSES_MAX 256
+#define WIRE_SENDER_TEXT_MAX (4u << 20) /* of all TEXTs of a SENDER */
+
+/*
+ * A walk, and which of its threads are the agent's. The TEXTs that follow are, one behind the other: the spec
+ * of a request's size, that of the period or rate, the chain (none if all requests are alike), and
+ * the sizes of the classes that have their own.
+ */
+struct wire_sender {
+	uint64_t seed, requests, sessions; /* as struct walk_schedule */
+	uint32_t threads, first, step;	   /* its own are first, first + step, ... */
+	uint32_t beside;		   /* agents of this walk on this host, it included */
+	int64_t rate_step_ns, timeout_ns, connect_retry_ns;
+	uint32_t connect_retries, flags;
+	uint32_t size_bytes, pace_bytes, chain_bytes, classes;
+	char address[256]; /* where the node takes data connections */
+	uint8_t token[WIRE_TOKEN_BYTES];
+};
+
+struct wire_class {
+	char name[32];
+	uint32_t at, end;    /* its ops in the chain */
+	uint32_t size_bytes; /* 0: the walk's */
+	uint32_t reserved;   /* 0 */
+};
+
+struct wire_live {
+	uint64_t sent, answered, failed; /* so far */
+};
+
+/* A request of an agent and what came of it: times since the anchor. */
+struct wire_sent {
+	uint64_t request;
+	uint32_t thread, session;
+	int64_t due_ns, sent_ns, received_ns; /* received_ns < 0: it was not */
+	uint32_t request_bytes, response_bytes;
+	uint32_t outcome, reserved; /* enum walk_outcome; 0 */
+};
+
+struct wire_share {
+	uint32_t thread, reserved; /* 0 */
+	uint64_t answered, failed;
+};
+
+#define WIRE_OUTCOMES 4 /* WALK_OUTCOMES */
+struct wire_tally {
+	uint64_t sent, outcomes[WIRE_OUTCOMES], bytes_out, bytes_in, raised, replies_late;
+	uint64_t rows_waited;
+	int64_t ended_ns;
+	char failure[512]; /* of the first connection that broke; empty: none did */
+};
+
+/* A histogram (base/hist.h), then BUCKETS of each of its blocks that is not empty. */
+#define WIRE_HISTS 4 /* latency, service, late, connect */
+#define WIRE_BLOCK_BUCKETS 512
+#define WIRE_BLOCKS 56
+struct wire_hist {
+	uint32_t which, reserved; /* 0 */
+	uint64_t count, min, max;
+	uint64_t sum; /* the bits of a double (IEEE 754) */
+};
+
+struct wire_buckets {
+	uint32_t which, block;
+	uint64_t counts[WIRE_BLOCK_BUCKETS];
+};
+
 /* The preface of a data connection; what follows are requests, without headers but in a walk. */
 #define WIRE_PREFACE_WALK 1	/* messages have headers */
 #define WIRE_PREFACE_DATAGRAM 2 /* it begins each of them (replay/net/datagram.h) */
@@ -232,7 +339,16 @@ struct wire_preface {
 	X(USAGE, usage, struct wire_usage)                \
 	X(ERROR, error, struct wire_error)                \
 	X(WALK, walk, struct wire_walk)                   \
-	X(PEER, peer, struct wire_peer)
+	X(PEER, peer, struct wire_peer)                   \
+	X(CLOCK, clock, struct wire_clock)                \
+	X(SENDER, sender, struct wire_sender)             \
+	X(CLASS, class, struct wire_class)                \
+	X(LIVE, live, struct wire_live)                   \
+	X(SENT, sent, struct wire_sent)                   \
+	X(SHARE, share, struct wire_share)                \
+	X(TALLY, tally, struct wire_tally)                \
+	X(HIST, hist, struct wire_hist)                   \
+	X(BUCKETS, buckets, struct wire_buckets)
 
 struct wire_frame {
 	enum wire_type type;

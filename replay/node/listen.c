@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -33,24 +32,6 @@ static int open_tls(struct listeners *ls, const struct listen_setup *setup, stru
 	return encrypts(setup) ? tls_context_new(&tls, &ls->tls, err) : 0;
 }
 
-/* Of the address that was bound, whatever name it was given by. */
-static bool is_loopback(int fd)
-{
-	struct sockaddr_storage at = { 0 };
-	socklen_t size = sizeof(at);
-	const struct in6_addr *v6 = &((struct sockaddr_in6 *)&at)->sin6_addr;
-	const struct in_addr *v4 = &((struct sockaddr_in *)&at)->sin_addr;
-
-	if (getsockname(fd, (struct sockaddr *)&at, &size))
-		return false;
-	if (at.ss_family == AF_UNIX)
-		return true;
-	if (at.ss_family == AF_INET6)
-		return IN6_IS_ADDR_LOOPBACK(v6) ||
-		       (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == IN_LOOPBACKNET);
-	return at.ss_family == AF_INET && ntohl(v4->s_addr) >> 24 == IN_LOOPBACKNET;
-}
-
 static int open_one(struct listeners *ls, const struct address *address, struct err *err)
 {
 	struct listener *l = &ls->all[ls->count];
@@ -60,7 +41,7 @@ static int open_one(struct listeners *ls, const struct address *address, struct 
 	l->fd = address_listen(&l->address, &ls->opts, err);
 	if (l->fd < 0)
 		return l->fd;
-	l->loopback = is_loopback(l->fd);
+	l->loopback = address_is_loopback(l->fd);
 	ls->count++;
 	return 0;
 }

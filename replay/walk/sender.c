@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "replay/pace.h"
 #include "replay/walk/agent.h"
+#include "replay/walk/remote.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -379,7 +380,10 @@ static void *agent_main(void *arg)
 {
 	struct walk_sender *sender = arg;
 
-	walk_agent_relay(sender->agent, sender);
+	if (sender->agent)
+		walk_agent_relay(sender->agent, sender);
+	else
+		walk_remote_relay(sender->remote, sender);
 	atomic_store(&sender->over, true);
 	return NULL;
 }
@@ -395,7 +399,7 @@ int walk_sender_start(struct walk_sender *s, struct err *err)
 	hist_init(&s->tally.connect);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&s->thread, NULL, s->agent ? agent_main : sender_main, s);
+	rc = pthread_create(&s->thread, NULL, s->agent || s->remote ? agent_main : sender_main, s);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	s->running = !rc;
 	return rc ? err_errno(err, rc, "cannot start a thread that sends") : 0;

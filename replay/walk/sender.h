@@ -13,6 +13,7 @@ struct walk_live {
 };
 
 struct walk_agent;
+struct walk_remote;
 
 /*
  * A thread of a walk: it sends on any number of connections, each request when it is due, whatever
@@ -28,11 +29,12 @@ struct walk_sender {
 	int64_t anchor_ns; /* CLOCK_MONOTONIC; when the first one is due */
 	pthread_t thread;
 	bool running;
-	struct walk_live *live;	  /* lent */
-	struct walk_agent *agent; /* that does it instead; NULL: none */
-	atomic_bool over;	  /* walk_sender_join() does not wait */
-	struct walk_tally tally;  /* once it has ended */
-	struct err err;		  /* of the first connection that broke; empty: none did */
+	struct walk_live *live;	    /* lent */
+	struct walk_agent *agent;   /* that does it instead; NULL: none */
+	struct walk_remote *remote; /* or that, on another host; NULL: none */
+	atomic_bool over;	    /* walk_sender_join() does not wait */
+	struct walk_tally tally;    /* once it has ended */
+	struct err err;		    /* of the first connection that broke; empty: none did */
 };
 
 /* `s` has what is lent, and the anchor; the rest is zero. */

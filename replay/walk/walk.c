@@ -7,6 +7,7 @@
 #include "replay/pace.h"
 #include "replay/run.h"
 #include "replay/walk/agent.h"
+#include "replay/walk/remotes.h"
 #include "replay/walk/run.h"
 #include "replay/walk/sender.h"
 #include "replay/walk/tables.h"
@@ -37,6 +38,7 @@ struct walk {
 	struct walk_sender *senders;
 	uint32_t senders_count, cpus;
 	struct walk_agent *agents[WALK_AGENTS_MAX];
+	struct walk_remotes remotes; /* on other hosts */
 	struct walk_shared *shared;
 	int64_t anchor_ns;
 	int64_t started_ns; /* when nodes were told to start */
@@ -291,12 +293,27 @@ static int fork_agents(struct walk *w, struct err *err)
 	return rc;
 }
 
+static int open_remotes(struct walk *w, struct err *err)
+{
+	const struct walk_remotes_setup setup = {
+		.opts = w->opts,
+		.plan = &w->plan,
+		.secure = w->secure,
+		.senders = w->senders,
+		.senders_count = w->senders_count,
+		.rows = w->opts->has_output || w->run,
+	};
+
+	return walk_remotes_open(&w->remotes, &setup, err);
+}
+
 static int start_senders(struct walk *w, struct err *err)
 {
 	const struct walk_opts *o = w->opts;
 	int rc = 0;
 
-	w->anchor_ns = o->begin ? o->begin(o->begin_arg) : clock_now_ns() + LEAD_NS;
+	w->anchor_ns = o->begin ? o->begin(o->begin_arg) :
+				  clock_now_ns() + LEAD_NS + walk_remotes_lead_ns(&w->remotes);
 	if (w->anchor_ns < 0)
 		return err_set(err, ECANCELED,
 			       "it did not begin, as not all that begin together were ready");
@@ -353,7 +370,7 @@ static int watch(struct walk *w, struct err *err)
 	while (!rc && !all_over(w)) {
 		poll(NULL, 0, POLL_MS);
 		rc = hear(w, err);
-		if (*w->opts->interrupted || rc)
+		if (*w->opts->interrupted || rc || walk_remotes_lost_one(&w->remotes))
 			atomic_store(&w->shared->stopping, true);
 		if (w->opts->progress && clock_now_ns() - told_ns >= NS_PER_SEC) {
 			struct walk_progress progress = progress_of(w);
@@ -429,6 +446,8 @@ static void sum_up(struct walk *w)
 {
 	struct walk_result *r = w->result;
 
+	for (uint32_t i = 0; i < w->remotes.count; i++)
+		r->clocks[r->clocks_count++] = walk_remote_clock(w->remotes.at[i]);
 	for (uint32_t i = 0; i < w->senders_count; i++)
 		add_tally(r, &w->senders[i]);
 	r->invalid = hist_value_at_percentile(&r->late, 99) >
@@ -540,6 +559,8 @@ static void fill_manifest(struct walk *w, struct manifest *m)
 		add_usage(m, &w->clocks[i].usage);
 	}
 	add_host(m, &here);
+	for (uint32_t i = 0; i < w->remotes.count; i++)
+		add_host(m, walk_remote_host(w->remotes.at[i]));
 	fill_ledger(w->result, &m->ledger);
 }
 
@@ -584,7 +605,7 @@ static int prepare(struct walk *w, struct err *err)
 	if (!rc)
 		rc = open_run(w, err);
 	if (!rc)
-		rc = fork_agents(w, err);
+		rc = w->opts->agents_at ? open_remotes(w, err) : fork_agents(w, err);
 	if (!rc)
 		rc = open_rows(w, err);
 	return rc ? rc : prepare_sessions(w, err);
@@ -635,6 +656,7 @@ int walk_run(const struct walk_opts *opts, struct walk_result *ret_result, struc
 		walk_sender_release(&w.senders[i]);
 	for (uint32_t i = 0; i < WALK_AGENTS_MAX; i++)
 		walk_agent_free(w.agents[i]);
+	walk_remotes_free(&w.remotes);
 	walk_shared_free(w.shared, w.senders_count);
 	free(w.senders);
 	walk_rows_free(w.rows);

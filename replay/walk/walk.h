@@ -6,6 +6,7 @@
 #include "base/spec.h"
 #include "replay/chain/chain.h"
 #include "replay/net/address.h"
+#include "replay/net/clock_offset.h"
 #include "replay/net/secure.h"
 #include "replay/walk/link.h"
 #include "replay/walk/rows.h"
@@ -58,10 +59,11 @@ struct walk_opts {
 	/* When: one of the two. A rate that changes does so every rate_step_ns: its k-th value is
 	 * that of step k. A period is drawn for every request. */
 	bool by_period;
-	struct spec period;    /* ns */
-	struct spec rate;      /* per second; spec_draw_real() */
-	uint64_t rate_step_ns; /* 0: the rate is constant */
-	uint32_t agents;       /* processes that send; 0: threads of this one do */
+	struct spec period;	   /* ns */
+	struct spec rate;	   /* per second; spec_draw_real() */
+	uint64_t rate_step_ns;	   /* 0: the rate is constant */
+	uint32_t agents;	   /* processes that send; 0: threads of this one do */
+	struct address *agents_at; /* owned: where they are, on other hosts; NULL: they are ours */
 	bool wait_spin;
 	bool stagger; /* spreads the first sends of the threads over one period, in their first session */
 
@@ -129,8 +131,10 @@ struct walk_result {
 	int64_t duration_ns;
 	struct hist latency, service, late, connect; /* ns; see struct walk_tally */
 	struct ledger ledger;			     /* of the nodes */
-	bool invalid;				     /* late sending is more than 10% of the p99 */
-	char failure[512];			     /* a connection broke: why; else empty */
+	struct clock_offset clocks[WALK_AGENTS_MAX]; /* of agents on other hosts */
+	uint32_t clocks_count;
+	bool invalid;	   /* late sending is more than 10% of the p99 */
+	char failure[512]; /* a connection broke: why; else empty */
 };
 
 /*

@@ -27,6 +27,7 @@ enum exit_code {
 	EXIT_DOUBTFUL = 3, /* the result is not to be trusted: losses, INVALID, regression */
 };
 
+int cmd_agent(int argc, char **argv);
 int cmd_capture(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_edit(int argc, char **argv);

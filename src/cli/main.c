@@ -18,6 +18,7 @@ static const struct command cmds[] = {
 	{ "capture", cmd_capture, "records a running service into a trace" },
 	{ "keys", cmd_keys, "makes the key that a node and its clients share" },
 	{ "node", cmd_node, "plays services for gait replay" },
+	{ "agent", cmd_agent, "sends a share of a walk from this host, for a client on another" },
 	{ "replay", cmd_replay, "plays a trace on a node and writes what came of it into a run" },
 	{ "proxy", cmd_proxy, "delays and fragments what goes between two ends" },
 	{ "walk", cmd_walk, "sends a node requests of a described shape, as DistWalk does" },

@@ -71,7 +71,33 @@ static void test_round_trips(void)
 	struct wire_ledger ledger = { "requests", 42 };
 	struct wire_usage usage;
 	struct wire_error error = { "no" };
+	struct wire_clock clock = { 1ull << 40, 2ull << 40 };
+	struct wire_live live = { 1ull << 33, 2, 3 };
+	struct wire_share share = { 65535, 0, 4, 5 };
+	struct wire_sender sender;
+	struct wire_class class = { "small", 1, 2, 3, 0 };
+	struct wire_sent sent;
+	struct wire_tally tally;
+	struct wire_hist hist = { 3, 0, 1, 2, 3, 4 };
+	struct wire_buckets buckets;
 
+	fill(&sender, sizeof(sender));
+	sender.requests = sender.sessions = 9;
+	sender.threads = sender.first = sender.step = 7;
+	sender.rate_step_ns = sender.timeout_ns = sender.connect_retry_ns = 5;
+	sender.flags = WIRE_SENDER_FLAGS - 1;
+	sender.size_bytes = sender.pace_bytes = sender.chain_bytes = WIRE_CHAIN_MAX;
+	sender.classes = 256;
+	sender.address[255] = 0;
+	fill(&sent, sizeof(sent));
+	sent.received_ns = -1;
+	sent.outcome = 3;
+	sent.reserved = 0;
+	fill(&tally, sizeof(tally));
+	tally.failure[511] = 0;
+	fill(&buckets, sizeof(buckets));
+	buckets.which = 1;
+	buckets.block = WIRE_BLOCKS - 1;
 	memset(&hello, 0, sizeof(hello));
 	hello.magic = WIRE_MAGIC;
 	hello.version = WIRE_VERSION;
@@ -103,6 +129,15 @@ static void test_round_trips(void)
 	ROUND_TRIP(ledger, struct wire_ledger, ledger);
 	ROUND_TRIP(usage, struct wire_usage, usage);
 	ROUND_TRIP(error, struct wire_error, error);
+	ROUND_TRIP(clock, struct wire_clock, clock);
+	ROUND_TRIP(sender, struct wire_sender, sender);
+	ROUND_TRIP(class, struct wire_class, class);
+	ROUND_TRIP(live, struct wire_live, live);
+	ROUND_TRIP(sent, struct wire_sent, sent);
+	ROUND_TRIP(share, struct wire_share, share);
+	ROUND_TRIP(tally, struct wire_tally, tally);
+	ROUND_TRIP(hist, struct wire_hist, hist);
+	ROUND_TRIP(buckets, struct wire_buckets, buckets);
 }
 
 static const struct plan_request get_request = {
@@ -168,6 +203,39 @@ static void test_golden_bytes(void)
 	fill(preface.token, sizeof(preface.token));
 	wire_preface_encode(&preface, bytes);
 	CHECK_MEM(bytes, preface_bytes, sizeof(bytes));
+}
+
+/* What a client and its agents say. */
+static void test_golden_agents(void)
+{
+	static const uint8_t clock_bytes[] = {
+		0, 0, 0, 16, 0, 22, 0, 0, /* payload bytes, CLOCK, 0 */
+		0, 0, 0, 0,  0, 1,  2, 3, /* asked_ns */
+		0, 0, 0, 0,  4, 5,  6, 7, /* told_ns */
+	};
+	static const uint8_t sent_bytes[] = {
+		0,   0,	  0,   56,  0,	 26,  0,   0,	/* payload bytes, SENT, 0 */
+		0,   0,	  0,   0,   0,	 0,   0,   5,	/* request */
+		0,   0,	  0,   2,   0,	 0,   0,   1,	/* thread, session */
+		0,   0,	  0,   0,   0,	 0,   1,   0,	/* due_ns */
+		0,   0,	  0,   0,   0,	 0,   2,   0,	/* sent_ns */
+		255, 255, 255, 255, 255, 255, 255, 255, /* received_ns: it was not */
+		0,   0,	  0,   64,  0,	 0,   0,   0,	/* request_bytes, response_bytes */
+		0,   0,	  0,   2,   0,	 0,   0,   0,	/* outcome: a timeout; 0 */
+	};
+	struct wire_clock clock = { 0x10203, 0x4050607 };
+	struct wire_sent sent = { 5, 2, 1, 0x100, 0x200, -1, 64, 0, 2, 0 };
+	struct buf buf;
+
+	buf_init(&buf, BUF_MAX);
+	wire_put_clock(&buf, &clock);
+	CHECK_EQ(buf.len, sizeof(clock_bytes));
+	CHECK_MEM(buf.data, clock_bytes, sizeof(clock_bytes));
+	buf_reset(&buf);
+	wire_put_sent(&buf, &sent);
+	CHECK_EQ(buf.len, sizeof(sent_bytes));
+	CHECK_MEM(buf.data, sent_bytes, sizeof(sent_bytes));
+	buf_release(&buf);
 }
 
 static void test_preface(void)
@@ -320,6 +388,7 @@ int main(void)
 	RUN(test_round_trips);
 	RUN(test_plan);
 	RUN(test_golden_bytes);
+	RUN(test_golden_agents);
 	RUN(test_preface);
 	RUN(test_message);
 	RUN(test_broken);

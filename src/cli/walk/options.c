@@ -36,8 +36,9 @@ static const struct option_spec specs[] = {
 	{ "num-sessions", '\0', OPTION_U64, AT(sessions), .fallback = 1, .min = 1,
 	  .max = WALK_SESSIONS_MAX, .metavar = "N",
 	  .help = "of each thread: a new connection for each", .alias = "ns" },
-	{ "agents", '\0', OPTION_U64, AT(agents), .min = 1, .max = WALK_AGENTS_MAX, .metavar = "N",
-	  .help = "send from so many processes, each with its share of the threads" },
+	{ "agents", '\0', OPTION_TEXT, AT(agents), .metavar = "N|HOST:PORT[,...]",
+	  .help = "send from so many processes, or from other hosts, where gait agent listens: each "
+		  "has its share of the threads" },
 	{ "rate", 'r', OPTION_TEXT, AT(rate), .metavar = "SPEC",
 	  .help = "requests a second of each thread (1000); a changing one needs "
 		  "--rate-step-secs" },

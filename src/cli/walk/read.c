@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/units.h"
+#include "cli/agents.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -279,6 +280,23 @@ static int read_control(const struct walk_cmd_opts *given, const struct walk_pro
 	return 0;
 }
 
+static int read_agents(const char *text, struct walk_opts *opts, struct err *err)
+{
+	struct agents agents;
+	struct address *at;
+	int rc = agents_parse(text, &agents, err);
+
+	opts->agents = agents.count;
+	if (rc || !agents.elsewhere)
+		return rc;
+	at = calloc(agents.count, sizeof(*at));
+	if (!at)
+		return err_errno(err, ENOMEM, "--agents");
+	memcpy(at, agents.at, agents.count * sizeof(*at));
+	opts->agents_at = at;
+	return 0;
+}
+
 static int read_texts(const struct walk_cmd_opts *given, const struct walk_program *program,
 		      struct walk_opts *opts, struct err *err)
 {
@@ -305,6 +323,8 @@ static int read_texts(const struct walk_cmd_opts *given, const struct walk_progr
 			       &opts->request_bytes, err);
 	if (!rc)
 		rc = secure_check(&given->secure, err);
+	if (!rc)
+		rc = read_agents(given->agents, opts, err);
 	if (!rc && given->plan_only && !given->run)
 		rc = err_set(err, EINVAL, "--plan-only: name the trace with -O X.gait");
 	return rc ? rc : read_chain(&given->ops, &files, program->is_distwalk, opts, err);
@@ -317,7 +337,6 @@ int walk_options_read(const struct walk_cmd_opts *given, const struct walk_progr
 		.request_bytes = spec_constant(WALK_REQUEST_BYTES, SPEC_BYTES),
 		.threads = (uint32_t)given->threads,
 		.sessions = given->sessions,
-		.agents = (uint32_t)given->agents,
 		.wait_spin = given->wait_spin,
 		.no_spin = given->no_spin,
 		.timeout_ns =
@@ -344,6 +363,7 @@ void walk_options_release(struct walk_opts *opts)
 	for (size_t i = 0; i < opts->classes_count; i++)
 		spec_release(&opts->classes[i].request_bytes);
 	free(opts->classes);
+	free(opts->agents_at);
 	chain_release(&opts->chain);
 	spec_release(&opts->request_bytes);
 	spec_release(&opts->period);

@@ -49,6 +49,18 @@ static void put_ledger(struct buf *out, const struct ledger *ledger)
 	}
 }
 
+/* How far apart the starts of agents on other hosts may have been. */
+static void put_clocks(const struct walk_opts *opts, const struct walk_result *r, struct buf *out)
+{
+	char address[ADDRESS_TEXT_SIZE], bound[UNIT_TEXT_SIZE];
+
+	for (uint32_t i = 0; i < r->clocks_count; i++) {
+		unit_format_ns(bound, sizeof(bound), r->clocks[i].bound_ns);
+		buf_printf(out, "agent %s: its clock is known within %s\n",
+			   address_format(&opts->agents_at[i], address), bound);
+	}
+}
+
 void walk_summary_put(const struct walk_opts *opts, const struct walk_result *r, struct buf *out)
 {
 	buf_printf(out,
@@ -63,6 +75,7 @@ void walk_summary_put(const struct walk_opts *opts, const struct walk_result *r,
 	if (r->replies_late)
 		buf_printf(out, "%" PRIu64 " replies came when their request was over\n",
 			   r->replies_late);
+	put_clocks(opts, r, out);
 	put_ledger(out, &r->ledger);
 	put_hist(out, "latency", &r->latency);
 	put_hist(out, "late   ", &r->late);
@@ -107,6 +120,20 @@ static struct json *ledger_json(const struct ledger *ledger)
 	return json;
 }
 
+static struct json *clocks_json(const struct walk_result *r)
+{
+	struct json *json = json_new_array();
+
+	for (uint32_t i = 0; i < r->clocks_count; i++) {
+		struct json *clock = json_new_object();
+
+		json_put_int(clock, "clock_offset_ns", r->clocks[i].offset_ns);
+		json_put_int(clock, "clock_bound_ns", r->clocks[i].bound_ns);
+		json_add(json, clock);
+	}
+	return json;
+}
+
 struct json *walk_summary_json(const struct walk_result *r)
 {
 	static const char *const outcomes[WALK_OUTCOMES] = {
@@ -130,6 +157,7 @@ struct json *walk_summary_json(const struct walk_result *r)
 	json_put(json, "service", hist_json(&r->service));
 	json_put(json, "late", hist_json(&r->late));
 	json_put(json, "connect", hist_json(&r->connect));
+	json_put(json, "agents", clocks_json(r));
 	json_put(json, "node_ledger", ledger_json(&r->ledger));
 	json_put_bool(json, "invalid", r->invalid);
 	json_put_text(json, "failure", r->failure);
