@@ -72,7 +72,7 @@ static int fill_route(struct replay_nodes *nodes, const struct replay_node *node
 	route->service_id = node->plan->service.service_id;
 	route->data = client_session_data(node->session);
 	route->transport = route->data.at.ss_family == AF_UNIX ? TRANSPORT_UNIX : TRANSPORT_TCP;
-	memcpy(route->token, client_session_node(node->session)->token, sizeof(route->token));
+	memcpy(route->secret, client_session_node(node->session)->secret, sizeof(route->secret));
 	if (node->local || node->control == node->address)
 		return 0;
 	rc = address_resolve(node->address, false, endpoints, err);
@@ -120,7 +120,7 @@ static void put_peers(struct replay_nodes *nodes, size_t i, size_t first)
 		peer->index = (uint32_t)(first + thread);
 		peer->thread = thread;
 		snprintf(peer->address, sizeof(peer->address), "%.255s", text);
-		memcpy(peer->token, nodes->routes[i].token, sizeof(peer->token));
+		memcpy(peer->secret, nodes->routes[i].secret, sizeof(peer->secret));
 	}
 }
 

@@ -29,8 +29,8 @@ struct client_route {
 	uint64_t service_id;  /* whose connections go there */
 	struct endpoint data; /* where the node takes them */
 	enum transport transport;
-	struct tls_context *tls; /* lent; NULL: the connections are plain */
-	uint8_t token[WIRE_TOKEN_BYTES];
+	struct tls_context *tls;	  /* lent; NULL: the connections are plain */
+	uint8_t secret[WIRE_TOKEN_BYTES]; /* of its session */
 };
 
 struct client_setup {

@@ -93,6 +93,26 @@ const struct client_route *client_route_of(const struct client *c, uint32_t inde
 	return route;
 }
 
+struct wire_preface client_preface_of(const struct client *c, uint32_t index)
+{
+	bool datagrams = client_route_of(c, index)->transport == TRANSPORT_UDP;
+	struct wire_preface preface = {
+		.flags = datagrams ? WIRE_PREFACE_DATAGRAM : 0,
+		.connection_id = c->setup.plan->connections[index].connection_id,
+	};
+
+	memcpy(preface.token, c->conns[index].token, sizeof(preface.token));
+	return preface;
+}
+
+static void sign(struct client *c, uint32_t index)
+{
+	struct wire_preface preface = client_preface_of(c, index);
+
+	wire_preface_sign(&preface, client_route_of(c, index)->secret);
+	memcpy(c->conns[index].token, preface.token, sizeof(preface.token));
+}
+
 void client_conn_open(struct client *c, uint32_t index)
 {
 	struct client_conn *conn = &c->conns[index];
@@ -103,6 +123,7 @@ void client_conn_open(struct client *c, uint32_t index)
 	c->connecting++;
 	conn->state = CLIENT_CONN_CONNECTING;
 	conn->preface_left = WIRE_PREFACE_BYTES;
+	sign(c, index);
 	rc = endpoint_connect(&route->data, NULL, route->transport, true, &channel.fd);
 	if (route->transport == TRANSPORT_UDP)
 		datagram_widen(channel.fd);
@@ -147,16 +168,13 @@ static ssize_t send_bytes(struct client *c, uint32_t index, const void *data, si
 /* True when all of the preface has gone. */
 static bool send_preface(struct client *c, uint32_t index)
 {
-	struct wire_preface preface = {
-		.connection_id = c->setup.plan->connections[index].connection_id,
-	};
+	struct wire_preface preface = client_preface_of(c, index);
 	uint8_t bytes[WIRE_PREFACE_BYTES];
 	struct client_conn *conn = &c->conns[index];
 	ssize_t n;
 
 	if (!conn->preface_left)
 		return true;
-	memcpy(preface.token, client_route_of(c, index)->token, sizeof(preface.token));
 	wire_preface_encode(&preface, bytes);
 	n = send_bytes(c, index, bytes + sizeof(bytes) - conn->preface_left, conn->preface_left);
 	if (n > 0)

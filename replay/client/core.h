@@ -24,6 +24,7 @@ enum client_conn_state {
 /* Requests go out, and replies come in, in the order of the connection's chain. */
 struct client_conn {
 	struct channel channel;
+	uint8_t token[WIRE_TOKEN_BYTES]; /* of its preface */
 	enum client_conn_state state;
 	uint32_t events; /* that epoll looks for */
 	uint32_t preface_left;
@@ -101,6 +102,9 @@ void client_conn_fail_with(struct client *c, uint32_t index, int error);
 /* The request at send_next, if it is due; it counts as sent from when we first set about it. */
 bool client_conn_is_released(struct client *c, const struct client_conn *conn);
 void client_conn_send_next(struct client *c, struct client_conn *conn);
+
+/* What the connection shows, with the token that was made when it began to connect. */
+struct wire_preface client_preface_of(const struct client *c, uint32_t index);
 
 /* Where the connection goes. */
 const struct client_route *client_route_of(const struct client *c, uint32_t index);

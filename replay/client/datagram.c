@@ -26,11 +26,8 @@ static void describe(const struct client *c, uint32_t index, struct dgram *d)
 		.request = conn->send_next,
 		.attempt = conn->sent,
 	};
-	struct wire_preface preface = {
-		.connection_id = c->setup.plan->connections[index].connection_id,
-	};
+	const struct wire_preface preface = client_preface_of(c, index);
 
-	memcpy(preface.token, client_route_of(c, index)->token, sizeof(preface.token));
 	d->peer.size = 0;
 	datagram_put_request(d, &preface, &message);
 }

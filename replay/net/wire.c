@@ -63,7 +63,7 @@ static const struct field hello_fields[] = {
 	RANGE(struct wire_hello, data_port, 0, UINT16_MAX),
 	NUMBER(struct wire_hello, requests_ahead_max),
 	NUMBER(struct wire_hello, ops_ahead_max),
-	NUMBERS(struct wire_hello, token),
+	NUMBERS(struct wire_hello, secret),
 };
 
 static const struct field service_fields[] = {
@@ -179,7 +179,7 @@ static const struct field peer_fields[] = {
 	NUMBER(struct wire_peer, index),
 	RANGE(struct wire_peer, thread, 0, WIRE_THREADS_MAX - 1),
 	TEXT(struct wire_peer, address),
-	NUMBERS(struct wire_peer, token),
+	NUMBERS(struct wire_peer, secret),
 };
 
 static const struct field clock_fields[] = {
@@ -205,7 +205,7 @@ static const struct field sender_fields[] = {
 	RANGE(struct wire_sender, chain_bytes, 0, WIRE_CHAIN_MAX),
 	RANGE(struct wire_sender, classes, 0, WIRE_CLASSES_MAX),
 	TEXT(struct wire_sender, address),
-	NUMBERS(struct wire_sender, token),
+	NUMBERS(struct wire_sender, secret),
 };
 
 static const struct field class_fields[] = {
@@ -581,38 +581,4 @@ int wire_frame_decode(const uint8_t *data, size_t size, struct wire_frame *ret_f
 	*ret_frame =
 		(struct wire_frame){ (enum wire_type)type, data + WIRE_HEAD_BYTES, payload_bytes };
 	return (int)(WIRE_HEAD_BYTES + payload_bytes);
-}
-
-void wire_preface_encode(const struct wire_preface *preface, uint8_t ret_bytes[WIRE_PREFACE_BYTES])
-{
-	uint8_t *at = put_number(ret_bytes, WIRE_MAGIC, 4);
-
-	at = put_number(at, WIRE_VERSION, 2);
-	at = put_number(at, preface->flags, 2);
-	memcpy(at, preface->token, WIRE_TOKEN_BYTES);
-	put_number(at + WIRE_TOKEN_BYTES, preface->connection_id, 8);
-}
-
-int wire_preface_decode(const uint8_t *data, size_t size, struct wire_preface *ret_preface,
-			struct err *err)
-{
-	uint8_t magic[4];
-	struct wire_preface preface;
-
-	put_number(magic, WIRE_MAGIC, sizeof(magic));
-	if (memcmp(data, magic, size < sizeof(magic) ? size : sizeof(magic)))
-		return err_set(err, EPROTO, "this is no data connection of gait");
-	if (size >= 6 && get_number(data + 4, 2) != WIRE_VERSION)
-		return err_set(err, EPROTO, "version %llu of the protocol, this is version %u",
-			       (unsigned long long)get_number(data + 4, 2), WIRE_VERSION);
-	if (size < WIRE_PREFACE_BYTES)
-		return 0;
-	preface.flags = (uint16_t)get_number(data + 6, 2);
-	memcpy(preface.token, data + 8, WIRE_TOKEN_BYTES);
-	preface.connection_id = get_number(data + 8 + WIRE_TOKEN_BYTES, 8);
-	if (preface.flags & ~(WIRE_PREFACE_WALK | WIRE_PREFACE_DATAGRAM | WIRE_PREFACE_CALL) ||
-	    (preface.flags & WIRE_PREFACE_CALL && preface.flags != WIRE_PREFACE_CALL))
-		return err_set(err, EPROTO, "a data connection with unknown flags");
-	*ret_preface = preface;
-	return WIRE_PREFACE_BYTES;
 }

@@ -45,7 +45,7 @@
  * PLAN; its data connections have the flag WIRE_PREFACE_WALK, and their messages a header.
  */
 #define WIRE_MAGIC 0x47414954u /* "GAIT": in HELLO, and first of a preface */
-#define WIRE_VERSION 1
+#define WIRE_VERSION 2
 #define WIRE_HEAD_BYTES 8
 #define WIRE_PREFACE_BYTES 32
 #define WIRE_TOKEN_BYTES 16
@@ -104,9 +104,9 @@ struct wire_hello {
 	uint64_t work_per_ms;	   /* calibration */
 	uint32_t attribution;	   /* 1: rows come with a breakdown */
 	uint32_t data_port;
-	uint64_t requests_ahead_max;	 /* PLANs sent and not yet credited: more is an ERROR */
-	uint64_t ops_ahead_max;		 /* and the ops in them */
-	uint8_t token[WIRE_TOKEN_BYTES]; /* for this session's prefaces */
+	uint64_t requests_ahead_max;	  /* PLANs sent and not yet credited: more is an ERROR */
+	uint64_t ops_ahead_max;		  /* and the ops in them */
+	uint8_t secret[WIRE_TOKEN_BYTES]; /* by which this session's prefaces are signed */
 };
 
 struct wire_service {
@@ -208,12 +208,12 @@ struct wire_walk {
 	uint32_t rows;	     /* 1: a ROW for each request, and an OPROW for each op */
 };
 
-/* Where a peer takes data connections, and the token for them. */
+/* Where a peer takes data connections, and the secret of its session. */
 struct wire_peer {
 	uint32_t index;	 /* of chain.peers; of a replay, in the `work` of forwards */
 	uint32_t thread; /* of a replay: of the service there, which serves what is called */
 	char address[256];
-	uint8_t token[WIRE_TOKEN_BYTES];
+	uint8_t secret[WIRE_TOKEN_BYTES];
 };
 
 /*
@@ -263,7 +263,7 @@ struct wire_sender {
 	uint32_t connect_retries, flags;
 	uint32_t size_bytes, pace_bytes, chain_bytes, classes;
 	char address[256]; /* where the node takes data connections */
-	uint8_t token[WIRE_TOKEN_BYTES];
+	uint8_t secret[WIRE_TOKEN_BYTES];
 };
 
 struct wire_class {
@@ -317,12 +317,19 @@ struct wire_buckets {
 /* The preface of a data connection; what follows are requests, without headers but in a walk. */
 #define WIRE_PREFACE_WALK 1	/* messages have headers */
 #define WIRE_PREFACE_DATAGRAM 2 /* it begins each of them (replay/net/datagram.h) */
-#define WIRE_PREFACE_CALL 4	/* alone: a node calls; connection_id is the PEER's thread + 1 */
+#define WIRE_PREFACE_CALL 4	/* alone: a node calls; see WIRE_CALL_ID() */
 struct wire_preface {
-	uint16_t flags; /* WIRE_PREFACE_... */
-	uint8_t token[WIRE_TOKEN_BYTES];
-	uint64_t connection_id;
+	uint16_t flags;			 /* WIRE_PREFACE_... */
+	uint8_t token[WIRE_TOKEN_BYTES]; /* good for this connection alone: see wire_preface_sign() */
+	uint64_t connection_id;		 /* of which there is one in a session */
 };
+
+/*
+ * The id of a connection from node to node: at random, so that there has been none of it, and in its
+ * low bits the PEER's thread + 1, of a walk 0. Those of clients are below.
+ */
+#define WIRE_CALL_ID(random, thread) (1ull << 63 | (uint64_t)(random) << 16 | (thread))
+#define WIRE_CALL_THREAD(id) ((uint32_t)((id)&0xffff))
 
 /* Both ends of a message of one record: X(TYPE, name), wire_put_name() and wire_get_name(). */
 #define WIRE_RECORD_LIST(X)                               \
@@ -425,5 +432,16 @@ void wire_preface_encode(const struct wire_preface *preface, uint8_t ret_bytes[W
 /* WIRE_PREFACE_BYTES, 0 when more are needed, or -EPROTO (at the first byte that tells). */
 int wire_preface_decode(const uint8_t *data, size_t size, struct wire_preface *ret_preface,
 			struct err *err);
+
+/*
+ * Makes the token of all the rest of it: who reads it on its way can make none for another connection,
+ * and of this one there is no second. A microsecond or so, once a connection.
+ */
+void wire_preface_sign(struct wire_preface *preface, const uint8_t secret[WIRE_TOKEN_BYTES]);
+bool wire_preface_is_signed(const struct wire_preface *preface,
+			    const uint8_t secret[WIRE_TOKEN_BYTES]);
+
+/* Takes as long whatever differs. */
+bool wire_tokens_equal(const uint8_t a[WIRE_TOKEN_BYTES], const uint8_t b[WIRE_TOKEN_BYTES]);
 
 #endif

@@ -128,13 +128,14 @@ static struct datagram_peer *peer_new(struct worker *w, struct datagram_port *po
 	bool ours;
 
 	if (p)
-		p->conn = service_claim(w->service, w, preface, &ours);
+		p->conn = service_claim(w->service, w, preface, at, &ours);
 	if (!p || !p->conn) {
 		free(p);
 		return NULL;
 	}
 	p->port = port;
 	p->at = *at;
+	memcpy(p->token, preface->token, sizeof(p->token));
 	p->conn->peer = p;
 	bucket = &work->buckets[bucket_of(at, preface->connection_id)];
 	p->same = *bucket;
@@ -288,12 +289,13 @@ static void take(struct worker *w, struct datagram_port *port, const struct dgra
 		refuse(w);
 		return;
 	}
-	if (!service_has_token(w->service, preface.token)) {
+	p = peer_find(&w->datagrams, port, &d->peer, preface.connection_id);
+	if (p ? !wire_tokens_equal(p->token, preface.token) :
+		!service_signed(w->service, &preface)) {
 		if (!pass_on(w, port, d))
 			refuse(w);
 		return;
 	}
-	p = peer_find(&w->datagrams, port, &d->peer, preface.connection_id);
 	if (!p)
 		p = peer_new(w, port, &d->peer, &preface);
 	if (!p) {

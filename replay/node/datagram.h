@@ -28,6 +28,7 @@ struct datagram_port {
 struct datagram_peer {
 	struct datagram_port *port;
 	struct endpoint at;
+	uint8_t token[WIRE_TOKEN_BYTES]; /* that each of its datagrams shows */
 	struct conn *conn;
 	struct datagram_peer *same;	     /* in the same bucket */
 	struct datagram_peer *older, *newer; /* by when they were heard last; a walk's */

@@ -71,7 +71,7 @@ int forward_peers_tell(struct forward_peers *peers, const struct wire_peer *peer
 		return rc;
 	to = &peers->all[peer->index];
 	to->endpoint = endpoints[0];
-	memcpy(to->token, peer->token, sizeof(peer->token));
+	memcpy(to->secret, peer->secret, sizeof(to->secret));
 	to->thread = peer->thread;
 	to->known = true;
 	return 0;

@@ -21,9 +21,9 @@ struct worker;
  */
 struct forward_peer {
 	struct endpoint endpoint;
-	uint8_t token[WIRE_TOKEN_BYTES];
-	uint32_t thread; /* of a replay: that serves there */
-	bool known;	 /* PEER has come */
+	uint8_t secret[WIRE_TOKEN_BYTES]; /* of the session there */
+	uint32_t thread;		  /* of a replay: that serves there */
+	bool known;			  /* PEER has come */
 };
 
 /* Of a service. */

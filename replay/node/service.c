@@ -65,6 +65,7 @@ static struct service *allocate(const struct service_setup *setup)
 	s->strangers[0] = s->strangers[1] = s->offers[0] = s->offers[1] = -1;
 	s->rows.fd = s->oprows.fd = -1;
 	pthread_mutex_init(&s->lock, NULL);
+	admission_init(&s->admission);
 	return s;
 }
 
@@ -196,6 +197,7 @@ void service_free(struct service *s)
 		walk_program_release(s->walk);
 	free(s->walk);
 	pthread_mutex_destroy(&s->lock);
+	admission_release(&s->admission);
 	free(s);
 }
 
@@ -410,26 +412,31 @@ void service_usage(const struct service *s, struct wire_usage *ret_usage)
 		ret_usage->control_ns += s->background[i].cpu_ns;
 }
 
-bool service_has_token(const struct service *s, const uint8_t token[WIRE_TOKEN_BYTES])
+bool service_signed(const struct service *s, const struct wire_preface *preface)
 {
-	uint8_t difference = 0;
+	return wire_preface_is_signed(preface, s->setup.secret);
+}
 
-	for (size_t i = 0; i < WIRE_TOKEN_BYTES; i++)
-		difference |= token[i] ^ s->setup.token[i];
-	return !difference;
+/* Connections that are not of a plan, each once. */
+static bool admit(struct service *s, const struct wire_preface *preface,
+		  const struct endpoint *from)
+{
+	if (from)
+		return admission_bind(&s->admission, preface->connection_id, from);
+	return admission_take(&s->admission, preface->connection_id);
 }
 
 struct conn *service_claim(struct service *s, struct worker *w, const struct wire_preface *preface,
-			   bool *ret_ours)
+			   const struct endpoint *from, bool *ret_ours)
 {
 	bool walks = preface->flags & WIRE_PREFACE_WALK;
 	struct conn *c = NULL;
 
-	*ret_ours = service_has_token(s, preface->token);
+	*ret_ours = service_signed(s, preface);
 	if (!*ret_ours || walks != (s->walk != NULL))
 		return NULL;
 	if (preface->flags & (WIRE_PREFACE_WALK | WIRE_PREFACE_CALL))
-		return walk_conn_new(w, preface->connection_id);
+		return admit(s, preface, from) ? walk_conn_new(w, preface->connection_id) : NULL;
 	pthread_mutex_lock(&s->lock);
 	c = find_conn(s, preface->connection_id);
 	if (c && c->claimed)
@@ -483,7 +490,7 @@ struct stranger *service_take_stranger(struct service *s)
 
 bool service_takes(struct service *s, const struct wire_preface *preface, struct stranger *stranger)
 {
-	if (!service_has_token(s, preface->token))
+	if (!service_signed(s, preface))
 		return false;
 	put_stranger(s->offers, stranger);
 	return true;

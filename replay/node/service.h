@@ -2,6 +2,7 @@
 #ifndef GAIT_REPLAY_NODE_SERVICE_H
 #define GAIT_REPLAY_NODE_SERVICE_H
 
+#include "replay/node/admission.h"
 #include "replay/node/listen.h"
 #include "replay/node/worker.h"
 
@@ -20,8 +21,8 @@ struct service_setup {
 	enum compute_mode compute;
 	struct io_opts io;
 	uint64_t requests_ahead;
-	uint8_t token[WIRE_TOKEN_BYTES];
-	uint32_t threads; /* 0: as recorded */
+	uint8_t secret[WIRE_TOKEN_BYTES]; /* by which its prefaces are signed */
+	uint32_t threads;		  /* 0: as recorded */
 };
 
 struct service {
@@ -44,6 +45,7 @@ struct service {
 	struct idmap conn_ids;
 	struct conn **conns;
 	size_t conns_count;
+	struct admission admission; /* connections of a walk, and of nodes that call */
 
 	int strangers[2]; /* a pipe of sockets that are no data connection of ours */
 	int offers[2];	  /* a pipe of sockets that are, and came to another service's threads */
@@ -99,18 +101,19 @@ bool service_takes(struct service *s, const struct wire_preface *preface,
 /* The workers, from here on. */
 
 /*
- * The connection a preface names, which nobody else may then open; NULL: there is
- * none, the token is wrong, or it is open. *ret_ours: the token is right. Whose datagrams
+ * The connection a preface names, which nobody can open again; NULL: there is
+ * none, the token is wrong, or there has been one. *ret_ours: the token is right. `from`: of
+ * datagrams, who sends them; NULL: a stream. Whose datagrams
  * it is that come is for the kernel to say, not for the plan: then it is w's from now on.
  */
 struct conn *service_claim(struct service *s, struct worker *w, const struct wire_preface *preface,
-			   bool *ret_ours);
+			   const struct endpoint *from, bool *ret_ours);
 
 /* Whose a connection of the plan is that somebody has claimed; NULL: there is none. */
 struct worker *service_worker_of(struct service *s, const struct wire_preface *preface);
 
-/* A preface's. Takes as long whatever is wrong with it. */
-bool service_has_token(const struct service *s, const uint8_t token[WIRE_TOKEN_BYTES]);
+/* Whether its token is of this session, whatever became of its connection. */
+bool service_signed(const struct service *s, const struct wire_preface *preface);
 
 /* One that service_takes() has got, or NULL. */
 struct stranger *service_take_offer(struct service *s);

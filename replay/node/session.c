@@ -35,7 +35,7 @@ struct session {
 	int64_t since_ns;
 	int64_t cpu_ns; /* of the control thread at the beginning */
 	struct buf in, out;
-	uint8_t token[WIRE_TOKEN_BYTES];
+	uint8_t secret[WIRE_TOKEN_BYTES]; /* of the prefaces */
 	struct service *service;
 	struct wire_walk walk; /* of a walk: what was said of its text, */
 	struct buf text;       /* and what has come of it */
@@ -68,7 +68,7 @@ int session_new(const struct session_setup *setup, struct control *control,
 	struct session *s = calloc(1, sizeof(*s));
 	int fd = control_fd(control);
 
-	if (!s || getrandom(s->token, sizeof(s->token), 0) != sizeof(s->token)) {
+	if (!s || getrandom(s->secret, sizeof(s->secret), 0) != sizeof(s->secret)) {
 		free(s);
 		control_free(control);
 		return err_errno(err, ENOMEM, "cannot set up a session");
@@ -216,7 +216,7 @@ static int on_hello(struct session *s, const struct wire_frame *frame, struct er
 		.ops_ahead_max = ahead * NODE_OPS_PER_REQUEST,
 	};
 	manifest_host_here(&hello.host);
-	memcpy(hello.token, s->token, sizeof(hello.token));
+	memcpy(hello.secret, s->secret, sizeof(hello.secret));
 	wire_put_hello(&s->out, &hello);
 	s->state = SESSION_MET;
 	return flush(s, err);
@@ -237,7 +237,7 @@ static struct service_setup service_setup(const struct session *s)
 		.threads = s->setup.threads,
 	};
 
-	memcpy(setup.token, s->token, sizeof(setup.token));
+	memcpy(setup.secret, s->secret, sizeof(setup.secret));
 	return setup;
 }
 

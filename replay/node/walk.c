@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/random.h>
 
 #define REPLIES_MIN 64
 #define REPLIES_KEPT 4096 /* those of one receive are fewer */
@@ -459,14 +460,17 @@ static void dialled(struct worker *w, struct walk_conn *wc)
 {
 	const struct forward_peer *peer = &w->service->peers.all[wc->peer - 1];
 	bool walks = w->service->walk != NULL;
-	struct wire_preface preface = { .flags = walks ? WIRE_PREFACE_WALK : WIRE_PREFACE_CALL,
-					.connection_id = walks ? 0 : peer->thread + 1 };
+	struct wire_preface preface = { .flags = walks ? WIRE_PREFACE_WALK : WIRE_PREFACE_CALL };
 	uint8_t bytes[WIRE_PREFACE_BYTES];
 	socklen_t size = sizeof(int);
 	int error = 0;
+	uint32_t random;
 
 	wc->dialled = false;
-	memcpy(preface.token, peer->token, sizeof(preface.token));
+	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		abort(); /* so few are always there */
+	preface.connection_id = WIRE_CALL_ID(random, walks ? 0 : peer->thread + 1);
+	wire_preface_sign(&preface, peer->secret);
 	wire_preface_encode(&preface, bytes);
 	getsockopt(wc->conn.source.fd, SOL_SOCKET, SO_ERROR, &error, &size);
 	if (error || send(wc->conn.source.fd, bytes, sizeof(bytes), MSG_NOSIGNAL) != sizeof(bytes))

@@ -278,7 +278,8 @@ static bool goes_to_another(struct worker *w, struct stranger *stranger,
 			    const struct wire_preface *preface)
 {
 	struct service *service = w->service;
-	struct worker *to = &service->workers[(preface->connection_id - 1) % service->threads];
+	struct worker *to =
+		&service->workers[(WIRE_CALL_THREAD(preface->connection_id) - 1) % service->threads];
 	struct newcomer *newcomer;
 
 	if (!(preface->flags & WIRE_PREFACE_CALL) || to == w)
@@ -299,7 +300,7 @@ static void settle(struct worker *w, struct stranger *stranger, const struct wir
 
 	if (goes_to_another(w, stranger, preface))
 		return;
-	c = service_claim(w->service, w, preface, &ours);
+	c = service_claim(w->service, w, preface, NULL, &ours);
 	if (c) {
 		adopt(w, c, stranger);
 		return;

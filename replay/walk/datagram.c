@@ -47,7 +47,6 @@ static int send_batch(struct walk_link *l, struct datagrams *out)
 /* Requests that have begun and not left. Those that are over meanwhile need not. */
 static int send_unsent(struct walk_link *l)
 {
-	const struct wire_preface preface = walk_link_preface(l);
 	struct datagrams out;
 	int rc = 1;
 
@@ -60,7 +59,7 @@ static int send_unsent(struct walk_link *l)
 			struct wire_message message = walk_link_message(l, i);
 
 			out.at[out.count].peer.size = 0;
-			datagram_put_request(&out.at[out.count++], &preface, &message);
+			datagram_put_request(&out.at[out.count++], &l->preface, &message);
 		}
 		if (out.count)
 			rc = send_batch(l, &out);

@@ -22,7 +22,6 @@ int walk_check_datagrams(const struct walk_opts *opts, struct err *err);
 /* The next request is on its way, at the end of those that are; false: no room for it. */
 bool walk_link_begin(struct walk_link *l, int64_t now_ns);
 struct wire_message walk_link_message(const struct walk_link *l, uint64_t request);
-struct wire_preface walk_link_preface(const struct walk_link *l);
 
 /* Matched by its number; of a request that is over it is counted as late. */
 void walk_link_answered(struct walk_link *l, const struct wire_message *reply, int64_t now_ns);

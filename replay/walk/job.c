@@ -108,7 +108,7 @@ int walk_job_put(struct buf *out, const struct walk_plan *plan, const struct wal
 	int rc;
 
 	buf_init(&text, WIRE_SENDER_TEXT_MAX);
-	memcpy(sender.token, plan->token, sizeof(sender.token));
+	memcpy(sender.secret, plan->secret, sizeof(sender.secret));
 	rc = put_address(plan, &sender, err);
 	if (!rc)
 		rc = put_texts(s, &sender, classes, &text, err);
@@ -266,7 +266,7 @@ void walk_job_plan(const struct walk_job *job, struct walk_plan *ret_plan)
 			.stagger = head->flags & WIRE_SENDER_STAGGER,
 		},
 	};
-	memcpy(ret_plan->token, head->token, sizeof(ret_plan->token));
+	memcpy(ret_plan->secret, head->secret, sizeof(ret_plan->secret));
 }
 
 /* --- and back ------------------------------------------------------------------------------ */

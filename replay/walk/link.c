@@ -398,11 +398,24 @@ void walk_link_release(struct walk_link *l)
 	free(l->unsent);
 }
 
+/* Of a connection that is about to be; each of its datagrams shows it. */
+static void sign(struct walk_link *l)
+{
+	bool datagrams = schedule_of(l)->datagrams;
+
+	l->preface = (struct wire_preface){
+		.flags = WIRE_PREFACE_WALK | (datagrams ? WIRE_PREFACE_DATAGRAM : 0),
+		.connection_id = walk_connection(schedule_of(l), l->thread, l->session),
+	};
+	wire_preface_sign(&l->preface, l->plan->secret);
+}
+
 int walk_link_connect(struct walk_link *l)
 {
 	const struct walk_plan *plan = l->plan;
 	int rc;
 
+	sign(l);
 	l->connecting_ns = now_of(l);
 	l->events = 0;
 	l->state = WALK_LINK_CONNECTING;
@@ -415,26 +428,14 @@ int walk_link_connect(struct walk_link *l)
 	return plan->tls ? channel_begin_tls(&l->channel, plan->tls) : 0;
 }
 
-struct wire_preface walk_link_preface(const struct walk_link *l)
-{
-	struct wire_preface preface = {
-		.flags = WIRE_PREFACE_WALK,
-		.connection_id = walk_connection(schedule_of(l), l->thread, l->session),
-	};
-
-	memcpy(preface.token, l->plan->token, sizeof(preface.token));
-	return preface;
-}
-
-/* Each datagram has its own. */
+/* Each datagram shows it itself. */
 static int send_preface(struct walk_link *l)
 {
-	const struct wire_preface preface = walk_link_preface(l);
 	uint8_t bytes[WIRE_PREFACE_BYTES];
 
 	if (schedule_of(l)->datagrams)
 		return 0;
-	wire_preface_encode(&preface, bytes);
+	wire_preface_encode(&l->preface, bytes);
 	return channel_send(&l->channel, bytes, sizeof(bytes)) == sizeof(bytes) ? 0 : -EPIPE;
 }
 

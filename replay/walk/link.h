@@ -25,8 +25,8 @@ struct walk_plan {
 	enum transport transport;
 	struct tls_context *tls; /* NULL: they are not encrypted */
 	bool bound;
-	struct endpoint own; /* our end of the connections, if bound; port 0: any */
-	uint8_t token[WIRE_TOKEN_BYTES];
+	struct endpoint own;		  /* our end of the connections, if bound; port 0: any */
+	uint8_t secret[WIRE_TOKEN_BYTES]; /* of the session */
 	struct walk_schedule schedule;
 	int64_t timeout_ns; /* of a request, from when it was due */
 	int64_t spin_ns;    /* before a request is due; 0: never */
@@ -72,6 +72,7 @@ struct walk_link {
 	struct walk_writer *writer;
 	int64_t anchor_ns;
 	struct channel channel;
+	struct wire_preface preface; /* of the connection */
 	uint32_t thread;
 	uint32_t retries_left;
 	uint64_t session;

@@ -146,7 +146,7 @@ static int open_sessions(struct walk *w, struct err *err)
 		peer->index = (uint32_t)i;
 		data.port = (uint16_t)client_session_node(session)->data_port;
 		snprintf(peer->address, sizeof(peer->address), "%s", address_format(&data, text));
-		memcpy(peer->token, client_session_node(session)->token, sizeof(peer->token));
+		memcpy(peer->secret, client_session_node(session)->secret, sizeof(peer->secret));
 	}
 	return rc;
 }
@@ -241,7 +241,7 @@ static int make_plan(struct walk *w, struct err *err)
 		.connect_retries = o->retries,
 		.connect_retry_ns = (int64_t)o->retry_period_ns,
 	};
-	memcpy(w->plan.token, client_session_node(w->sessions[0])->token, sizeof(w->plan.token));
+	memcpy(w->plan.secret, client_session_node(w->sessions[0])->secret, sizeof(w->plan.secret));
 	rc = find_data(w, err);
 	return rc || !o->bound ? rc : resolve_own_end(&o->bind, &w->plan, err);
 }

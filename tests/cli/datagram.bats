@@ -109,6 +109,17 @@ refused() { # WORDS OPTION...
 	is "$(jq .ledger.replies_late run.gait/manifest.json)" 4
 }
 
+@test "a datagram that was read on its way gets nothing, sent again from elsewhere" {
+	start_node 127.0.0.1 --threads 2 --accept-mode child
+	start_relay again=2
+	walk 0 --to "udp://127.0.0.1:$relay_port" --control "$at" -n 60 -r 200
+	is "$(outcomes)" "60 60 0 0 0 late 0"
+	end_relay
+	is "$(tail -n 1 relay.out)" "strangers 0"
+	stop_node
+	grep -qx "30 datagrams refused" node.err
+}
+
 @test "who has no token is dropped and counted, and never answered; the node serves on" {
 	start_node 127.0.0.1
 	cat >stray.py <<-'END'
@@ -116,7 +127,7 @@ refused() { # WORDS OPTION...
 		s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 		s.connect(("127.0.0.1", int(sys.argv[1])))
 		header = lambda size: struct.pack(">IHBBQII", size, 0, 0, 0, 1, 0, 0)
-		preface = lambda flags: struct.pack(">IHH16sQ", 0x47414954, 1, flags, b"x" * 16, 1)
+		preface = lambda flags: struct.pack(">IHH16sQ", 0x47414954, 2, flags, b"x" * 16, 1)
 		strays = [b"", b"\0", b"\0" * 12, random.randbytes(56), random.randbytes(65507),
 		          b"GET / HTTP/1.1\r\n\r\n", preface(3), preface(3) + header(56),
 		          preface(1) + header(56), preface(3) + header(2**30), preface(2) + header(56)]

@@ -324,8 +324,8 @@ time.sleep(60)' "$port" >"$OUT/helper" &
 	[ "$(jq .ledger.answered "$OUT/summary.json")" = 23 ]
 }
 
-# A relay keeps every byte of the control connection. The token is known from the data connections,
-# which open with it; the plain run shows that the search would find it.
+# A relay keeps every byte of the control connection. Tokens are known from the data connections,
+# which open with one each; the plain run shows that the search would find the secret that they are made by.
 @test "what is said on a control connection cannot be read on the way" {
 	for how in plain key; do
 		secret=
@@ -361,18 +361,23 @@ while True:
 		wait "$node"
 	done
 	python3 -c '
-import re, sys
+import hashlib, hmac, re, sys
 out, boot = sys.argv[1], open("/proc/sys/kernel/random/boot_id").read().strip().encode()
 for how in "plain", "key":
     wire = open(f"{out}/{how}.bytes", "rb").read()
-    # a data connection opens with GAIT, version 1, flags 0, and the token
+    # a data connection opens with GAIT, version 2, flags 0, a token of its own, and its id
     sent = open(f"{out}/{how}.strace").read()
-    tokens = set(re.findall(r"\"\\x47\\x41\\x49\\x54\\x00\\x01\\x00\\x00((?:\\x[0-9a-f]{2}){16})", sent))
-    assert len(tokens) == 1, (how, tokens)
-    token = bytes.fromhex(tokens.pop().replace("\\x", ""))
+    shown = re.findall(r"\"(\\x47\\x41\\x49\\x54\\x00\\x02\\x00\\x00(?:\\x[0-9a-f]{2}){24})", sent)
+    shown = [bytes.fromhex(bytes_of.replace("\\x", "")) for bytes_of in shown]
+    tokens = [one[8:24] for one in shown]
+    assert len(shown) == len(set(tokens)) == 2, (how, shown)
+    of = shown[0][:8] + bytes(16) + shown[0][24:]
+    signs = lambda secret: hmac.new(secret, of, hashlib.sha256).digest()[:16] == tokens[0]
+    secret = any(signs(wire[i:i + 16]) for i in range(len(wire)))
+    assert not any(token in wire for token in tokens), how
     assert len(wire) > 5000, (how, len(wire))
     plan = (7168).to_bytes(8, "big") # the bytes of every response
-    seen = [token in wire, boot in wire, plan in wire, b"GAIT" in wire]
+    seen = [secret, boot in wire, plan in wire, b"GAIT" in wire]
     assert seen == [how == "plain"] * 4, (how, seen)' "$OUT"
 	node=
 }

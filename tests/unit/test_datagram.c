@@ -22,7 +22,7 @@ static struct dgram request_of(uint32_t size)
 static void test_golden_bytes(void)
 {
 	static const uint8_t head[] = {
-		'G', 'A', 'I', 'T', 0, 1, 0,	3, /* magic, version, flags */
+		'G', 'A', 'I', 'T', 0, 2, 0,	3, /* magic, version, flags */
 		1,   2,	  3,   0,   0, 0, 0,	0,    0, 0, 0, 0, 0, 0, 0, 0, /* token */
 		0,   0,	  0,   0,   0, 0, 0x12, 0x34,			      /* connection_id */
 		0,   0,	  1,   0,   0, 0, 0,	0, /* size, at, status, flags */
@@ -45,7 +45,7 @@ static void test_what_is_none(void)
 	static const struct {
 		size_t at;
 		uint8_t byte;
-	} wrong[] = { { 0, 'g' }, { 5, 2 }, { 7, 1 }, { 7, 7 }, { 34, 2 }, { 38, 9 }, { 39, 1 } };
+	} wrong[] = { { 0, 'g' }, { 5, 1 }, { 7, 1 }, { 7, 7 }, { 34, 2 }, { 38, 9 }, { 39, 1 } };
 	struct wire_preface back;
 	struct wire_message message;
 	struct dgram d = request_of(256);

@@ -192,7 +192,7 @@ static int open_data(struct fixture *f, uint64_t connection_id)
 	uint8_t bytes[WIRE_PREFACE_BYTES];
 	int fd = dial(f);
 
-	memcpy(preface.token, f->hello.token, sizeof(preface.token));
+	wire_preface_sign(&preface, f->hello.secret);
 	wire_preface_encode(&preface, bytes);
 	CHECK_EQ(send(fd, bytes, sizeof(bytes), 0), WIRE_PREFACE_BYTES);
 	return fd;
@@ -671,11 +671,11 @@ static void test_garbage(void)
 	fd = open_data(&f, 99); /* no such connection */
 	CHECK(wait_readable(fd));
 	close(fd);
-	f.hello.token[3] ^= 1;
+	f.hello.secret[3] ^= 1;
 	fd = open_data(&f, 1); /* wrong token */
 	CHECK(wait_readable(fd));
 	close(fd);
-	f.hello.token[3] ^= 1;
+	f.hello.secret[3] ^= 1;
 	fd = open_data(&f, 1);
 	send_bytes(fd, 10);
 	expect_bytes(fd, 5);
@@ -933,7 +933,7 @@ static void test_walk_on_devices(void)
 		wire_put_text(&f.out, text, sizeof(text) - 1);
 		lay_out(&f);
 		fd = dial(&f);
-		memcpy(preface.token, f.hello.token, sizeof(preface.token));
+		wire_preface_sign(&preface, f.hello.secret);
 		wire_preface_encode(&preface, bytes);
 		CHECK_EQ(send(fd, bytes, sizeof(bytes), 0), WIRE_PREFACE_BYTES);
 		for (uint64_t r = 0; r < WALKED; r++) {
@@ -1030,7 +1030,7 @@ static void put_preface(struct fixture *f, struct channel *ch, uint64_t connecti
 	struct wire_preface preface = { .connection_id = connection_id };
 	uint8_t bytes[WIRE_PREFACE_BYTES];
 
-	memcpy(preface.token, f->hello.token, sizeof(preface.token));
+	wire_preface_sign(&preface, f->hello.secret);
 	wire_preface_encode(&preface, bytes);
 	for (size_t at = 0; at < sizeof(bytes); at += part)
 		channel_put(ch, bytes + at, part);

@@ -161,17 +161,24 @@ static void end(struct client *c)
 	leave(c);
 }
 
-/* A data connection. */
-static int open_data(const struct client *c)
+/* A data connection that opens with this. */
+static int show(const struct client *c, const struct wire_preface *preface)
 {
-	struct wire_preface preface = { .flags = WIRE_PREFACE_WALK, .connection_id = 1 };
 	uint8_t bytes[WIRE_PREFACE_BYTES];
 	int fd = dial(c->f);
 
-	memcpy(preface.token, c->hello.token, sizeof(preface.token));
-	wire_preface_encode(&preface, bytes);
+	wire_preface_encode(preface, bytes);
 	CHECK_EQ(send(fd, bytes, sizeof(bytes), 0), WIRE_PREFACE_BYTES);
 	return fd;
+}
+
+static int open_data(const struct client *c)
+{
+	static uint64_t opened;
+	struct wire_preface preface = { .flags = WIRE_PREFACE_WALK, .connection_id = ++opened };
+
+	wire_preface_sign(&preface, c->hello.secret);
+	return show(c, &preface);
 }
 
 static void encode(uint8_t *at, uint64_t request)
@@ -290,6 +297,42 @@ static void test_plain_chain(void)
 	end(&c);
 	CHECK_EQ(c.ledger.count[LG_MESSAGES_BAD], 1);
 	CHECK_EQ(c.ledger.count[LG_REQUESTS], 1);
+	stop_node(&f);
+}
+
+/* A preface that was read on its way lets nobody in: not again, not afterwards, not as another's. */
+static void test_preface_once(void)
+{
+	struct wire_preface preface = { .flags = WIRE_PREFACE_WALK, .connection_id = 1000 };
+	struct fixture f;
+	struct client c, other;
+	int fd, again;
+
+	start_node(&f);
+	begin(&c, &f, "-R\n64\n");
+	begin(&other, &f, "-R\n64\n");
+	wire_preface_sign(&preface, c.hello.secret);
+	fd = show(&c, &preface);
+	expect_served(fd, 1);
+	again = show(&c, &preface);
+	expect_closed(again);
+	close(again);
+	expect_served(fd, 2);
+	close(fd);
+	again = show(&c, &preface);
+	expect_closed(again);
+	close(again);
+	preface.connection_id++; /* with the token of the one before */
+	again = show(&c, &preface);
+	expect_closed(again);
+	close(again);
+	wire_preface_sign(&preface, c.hello.secret);
+	fd = show(&c, &preface);
+	expect_served(fd, 3);
+	close(fd);
+	end(&c);
+	end(&other);
+	CHECK_EQ(c.ledger.count[LG_REQUESTS], 3);
 	stop_node(&f);
 }
 
@@ -520,6 +563,7 @@ int main(void)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	RUN(test_messages);
 	RUN(test_plain_chain);
+	RUN(test_preface_once);
 	RUN(test_byte_by_byte);
 	RUN(test_replies_not_read);
 	RUN(test_many_open);

@@ -66,7 +66,7 @@ static void make_plan(struct chain *chain, struct spec specs[3], struct walk_cla
 			.stagger = true,
 		},
 	};
-	memset(plan->token, 9, sizeof(plan->token));
+	memset(plan->secret, 9, sizeof(plan->secret));
 }
 
 /* An agent sends the same requests at the same times as a thread here would. */
@@ -89,7 +89,7 @@ static void test_job(void)
 	walk_job_plan(job, &back);
 	CHECK_STR(job->head.address, "10.1.2.3:7000");
 	CHECK_EQ(job->head.flags & WIRE_SENDER_ROWS, WIRE_SENDER_ROWS);
-	CHECK_MEM(back.token, plan.token, sizeof(back.token));
+	CHECK_MEM(back.secret, plan.secret, sizeof(back.secret));
 	CHECK_EQ(back.timeout_ns, 5000);
 	CHECK_EQ(back.connect_retries, 3);
 	CHECK_EQ(back.no_delay, true);

@@ -104,7 +104,7 @@ static void test_round_trips(void)
 	strcpy(hello.host.boot_id, "b00t");
 	hello.host.cpus = 2;
 	hello.host.realtime_offset_end_ns = -5;
-	fill(hello.token, sizeof(hello.token));
+	fill(hello.secret, sizeof(hello.secret));
 	memset(&background, 0, sizeof(background));
 	background.due_ns = 5;
 	background.op.kind = OP_SYNC;
@@ -186,7 +186,7 @@ static void test_golden_bytes(void)
 		0, 0, 0, 0,  0, 0, 0, 9, /* requests */
 	};
 	static const uint8_t preface_bytes[WIRE_PREFACE_BYTES] = {
-		'G', 'A', 'I', 'T', 0,	1,  0,	  0, /* magic, version, flags */
+		'G', 'A', 'I', 'T', 0,	2,  0,	  0, /* magic, version, flags */
 		1,   8,	  15,  22,  29, 36, 43,	  50,	57, 64, 71, 78, 85, 92, 99, 106, /* token */
 		0,   0,	  0,   0,   0,	0,  0x12, 0x34, /* connection_id */
 	};
@@ -238,6 +238,34 @@ static void test_golden_agents(void)
 	buf_release(&buf);
 }
 
+/* A token is of one connection of one session (the bytes: python's hmac). */
+static void test_token(void)
+{
+	static const uint8_t golden[WIRE_TOKEN_BYTES] = {
+		0xc2, 0x3c, 0x6b, 0xf4, 0x52, 0xb2, 0xcd, 0xf6,
+		0x06, 0x11, 0xe7, 0x6a, 0x90, 0x7a, 0xfd, 0x86,
+	};
+	struct wire_preface preface = { .flags = WIRE_PREFACE_WALK, .connection_id = 0x1234 };
+	uint8_t secret[WIRE_TOKEN_BYTES];
+
+	for (size_t i = 0; i < sizeof(secret); i++)
+		secret[i] = (uint8_t)i;
+	wire_preface_sign(&preface, secret);
+	CHECK_MEM(preface.token, golden, sizeof(golden));
+	CHECK(wire_preface_is_signed(&preface, secret));
+	preface.connection_id++;
+	CHECK(!wire_preface_is_signed(&preface, secret));
+	preface.connection_id--;
+	preface.flags = WIRE_PREFACE_WALK | WIRE_PREFACE_DATAGRAM;
+	CHECK(!wire_preface_is_signed(&preface, secret));
+	preface.flags = WIRE_PREFACE_WALK;
+	preface.token[15] ^= 1;
+	CHECK(!wire_preface_is_signed(&preface, secret));
+	preface.token[15] ^= 1;
+	secret[0]++;
+	CHECK(!wire_preface_is_signed(&preface, secret));
+}
+
 static void test_preface(void)
 {
 	struct wire_preface preface = { .connection_id = 77 }, back;
@@ -251,9 +279,9 @@ static void test_preface(void)
 	CHECK_EQ(back.connection_id, 77);
 	CHECK_MEM(back.token, preface.token, sizeof(back.token));
 	CHECK_EQ(wire_preface_decode((const uint8_t *)"GET / HT", 8, &back, NULL), -EPROTO);
-	bytes[5] = 2; /* version */
+	bytes[5] = 1; /* version */
 	CHECK_EQ(wire_preface_decode(bytes, 6, &back, NULL), -EPROTO);
-	bytes[5] = 1;
+	bytes[5] = WIRE_VERSION;
 	bytes[7] = 8; /* flags */
 	CHECK_EQ(wire_preface_decode(bytes, sizeof(bytes), &back, NULL), -EPROTO);
 	bytes[7] = WIRE_PREFACE_WALK | WIRE_PREFACE_CALL;
@@ -389,6 +417,7 @@ int main(void)
 	RUN(test_plan);
 	RUN(test_golden_bytes);
 	RUN(test_golden_agents);
+	RUN(test_token);
 	RUN(test_preface);
 	RUN(test_message);
 	RUN(test_broken);
