@@ -77,7 +77,7 @@ static char *put_quoted(char *at, const char *end, const char *text)
 
 static void make_command(const struct remote_opts *opts, char command[COMMAND_BYTES])
 {
-	char *at = stpcpy(command, "gait node --attached --key - --listen 0.0.0.0:0");
+	char *at = stpcpy(command, "gait node --attached --key - --listen 0.0.0.0:0 --forward-to any");
 
 	if (!opts->attribution)
 		at = stpcpy(at, " --no-attribution");

@@ -137,6 +137,38 @@ static int gather_peers(struct replay_nodes *nodes, const struct plan_set *set, 
 	return 0;
 }
 
+/* Those that the plan's forwards lead to. */
+static void note_calls(const struct plan *plan, bool *calls)
+{
+	for (size_t i = 0; i < plan->requests_count; i++) {
+		const struct plan_request *r = &plan->requests[i];
+
+		for (uint32_t k = 0; k < r->ops_count; k++) {
+			const struct plan_op *op = &plan->ops[r->first_op + k];
+
+			if (op->kind == OP_FORWARD && op->offset != TRACE_NONE)
+				calls[op->work] = true;
+		}
+	}
+}
+
+static int prepare_node(struct replay_nodes *nodes, size_t i, struct client_session_replay *replay,
+			struct err *err)
+{
+	bool *calls = calloc(nodes->peers_count + 1, sizeof(*calls));
+	int rc;
+
+	if (!calls)
+		return err_errno(err, ENOMEM, "cannot hold %zu peers", nodes->peers_count);
+	replay->plan = nodes->all[i].plan;
+	replay->calls = calls;
+	if (nodes->peers_count)
+		note_calls(replay->plan, calls);
+	rc = client_session_prepare(nodes->all[i].session, replay, err);
+	free(calls);
+	return rc;
+}
+
 int replay_nodes_prepare(struct replay_nodes *nodes, const struct plan_set *set,
 			 const struct replay_opts *opts, struct err *err)
 {
@@ -147,8 +179,7 @@ int replay_nodes_prepare(struct replay_nodes *nodes, const struct plan_set *set,
 	replay.peers = nodes->peers;
 	replay.peers_count = nodes->peers_count;
 	for (size_t i = 0; i < nodes->count && !rc; i++) {
-		replay.plan = nodes->all[i].plan;
-		rc = client_session_prepare(nodes->all[i].session, &replay, err);
+		rc = prepare_node(nodes, i, &replay, err);
 		if (rc)
 			name_node(nodes, &nodes->all[i], err);
 	}

@@ -360,6 +360,15 @@ static void put_plans(struct client_session *s)
 	}
 }
 
+/* Those that it calls: what it need not know it is not told. */
+static void put_peers(struct client_session *s, const struct wire_peer *peers, size_t count,
+		      const bool *calls)
+{
+	for (size_t i = 0; i < count && calls; i++)
+		if (calls[i])
+			wire_put_peer(&s->out, &peers[i]);
+}
+
 static void put_service(struct client_session *s, const struct client_session_replay *replay)
 {
 	const struct plan *plan = s->plan;
@@ -372,8 +381,7 @@ static void put_service(struct client_session *s, const struct client_session_re
 	};
 
 	wire_put_service(&s->out, &service);
-	for (size_t i = 0; i < replay->peers_count; i++)
-		wire_put_peer(&s->out, &replay->peers[i]);
+	put_peers(s, replay->peers, replay->peers_count, replay->calls);
 	for (size_t i = 0; i < plan->targets_count; i++) {
 		const struct row_target *t = &plan->targets[i];
 
@@ -428,8 +436,7 @@ int client_session_prepare_walk(struct client_session *s, const struct client_se
 	s->keeps_rows = walk->rows;
 	wire_put_walk(&s->out, &head);
 	wire_put_text(&s->out, walk->chain, walk->chain_bytes);
-	for (size_t i = 0; i < walk->peers_count; i++)
-		wire_put_peer(&s->out, &walk->peers[i]);
+	put_peers(s, walk->peers, walk->peers_count, walk->calls);
 	wire_put_empty(&s->out, WIRE_LAYOUT);
 	return wait_for(s, &s->ready, READY_TIMEOUT_S, "it got ready", err);
 }

@@ -39,8 +39,9 @@ struct client_session_replay {
 	const struct plan *plan;
 	enum plan_batching batching;
 	int64_t call_timeout_ns;
-	const struct wire_peer *peers; /* what its forwards call */
+	const struct wire_peer *peers; /* that services of the replay call */
 	size_t peers_count;
+	const bool *calls; /* which of them this one does; NULL: none */
 };
 
 int client_session_prepare(struct client_session *s, const struct client_session_replay *replay,
@@ -55,8 +56,9 @@ struct client_session_walk {
 	bool rows;	   /* the node keeps a row of each request and op */
 	const char *chain; /* as text */
 	size_t chain_bytes;
-	const struct wire_peer *peers;
+	const struct wire_peer *peers; /* of the chain */
 	size_t peers_count;
+	const bool *calls; /* which of them this node does */
 };
 
 int client_session_prepare_walk(struct client_session *s, const struct client_session_walk *walk,

@@ -71,6 +71,17 @@ const char *control_peer(const struct control *c)
 	return c->peer;
 }
 
+bool control_from(const struct control *c, struct endpoint *ret_from)
+{
+	struct endpoint from = { .size = sizeof(from.at) };
+
+	if (getpeername(c->fd, (struct sockaddr *)&from.at, &from.size) ||
+	    (from.at.ss_family != AF_INET && from.at.ss_family != AF_INET6))
+		return false;
+	*ret_from = from;
+	return true;
+}
+
 int control_shake(struct control *c, struct err *err)
 {
 	return c->end ? secure_end_shake(c->end, err) : 1;

@@ -2,6 +2,7 @@
 #ifndef GAIT_REPLAY_NET_CONTROL_H
 #define GAIT_REPLAY_NET_CONTROL_H
 
+#include "replay/net/address.h"
 #include "replay/net/secure.h"
 
 #include <stdint.h>
@@ -27,6 +28,9 @@ int control_fd(const struct control *c);
 
 /* Who is at the other end, "10.0.0.5:40312". */
 const char *control_peer(const struct control *c);
+
+/* The same as an address; false: it has none that says anything (UNIX). */
+bool control_from(const struct control *c, struct endpoint *ret_from);
 
 /* 1: what follows can be trusted as far as was asked for, 0: not yet, < 0: it cannot. */
 int control_shake(struct control *c, struct err *err);

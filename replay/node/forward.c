@@ -77,14 +77,6 @@ int forward_peers_tell(struct forward_peers *peers, const struct wire_peer *peer
 	return 0;
 }
 
-int forward_peers_check(const struct forward_peers *peers, struct err *err)
-{
-	for (size_t i = 0; i < peers->count; i++)
-		if (!peers->all[i].known)
-			return err_set(err, EPROTO, "nobody said where peer %zu is", i);
-	return 0;
-}
-
 static struct forward_call *call_new(struct active *a, size_t ops, size_t targets)
 {
 	struct forward_call *call = calloc(1, sizeof(*call) + targets * sizeof(call->targets[0]));
@@ -253,7 +245,7 @@ static bool ask(struct worker *w, struct forward_target *t)
 
 	if (!deadline_add(work, deadline))
 		return false;
-	if (!*wc)
+	if (!*wc && w->service->peers.all[t->peer].known)
 		*wc = walk_dial(w, t->peer);
 	if (!*wc)
 		return false;

@@ -23,7 +23,7 @@ struct forward_peer {
 	struct endpoint endpoint;
 	uint8_t secret[WIRE_TOKEN_BYTES]; /* of the session there */
 	uint32_t thread;		  /* of a replay: that serves there */
-	bool known;			  /* PEER has come */
+	bool known;			  /* PEER has come: else there is no way to it */
 };
 
 /* Of a service. */
@@ -37,9 +37,6 @@ void forward_peers_release(struct forward_peers *peers);
 
 /* Where a peer is. -EPROTO, or what address_resolve() says. */
 int forward_peers_tell(struct forward_peers *peers, const struct wire_peer *peer, struct err *err);
-
-/* Whether all of them are known. */
-int forward_peers_check(const struct forward_peers *peers, struct err *err);
 
 /* A worker's own. */
 struct forward_work {

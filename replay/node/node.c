@@ -120,7 +120,11 @@ static int open_listeners(struct node *n, struct err *err)
 		rc = secure_new(&opts->secure, SECURE_NODE, &n->secure, err);
 	if (!rc)
 		rc = listeners_open(&n->listeners, &n->opts.listen, err);
-	return rc ? rc : refuse_exposure(n, err);
+	if (!rc)
+		rc = refuse_exposure(n, err);
+	if (!rc && control_listener(n)->loopback && !n->opts.reach.count)
+		n->opts.reach.everywhere = true;
+	return rc;
 }
 
 /* Said before a client comes: whether there is io_uring here. */
@@ -389,6 +393,7 @@ static void begin_session(struct node *n, struct control *control)
 		.listeners = &n->listeners,
 		.workers = &n->opts.workers,
 		.storage = &n->storage,
+		.reach = &n->opts.reach,
 		.guard = n->guard,
 		.stopping = &n->stopping,
 		.replaying = &n->replaying,

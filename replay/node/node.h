@@ -3,6 +3,7 @@
 #define GAIT_REPLAY_NODE_NODE_H
 
 #include "replay/net/secure.h"
+#include "replay/node/reach.h"
 #include "replay/node/io.h"
 #include "replay/node/worker.h"
 
@@ -20,6 +21,7 @@ struct node_opts {
 	bool attribution;	   /* try to */
 	bool once;		   /* ends after one session */
 	struct secure_opts secure; /* how clients prove themselves */
+	struct reach reach;	   /* whom it calls for clients */
 	bool insecure;		   /* off loopback too they need not: else that is refused */
 	/* a client that was turned away and why, in the thread of node_run(); may be NULL */
 	void (*tell)(void *arg, const char *sentence);

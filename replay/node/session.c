@@ -298,10 +298,20 @@ static int on_text(struct session *s, const struct wire_frame *frame, struct err
 
 static int on_peer(struct session *s, const struct wire_frame *frame, struct err *err)
 {
+	struct forward_peers *peers = &s->service->peers;
+	struct endpoint client;
 	struct wire_peer peer;
 	int rc = wire_get_peer(frame, &peer, err);
 
-	return rc ? rc : forward_peers_tell(&s->service->peers, &peer, err);
+	if (!rc)
+		rc = forward_peers_tell(peers, &peer, err);
+	if (rc || reach_permits(s->setup.reach, &peers->all[peer.index].endpoint,
+				control_from(s->control, &client) ? &client : NULL))
+		return rc;
+	return err_set(err, EACCES,
+		       "it calls nobody at %s, as nobody has allowed it to: start it with "
+		       "--forward-to and that address",
+		       peer.address);
 }
 
 static int on_target(struct session *s, const struct wire_frame *frame, struct err *err)
@@ -340,10 +350,8 @@ static int on_plan(struct session *s, const struct wire_frame *frame, struct err
 
 static int on_layout(struct session *s, const struct wire_frame *frame, struct err *err)
 {
-	int rc = forward_peers_check(&s->service->peers, err);
+	int rc = service_start(s->service, err);
 
-	if (!rc)
-		rc = service_start(s->service, err);
 	if (rc)
 		return rc;
 	s->state = SESSION_READY;

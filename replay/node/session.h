@@ -4,6 +4,7 @@
 
 #include "probe/probe.h"
 #include "replay/net/control.h"
+#include "replay/node/reach.h"
 #include "replay/node/service.h"
 
 /* What a session finds on its node. */
@@ -11,6 +12,7 @@ struct session_setup {
 	struct listeners *listeners;
 	const struct worker_opts *workers;
 	struct storage *storage;
+	const struct reach *reach; /* whom it may call */
 	struct probe_guard *guard; /* NULL: no attribution */
 	const atomic_bool *stopping;
 	const struct session **replaying; /* the node's one session that replays; NULL: none */

@@ -151,21 +151,65 @@ static int open_sessions(struct walk *w, struct err *err)
 	return rc;
 }
 
+/* The -F around an op; chain->count: it is of the outermost chain. */
+static size_t around(const struct chain *c, size_t at)
+{
+	for (size_t i = at; i-- > 0;)
+		if (c->ops[i].kind == OP_FORWARD && c->ops[i].end > at)
+			return i;
+	return c->count;
+}
+
+/* Whether the node of a session has that op to do: the first one, or one that is called for it. */
+static bool has_op(const struct walk *w, size_t session, size_t at)
+{
+	const struct chain *c = &w->opts->chain;
+	size_t call = around(c, at);
+
+	if (call == c->count)
+		return !session;
+	for (uint32_t i = 0; i < c->ops[call].forward->peers_count; i++)
+		if (address_equal(&c->peers[c->ops[call].forward->peers[i]],
+				  &w->addresses[session]))
+			return true;
+	return false;
+}
+
+/* Which peers of the chain it calls. */
+static void note_calls(const struct walk *w, size_t session, bool *calls)
+{
+	const struct chain *c = &w->opts->chain;
+
+	memset(calls, 0, c->peers_count * sizeof(*calls));
+	for (size_t i = 0; i < c->count; i++) {
+		const struct chain_forward *f = c->ops[i].forward;
+
+		if (c->ops[i].kind != OP_FORWARD || !has_op(w, session, i))
+			continue;
+		for (uint32_t k = 0; k < f->peers_count; k++)
+			calls[f->peers[k]] = true;
+	}
+}
+
 static int prepare_sessions(struct walk *w, struct err *err)
 {
 	struct client_session_walk walk = { .seed = w->opts->seed,
 					    .rows = w->run != NULL,
 					    .peers = w->peers,
 					    .peers_count = w->opts->chain.peers_count };
+	bool calls[CHAIN_PEERS_MAX];
 	struct buf text;
 	int rc;
 
 	buf_init(&text, CHAIN_TEXT_MAX);
+	walk.calls = calls;
 	rc = chain_format(&w->opts->chain, &text, err);
 	walk.chain = buf_text(&text);
 	walk.chain_bytes = text.len;
-	for (size_t i = w->sessions_count; !rc && i-- > 0;) /* whoever calls is ready last */
+	for (size_t i = w->sessions_count; !rc && i-- > 0;) { /* whoever calls is ready last */
+		note_calls(w, i, calls);
 		rc = client_session_prepare_walk(w->sessions[i], &walk, err);
+	}
 	w->started_ns = clock_now_ns();
 	for (size_t i = 0; !rc && i < w->sessions_count; i++)
 		rc = client_session_start(w->sessions[i], &(struct wire_start){ 1, 0, 0 }, err);

@@ -23,7 +23,7 @@ struct dw_node_opts {
 	const char *accept_mode, *poll_mode, *backlog, *threads, *affinity, *sched, *no_delay,
 		*loops_per_usec, *max_storage, *sync;
 	const char *ssl_cert, *ssl_key, *ssl_ca, *ssl_ca_path, *ssl_ciphers;
-	const char *control, *key, *tls_cert, *tls_key, *tls_ca;
+	const char *control, *forward_to, *key, *tls_cert, *tls_key, *tls_ca;
 	bool wait_spin, wait_spin_storage, no_defrag, odirect, ssl_verify, insecure, dry_run;
 };
 
@@ -82,6 +82,8 @@ static const struct option_spec specs[] = {
 	  .help = "not DistWalk's: its key" },
 	{ "tls-ca", '\0', OPTION_TEXT, AT(tls_ca), .metavar = "FILE",
 	  .help = "not DistWalk's: serve only clients with a certificate that this CA signed" },
+	{ "forward-to", '\0', OPTION_TEXT, AT(forward_to), .metavar = "HOST[/BITS][:PORT][,...]",
+	  .help = "not DistWalk's: whom it may call off loopback, as gait node's" },
 	{ "insecure", '\0', OPTION_FLAG, AT(insecure),
 	  .help = "not DistWalk's: serve whoever comes, off loopback too" },
 	{ "dry-run", '\0', OPTION_FLAG, AT(dry_run),
@@ -121,6 +123,7 @@ static const struct {
 	{ AT(tls_cert), "--tls-cert" },
 	{ AT(tls_key), "--tls-key" },
 	{ AT(tls_ca), "--tls-ca" },
+	{ AT(forward_to), "--forward-to" },
 };
 
 static const struct {

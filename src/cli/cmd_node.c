@@ -29,6 +29,7 @@ struct node_cmd_opts {
 	const char *data_cert, *data_key;
 	struct secure_opts secure;
 	bool insecure;
+	const char *forward_to;
 	const char *affinity, *sched;
 	uint32_t accept_mode, poll_mode;
 	uint64_t backlog;
@@ -67,6 +68,10 @@ static const struct option_spec specs[] = {
 	  .help = "serve only clients with a certificate that this CA signed (PEM)" },
 	{ "insecure", '\0', OPTION_FLAG, OPTION_AT(node_cmd_opts, insecure),
 	  .help = "serve whoever comes, off loopback too" },
+	{ "forward-to", '\0', OPTION_TEXT, OPTION_AT(node_cmd_opts, forward_to),
+	  .metavar = "HOST[/BITS][:PORT][,...]",
+	  .help = "whom it may call when a client asks for it, or any (on loopback any, else this "
+		  "machine and the client's)" },
 	{ "backlog-length", '\0', OPTION_U64, OPTION_AT(node_cmd_opts, backlog), .metavar = "N",
 	  .alias = "bl", .fallback = NODE_BACKLOG, .min = 1, .max = 65535,
 	  .help = "connections that may wait to be accepted, at each listener" },
@@ -361,6 +366,8 @@ int cmd_node(int argc, char **argv)
 		return code;
 	if (fill_listen(&given, &opts.listen, &err) || fill_workers(&given, &opts.workers, &err) ||
 	    secure_check(&given.secure, &err))
+		return cmd_misused(&options, &err);
+	if (given.forward_to && reach_allow(&opts.reach, given.forward_to, &err))
 		return cmd_misused(&options, &err);
 	opts.secure = given.secure;
 	opts.insecure = given.insecure;

@@ -323,7 +323,8 @@ two_hosts() {
 	ip link set here up
 	"${there[@]}" ip addr add 10.77.0.2/24 dev there
 	"${there[@]}" ip link set there up
-	"$GAIT" node --no-attribution --key a.key --once --listen 10.77.0.1:0 >front.out 2>front.err &
+	"$GAIT" node --no-attribution --key a.key --once --listen 10.77.0.1:0 \
+		--forward-to 10.77.0.2 >front.out 2>front.err &
 	pids+=($!)
 	for name in back deep; do
 		"${there[@]}" "$GAIT" node --no-attribution --key a.key --once --listen 10.77.0.2:0 \

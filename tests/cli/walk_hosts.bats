@@ -17,6 +17,7 @@ setup() {
 	joined 1 10.78.1
 	joined 2 10.78.2
 	on 0 start_as node "$GAIT" node --no-attribution --key a.key --listen 0.0.0.0:0
+	port_of_node=$port
 	to=10.78.1.1:$port
 	on 1 start_as first "$GAIT" agent --key a.key --listen 10.78.1.2:0
 	first=$node first_at=$at
@@ -108,7 +109,6 @@ least_way() { # PARITY
 }
 
 @test "an agent that is killed in mid-run: the walk ends and says so" {
-	port_of_node=${to##*:}
 	walks --nt 8 -n 1000000 -r 10 --agents "$first_at,$second_at" 2>walk.err &
 	client=$!
 	await all_are_open
@@ -117,6 +117,19 @@ least_way() { # PARITY
 	wait "$client" || status=$?
 	is "$status" 1
 	grep "^gait: the agent at $first_at" walk.err
+}
+
+@test "a node calls only whom its operator allowed" {
+	on 2 start_as behind "$GAIT" node --no-attribution --key a.key --listen 10.78.2.2:0
+	behind_at=$at
+	run -1 walks -n 3 -F "$behind_at" -R -R
+	[[ "$output" == *"the node refuses: it calls nobody at $behind_at"* ]]
+	walks -n 3 -F 127.0.0.1:$port_of_node -R -R --json >summary.json || [ $? = 3 ]
+	is "$(jq .answered summary.json)" 3
+	on 0 start_as free "$GAIT" node --no-attribution --key a.key --listen 10.78.2.1:0 \
+		--forward-to 10.0.0.1,10.78.2.0/24
+	walks --to "$at" -n 3 -F "$behind_at" -R -R --json >summary.json || [ $? = 3 ]
+	is "$(jq .answered summary.json)" 3
 }
 
 @test "an agent serves only who has its key, and is no node" {
