@@ -58,7 +58,30 @@
 	X(DATAGRAMS_DROPPED, "datagrams_dropped", REFUSED, "datagrams that came when the node's socket was full, whoever sent them") \
 	X(DATAGRAMS_UNSENT, "datagrams_unsent", DOUBTFUL, "replies in datagrams that the node's network did not take") \
 	X(OPS_SKIPPED, "ops_skipped", DOUBTFUL, "operations this version does not replay")         \
-	X(OPS_ROUNDED, "ops_rounded", DOUBTFUL, "loads and stores rounded to what O_DIRECT takes of the device")
+	X(OPS_ROUNDED, "ops_rounded", DOUBTFUL, "loads and stores rounded to what O_DIRECT takes of the device") \
+	X(PACKETS, "packets", SEEN, "packets read")                                                \
+	X(PACKETS_IGNORED, "packets_ignored", SEEN, "packets of connections that were not asked for") \
+	X(PACKETS_NOT_IP, "packets_not_ip", SEEN, "packets that are not IP")                       \
+	X(PACKETS_OTHER, "packets_not_tcp_udp", SEEN, "packets that are neither TCP nor UDP")      \
+	X(PACKETS_FRAGMENT, "packets_fragment", DOUBTFUL, "fragments of IP packets, which are not put together") \
+	X(PACKETS_CUT, "packets_cut", DOUBTFUL, "packets whose headers were cut by the capture (snaplen)") \
+	X(PACKETS_MALFORMED, "packets_malformed", DOUBTFUL, "packets whose lengths contradict each other") \
+	X(PACKETS_LINK_UNKNOWN, "packets_link_unknown", DOUBTFUL, "packets of a link type that gait does not know") \
+	X(PACKETS_DUPLICATE, "packets_duplicate", SEEN, "packets that were captured twice")        \
+	X(PACKETS_RETRANSMITTED, "packets_retransmitted", SEEN, "packets whose bytes had been seen before") \
+	X(PACKETS_REORDERED, "packets_reordered", SEEN, "packets that were captured before their turn") \
+	X(PACKETS_STRAY, "packets_stray", SEEN, "packets without bytes, of connections that are gone") \
+	X(PACKETS_ASTRAY, "packets_astray", DOUBTFUL, "packets far outside of their connection's window") \
+	X(PACKETS_DROPPED, "packets_dropped", LOST, "packets that the kernel dropped before they were captured") \
+	X(STREAM_GAPS, "stream_gaps", LOST, "gaps in connections: bytes that were acknowledged, and not captured") \
+	X(STREAM_GAP_BYTES, "stream_gap_bytes", DOUBTFUL, "bytes in those gaps")                   \
+	X(REQUESTS_GAPPED, "requests_gapped", DOUBTFUL, "requests with such a gap in them or in their reply") \
+	X(REQUESTS_UNANSWERED, "requests_unanswered", UNPAIRED, "requests without a reply when their connection closed") \
+	X(CONNECTIONS_JOINED, "connections_joined", TRUNCATED, "connections whose begin was not captured") \
+	X(CONNECTIONS_EVICTED, "connections_evicted", LOST, "connections given up while they went on, for others") \
+	X(SERVICES_OVER, "services_over_limit", LOST, "connections to services beyond the limit")  \
+	X(CLOCK_STEPS, "clock_steps", DOUBTFUL, "stamps that stepped back by more than a second")  \
+	X(CAPTURES_CUT, "captures_cut", TRUNCATED, "capture files that end within a packet")
 
 enum ledger_severity {
 	LEDGER_SEEN,      /* a plain count */

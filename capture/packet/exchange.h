@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GAIT_CAPTURE_PACKET_EXCHANGE_H
+#define GAIT_CAPTURE_PACKET_EXCHANGE_H
+
+/* Inside of requests.h's room, shared by its files. */
+#include "capture/assemble/dependence.h"
+#include "capture/frame/framer.h"
+#include "capture/packet/requests.h"
+
+#define TURNS_TABLES_MAX 65536 /* connections at once whose habit is looked at */
+#define EXCHANGES_MAX 65536    /* of a connection, without an answer */
+#define DATAGRAMS_MAX 256      /* the same, of two UDP ends */
+
+/* A request under way. */
+struct exchange {
+	struct exchange *next; /* of the connection, in order; of the free list */
+	struct row_request row;
+	uint64_t frame; /* the framer's id of it; 0: found by turns */
+	bool complete;	/* all of its message has come */
+	bool no_reply;	/* and there will be none */
+	bool replied;	/* its reply is complete, by the framer */
+	bool gapped;
+	char verb[FRAMER_VERB_MAX];
+};
+
+/* A connection to a service. */
+struct conversation {
+	uint64_t connection_id, requests;
+	struct exchange *first, *last;	    /* not closed yet, in order */
+	struct exchange *asking, *replying; /* whose bytes come now, in either direction */
+	struct framer *framer;		    /* while something is under way; NULL: at rest */
+	const char *protocol;		    /* as the framer calls it; "": it is not known */
+	uint64_t previous;		    /* request that was answered last */
+	int64_t previous_arrival_ns, previous_end_ns;
+	int64_t unclaimed_ns; /* bytes out since then may be the start of a reply; 0: there are none */
+	struct turn *turns;
+	uint32_t exchanges;
+	uint16_t service; /* number in r->services */
+	uint8_t turns_count;
+	bool framed;	  /* the framer has not lost its way */
+	bool tls, looked; /* its first bytes were looked at */
+	bool unpaired;	  /* what the service sends is known to have no request */
+};
+
+_Static_assert(sizeof(struct conversation) + sizeof(struct flow) <= 512,
+	       "an open connection takes 512 bytes");
+
+struct service_seen {
+	struct packet_end end;
+	struct row_service row;
+};
+
+struct requests {
+	struct row_sink sink;
+	struct ledger ledger;
+	int64_t start_ns;
+	int failed;
+	struct service_seen *services;
+	size_t services_count;
+	struct row_class *classes;
+	size_t classes_count;
+	struct exchange *free_exchanges;
+	struct framer **free_framers;
+	size_t framers_count, framers_capacity;
+	size_t turns_tables;
+	struct framer_mark *marks; /* in the chunk at hand */
+	size_t marks_count, marks_capacity;
+};
+
+/* rows.c */
+void rows_open(struct requests *r, struct conversation *c, const struct flow *flow);
+void rows_close(struct requests *r, struct conversation *c, const struct flow *flow);
+void rows_write(struct requests *r, enum trace_table table, const void *row);
+uint64_t rows_class(struct requests *r, const struct conversation *c, const struct exchange *x);
+
+#endif

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rows of what lasts: connections, the services they are to, classes of requests. */
+#include "capture/packet/exchange.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+#define UNDEMANDED_PPM 1000000 /* no CPU time is known, so nothing scales it */
+
+static bool is_ipv4(const struct packet_end *end)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+	return !memcmp(end->address, mapped, sizeof(mapped));
+}
+
+static void format_end(const struct packet_end *end, char *ret, size_t size)
+{
+	char text[INET6_ADDRSTRLEN] = "";
+	bool v4 = is_ipv4(end);
+
+	inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? end->address + 12 : end->address, text,
+		  sizeof(text));
+	snprintf(ret, size, v4 ? "%s:%u" : "[%s]:%u", text, end->port);
+}
+
+/* How far away the peer is. */
+static const char *peer_class(const struct packet_end *end)
+{
+	static const uint8_t loopback[16] = { [15] = 1 };
+	const uint8_t *at = end->address + (is_ipv4(end) ? 12 : 0);
+
+	if (!is_ipv4(end)) {
+		if (!memcmp(at, loopback, sizeof(loopback)))
+			return "loopback";
+		return (at[0] & 0xfe) == 0xfc || at[0] == 0xfe ? "local" : "remote";
+	}
+	if (at[0] == 127)
+		return "loopback";
+	if (at[0] == 10 || (at[0] == 172 && (at[1] & 0xf0) == 16) || (at[0] == 192 && at[1] == 168))
+		return "local";
+	return "remote";
+}
+
+void rows_write(struct requests *r, enum trace_table table, const void *row)
+{
+	if (!r->failed)
+		r->failed = r->sink.write(r->sink.arg, table, row);
+}
+
+/* The number of the service at that end; beyond the limit the last one's, and counted. */
+static uint16_t service_of(struct requests *r, const struct packet_end *end)
+{
+	struct service_seen *s;
+	size_t i = 0;
+
+	while (i < r->services_count && (r->services[i].end.port != end->port ||
+					 memcmp(r->services[i].end.address, end->address, 16)))
+		i++;
+	if (i < r->services_count)
+		return (uint16_t)i;
+	if (i == PACKET_SERVICES_MAX) {
+		r->ledger.count[LG_SERVICES_OVER]++;
+		return PACKET_SERVICES_MAX - 1;
+	}
+	s = &r->services[r->services_count++];
+	s->end = *end;
+	s->row.service_id = r->services_count;
+	s->row.host_id = 1;
+	format_end(end, s->row.listen, sizeof(s->row.listen));
+	snprintf(s->row.name, sizeof(s->row.name), "%.31s", s->row.listen);
+	return (uint16_t)i;
+}
+
+void rows_open(struct requests *r, struct conversation *c, const struct flow *flow)
+{
+	c->connection_id = ++r->ledger.count[LG_CONNECTIONS];
+	c->service = service_of(r, &flow->end[!flow->client]);
+	c->protocol = "";
+	c->framed = true;
+}
+
+/* The way to both ends and back, as far as it is known. */
+static int64_t both_ways(int64_t a, int64_t b)
+{
+	return a || b ? a + b : TRACE_NONE;
+}
+
+static int64_t time_of(const struct requests *r, int64_t ns)
+{
+	return ns ? ns - r->start_ns : TRACE_NONE;
+}
+
+void rows_close(struct requests *r, struct conversation *c, const struct flow *flow)
+{
+	struct dependence verdict = dependence_judge(c->turns, c->turns_count);
+	struct service_seen *service = &r->services[c->service];
+	struct row_connection row = {
+		.connection_id = c->connection_id,
+		.service_id = service->row.service_id,
+		.open_ns = time_of(r, flow->open_ns),
+		.close_ns = time_of(r, flow->close_ns),
+		.srtt_ns = both_ways(flow->side[0].srtt_ns, flow->side[1].srtt_ns),
+		.min_rtt_ns = both_ways(flow->side[0].min_rtt_ns, flow->side[1].min_rtt_ns),
+		.tls = c->tls,
+		.requests = c->requests,
+		.dependent = verdict.dependent,
+		.confidence = verdict.confidence,
+	};
+
+	service->row.tls |= c->tls;
+	snprintf(row.protocol, sizeof(row.protocol), "%s", c->protocol);
+	snprintf(row.peer_class, sizeof(row.peer_class), "%s",
+		 peer_class(&flow->end[flow->client]));
+	format_end(&flow->end[!flow->client], row.local, sizeof(row.local));
+	format_end(&flow->end[flow->client], row.remote, sizeof(row.remote));
+	rows_write(r, TABLE_CONNECTIONS, &row);
+}
+
+static struct row_class *find_class(struct requests *r, uint64_t service_id, const char *name)
+{
+	for (size_t i = 0; i < r->classes_count; i++)
+		if (r->classes[i].service_id == service_id && !strcmp(r->classes[i].name, name))
+			return &r->classes[i];
+	return NULL;
+}
+
+static struct row_class *add_class(struct requests *r, uint64_t service_id, const char *name)
+{
+	struct row_class *class = &r->classes[r->classes_count++];
+
+	class->class_id = r->classes_count;
+	class->service_id = service_id;
+	class->demand_ppm = UNDEMANDED_PPM;
+	snprintf(class->name, sizeof(class->name), "%s", name);
+	return class;
+}
+
+/* By the protocol's verb. Verbs without end, as a capture of noise has, are "other". */
+uint64_t rows_class(struct requests *r, const struct conversation *c, const struct exchange *x)
+{
+	uint64_t service_id = r->services[c->service].row.service_id;
+	const char *name = x->verb[0] ? x->verb : "requests";
+	struct row_class *class = find_class(r, service_id, name);
+
+	if (!class && r->classes_count >= PACKET_CLASSES_MAX - PACKET_SERVICES_MAX) {
+		name = "other";
+		class = find_class(r, service_id, name);
+	}
+	if (!class)
+		class = add_class(r, service_id, name);
+	class->requests++;
+	return class->class_id;
+}
+
+int requests_finish(struct requests *r)
+{
+	for (size_t i = 0; i < r->classes_count; i++)
+		rows_write(r, TABLE_CLASSES, &r->classes[i]);
+	for (size_t i = 0; i < r->services_count; i++)
+		rows_write(r, TABLE_SERVICES, &r->services[i].row);
+	return r->failed;
+}
