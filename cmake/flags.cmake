@@ -22,7 +22,6 @@ target_compile_definitions(gait_flags INTERFACE
 	_GNU_SOURCE= # empty, so that a source's own #define is no redefinition
 	GAIT_VERSION="${PROJECT_VERSION}"
 	GAIT_BPF=$<BOOL:${GAIT_BPF}>
-	GAIT_PCAP=$<BOOL:${GAIT_PCAP}>
 	GAIT_TLS=$<BOOL:${GAIT_TLS}>
 	$<$<NOT:$<BOOL:${GAIT_BPF}>>:GAIT_NO_BPF>)
 

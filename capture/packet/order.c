@@ -146,7 +146,7 @@ static void guess_begin(struct flow *flow, unsigned side)
 {
 	struct flow_side *s = &flow->side[side];
 	bool from_start = flow->side[0].began || flow->side[1].began;
-	uint32_t lowest;
+	uint32_t lowest = 0;
 	bool held = lowest_held(flow, side, &lowest);
 
 	if (s->known)
@@ -173,7 +173,7 @@ static void anchor(struct flow *flow)
 static bool skip_to(struct flows *f, struct flow *flow, unsigned side, uint32_t to, int64_t ns)
 {
 	struct flow_side *s = &flow->side[side];
-	uint32_t lowest;
+	uint32_t lowest = 0;
 
 	if (lowest_held(flow, side, &lowest) && seq_ahead(lowest, to) < 0)
 		to = lowest;

@@ -31,6 +31,7 @@ int cmd_agent(int argc, char **argv);
 int cmd_capture(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_edit(int argc, char **argv);
+int cmd_import(int argc, char **argv);
 int cmd_keys(int argc, char **argv);
 int cmd_node(int argc, char **argv);
 int cmd_proxy(int argc, char **argv);

@@ -16,6 +16,7 @@ struct command {
 static const struct command cmds[] = {
 	{ "doctor", cmd_doctor, "what works on this machine: probes are tried by loading them" },
 	{ "capture", cmd_capture, "records a running service into a trace" },
+	{ "import", cmd_import, "makes a trace of packets that tcpdump or another has captured" },
 	{ "keys", cmd_keys, "makes the key that a node and its clients share" },
 	{ "node", cmd_node, "plays services for gait replay" },
 	{ "agent", cmd_agent, "sends a share of a walk from this host, for a client on another" },

@@ -162,6 +162,10 @@ static void put_host(const struct manifest_host *host, struct grid *grid)
 
 	unit_format_bytes(memory, sizeof(memory), host->memory_bytes);
 	grid_cell(grid, "host %" PRIu64, host->host_id);
+	if (!host->name[0] && !host->cpus) {
+		grid_cell(grid, "unknown: packets do not tell");
+		return;
+	}
 	grid_cell(grid, "%s: %" PRIu64 " CPUs (%s), %s, Linux %s, clock %s, CPU quota %s",
 		  host->name, host->cpus, host->cpu_model, memory, host->kernel, host->clock_source,
 		  host->cgroup_cpu_quota);

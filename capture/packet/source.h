@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GAIT_CAPTURE_PACKET_SOURCE_H
+#define GAIT_CAPTURE_PACKET_SOURCE_H
+
+#include "base/err.h"
+#include "capture/packet/classic.h"
+
+#include <stdbool.h>
+
+/*
+ * Capture files as one sequence of packets, by their stamps: parts of one capture in any order, or
+ * the two directions of a connection in different files. Within a file its own order holds.
+ */
+#define SOURCES_MAX 256 /* files at once */
+
+struct sources;
+
+/* `-` is standard input. filter: an expression of pcap-filter(7), or NULL. */
+int sources_open(const char *const *paths, size_t count, const char *filter,
+		 struct sources **ret_sources, struct err *err);
+
+/* 1: a packet; 0: that was all. */
+int sources_next(struct sources *s, struct packet_record *ret_record);
+
+/* Files that end within a packet, or could not be unpacked to their end; the first one's sentence. */
+size_t sources_cut(const struct sources *s, const char **ret_why);
+/* Packets that the filter did not take. */
+uint64_t sources_filtered(const struct sources *s);
+void sources_free(struct sources *s); /* takes NULL */
+
+#endif

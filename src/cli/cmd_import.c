@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/units.h"
+#include "capture/packet/import.h"
+#include "cli/cmd.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+struct import_cmd_opts {
+	struct option_list ports, servers;
+	const char *output, *filter;
+	bool force, quiet, json;
+};
+
+static const struct option_spec specs[] = {
+	{ "output", 'o', OPTION_TEXT, OPTION_AT(import_cmd_opts, output), .metavar = "X.gait",
+	  .help = "where the trace goes" },
+	{ "port", 'P', OPTION_LIST, OPTION_AT(import_cmd_opts, ports), .metavar = "PORT",
+	  .help = "connections to that TCP or UDP port alone; default: all, and who opens one is "
+		  "the client" },
+	{ "server", 0, OPTION_LIST, OPTION_AT(import_cmd_opts, servers), .metavar = "ADDR:PORT",
+	  .help = "connections to that end alone" },
+	{ "filter", 0, OPTION_TEXT, OPTION_AT(import_cmd_opts, filter), .metavar = "EXPR",
+	  .help = "packets that match alone, in tcpdump's words, as 'host 10.0.0.7'" },
+	{ "force", 'f', OPTION_FLAG, OPTION_AT(import_cmd_opts, force),
+	  .help = "replace a trace of that name" },
+	{ "quiet", 'q', OPTION_FLAG, OPTION_AT(import_cmd_opts, quiet), .help = "no progress" },
+	{ "json", 'j', OPTION_FLAG, OPTION_AT(import_cmd_opts, json),
+	  .help = "the summary for scripts" },
+};
+
+static const struct options options = {
+	.command = "import",
+	.synopsis = "pcap FILE... -o X.gait",
+	.about =
+		"Makes a trace of captured packets, where nothing may be loaded on the service's "
+		"host: pcap and pcapng, also packed by gzip or zstd, or - for standard input. "
+		"Several files are one capture, by their stamps. Requests, replies, sizes and "
+		"times are those at the place of the capture; what a service computed or stored, "
+		"packets do not show. No payload is stored. Exits with 3 when packets are missing.",
+	.examples = "  tcpdump -i eth0 -s 256 -w shop.pcap port 8080\n"
+		    "  gait import pcap shop.pcap --port 8080 -o shop.gait\n"
+		    "  gait import pcap day-*.pcap.gz --filter 'not net 10.9' -o day.gait\n",
+	.specs = specs,
+	.specs_count = sizeof(specs) / sizeof(specs[0]),
+	.args_min = 2,
+	.args_max = -1,
+};
+
+static volatile sig_atomic_t stop;
+
+static void on_signal(int signal_number)
+{
+	stop = 1;
+}
+
+static void catch_signals(void)
+{
+	struct sigaction action = { .sa_handler = on_signal };
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
+}
+
+/* The next row of import->servers; NULL: there is none left. */
+static struct packet_end *add_server(struct import_opts *import, struct err *err)
+{
+	if (import->servers_count < IMPORT_SERVERS_MAX)
+		return &import->servers[import->servers_count++];
+	err_set(err, E2BIG, "at most %d --port and --server", IMPORT_SERVERS_MAX);
+	return NULL;
+}
+
+static int add_ports(struct import_opts *import, const struct option_list *ports, struct err *err)
+{
+	struct packet_end *end;
+	uint64_t port;
+	int rc = 0;
+
+	for (size_t i = 0; i < ports->count && !rc; i++) {
+		rc = unit_parse_u64(ports->items[i], 1, UINT16_MAX, &port, err);
+		if (rc)
+			break;
+		end = add_server(import, err);
+		if (!end)
+			return -E2BIG;
+		end->port = (uint16_t)port;
+		import->any_address[import->servers_count - 1] = true;
+	}
+	return rc;
+}
+
+/* Names are not looked up: packets have numbers. */
+static int parse_address(const char *host, struct packet_end *end, struct err *err)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+	if (inet_pton(AF_INET, host, end->address + 12) == 1) {
+		memcpy(end->address, mapped, sizeof(mapped));
+		return 0;
+	}
+	if (inet_pton(AF_INET6, host, end->address) == 1)
+		return 0;
+	return err_set(err, EINVAL,
+		       "--server takes an address and a port, as 10.0.0.7:80 or [fd00::7]:80, and "
+		       "'%s' is no address",
+		       host);
+}
+
+static int add_servers(struct import_opts *import, const struct option_list *servers,
+		       struct err *err)
+{
+	char host[UNIT_HOST_SIZE];
+	struct packet_end *end;
+	uint16_t port;
+	int rc = 0;
+
+	for (size_t i = 0; i < servers->count && !rc; i++) {
+		rc = unit_parse_endpoint(servers->items[i], host, &port, err);
+		if (rc)
+			break;
+		end = add_server(import, err);
+		if (!end)
+			return -E2BIG;
+		end->port = port;
+		rc = parse_address(host, end, err);
+	}
+	return rc;
+}
+
+static void join(char *text, size_t size, const char *option, const char *value)
+{
+	size_t len = strlen(text);
+
+	snprintf(text + len, size - len, "%s--%s %s", len ? " " : "", option, value);
+}
+
+/* What the user asked for, as the manifest keeps it: no names of files. */
+static void describe(const struct import_cmd_opts *opts, char *text, size_t size)
+{
+	text[0] = 0;
+	for (size_t i = 0; i < opts->ports.count; i++)
+		join(text, size, "port", opts->ports.items[i]);
+	for (size_t i = 0; i < opts->servers.count; i++)
+		join(text, size, "server", opts->servers.items[i]);
+	if (opts->filter)
+		join(text, size, "filter", opts->filter);
+}
+
+static int print_summary_json(const struct import_result *result, const char *path)
+{
+	struct json *json = json_new_object();
+	struct err err;
+
+	json_put_text(json, "trace", path);
+	json_put_int(json, "duration_ns", result->manifest.duration_ns);
+	if (result->cut.text[0])
+		json_put_text(json, "cut", result->cut.text);
+	for (size_t i = 0; i < LG_COUNT; i++)
+		if (result->manifest.ledger.count[i] || ledger_infos[i].severity == LEDGER_LOST)
+			json_put_u64(json, ledger_infos[i].name, result->manifest.ledger.count[i]);
+	return cmd_print_json(json, &err) ? cmd_failed(&err) : EXIT_FINE;
+}
+
+static void print_summary(const struct import_result *result, const char *path)
+{
+	const struct ledger *ledger = &result->manifest.ledger;
+	char requests[32], connections[32], packets[32], time[32];
+
+	for (size_t i = 0; i < LG_COUNT; i++)
+		if (ledger->count[i] && ledger_infos[i].severity != LEDGER_SEEN)
+			printf("%s: %s %s\n",
+			       ledger_infos[i].severity == LEDGER_LOST ? "LOST" : "note",
+			       unit_format_count(requests, sizeof(requests), ledger->count[i]),
+			       ledger_infos[i].text);
+	if (result->cut.text[0])
+		printf("note: %s\n", result->cut.text);
+	printf("%s requests on %s connections in %s, of %s packets; 'gait show %s' tells more\n",
+	       unit_format_count(requests, sizeof(requests), ledger->count[LG_REQUESTS]),
+	       unit_format_count(connections, sizeof(connections), ledger->count[LG_CONNECTIONS]),
+	       unit_format_ns(time, sizeof(time), result->manifest.duration_ns),
+	       unit_format_count(packets, sizeof(packets), ledger->count[LG_PACKETS]), path);
+}
+
+static int import_pcap(const struct import_cmd_opts *opts, char **files, size_t count)
+{
+	static struct import_opts import;
+	static struct import_result result;
+	struct err err = { "" };
+	char text[256];
+	int rc, code = EXIT_FINE;
+
+	if (add_ports(&import, &opts->ports, &err) || add_servers(&import, &opts->servers, &err))
+		return cmd_misused(&options, &err);
+	describe(opts, text, sizeof(text));
+	import.files = (const char *const *)files;
+	import.files_count = count;
+	import.filter = opts->filter;
+	import.output = opts->output;
+	import.replace = opts->force;
+	import.progress = !opts->quiet && isatty(STDERR_FILENO);
+	import.description = text;
+	import.stop = &stop;
+	catch_signals();
+	rc = import_packets(&import, &result, &err);
+	if (import.progress)
+		fputc('\n', stderr);
+	if (rc)
+		return cmd_failed(&err);
+	if (opts->json)
+		code = print_summary_json(&result, opts->output);
+	else
+		print_summary(&result, opts->output);
+	return code == EXIT_FINE && ledger_has_loss(&result.manifest.ledger) ? EXIT_DOUBTFUL : code;
+}
+
+int cmd_import(int argc, char **argv)
+{
+	struct option_args args;
+	struct import_cmd_opts opts;
+	struct err err;
+	int code = cmd_parse(&options, argc, argv, &opts, &args);
+
+	if (code >= 0)
+		return code;
+	if (strcmp(args.values[0], "pcap"))
+		err_set(&err, EINVAL, "there is no format '%s'; there is: pcap", args.values[0]);
+	else if (!opts.output)
+		err_set(&err, EINVAL, "where does the trace go? Name it with -o X.gait");
+	else
+		return import_pcap(&opts, args.values + 1, (size_t)args.count - 1);
+	return cmd_misused(&options, &err);
+}
