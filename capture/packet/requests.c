@@ -531,6 +531,8 @@ static void bytes_out(struct requests *r, struct conversation *c, const struct f
 	if (was_framed && reply_framed(r, c, chunk, ns)) {
 		if (!c->framed && c->replying)
 			doubt(c->replying, BY_TURNS);
+		if (!c->first && !c->unclaimed_ns)
+			rest(r, c);
 		return;
 	}
 	if (datagrams) {

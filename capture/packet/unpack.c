@@ -67,12 +67,12 @@ static void unpack_gzip(struct unpack *u)
 	gzbuffer(file, BLOCK);
 	while ((n = gzread(file, u->block, BLOCK)) > 0 && put(u, u->block, (size_t)n))
 		;
-	if (n <= 0) {
-		const char *why = gzerror(file, &error);
-
-		if (error != Z_OK && error != Z_STREAM_END)
-			snprintf(u->why, sizeof(u->why), "%s", why);
-	}
+	if (n <= 0)
+		gzerror(file, &error);
+	if (error == Z_BUF_ERROR)
+		snprintf(u->why, sizeof(u->why), "it ends too early");
+	else if (error != Z_OK && error != Z_STREAM_END)
+		snprintf(u->why, sizeof(u->why), "%s", zError(error));
 	gzclose_r(file);
 }
 #endif
