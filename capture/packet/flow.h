@@ -22,7 +22,7 @@
 #define FLOW_REORDER_NS 50000000LL  /* a packet may be captured so much later than one behind it */
 #define FLOW_LINGER_NS 1000000000LL /* what comes behind the end of a connection is still its own */
 #define FLOW_IDLE_NS 60000000000LL  /* two UDP ends that are silent for longer are through */
-#define FLOW_HELD_MAX 64	    /* segments of a connection that wait for one before them */
+#define FLOW_HELD_MAX 1024	    /* segments of a connection that wait for one before them */
 #define FLOW_HELD_BYTES_MAX (64 << 20) /* of all of them; beyond it nobody waits */
 #define FLOW_WINDOW (1 << 28)	       /* sequence numbers further away are of another connection */
 
@@ -53,9 +53,10 @@ struct flow_side {
 struct flow_held;
 
 struct flow {
-	struct packet_end end[2]; /* of side 0, which sends to end 1; and of side 1 */
+	struct packet_end end[2]; /* of side 0, and of side 1 */
 	uint8_t protocol;	  /* enum packet_kind: PACKET_TCP, PACKET_UDP */
 	uint8_t client;		  /* the side that asks */
+	uint8_t spoke_last;	  /* the side whose bytes were handed on last */
 	bool client_guessed;	  /* nothing showed who opened it */
 	bool anchored;		  /* it is known where both streams begin */
 	bool opened;		  /* the sink knows of it */
@@ -65,9 +66,9 @@ struct flow {
 	uint32_t hash, index;
 	uint32_t older, newer; /* in that queue: indices, or free ones */
 	struct flow_side side[2];
-	struct flow_held *held; /* segments that wait, in the order of their capture */
-	int64_t open_ns;	/* its SYN; 0: not seen */
-	int64_t close_ns;	/* its last FIN, or RST; 0: not yet */
+	struct flow_held *held, *held_last; /* segments that wait, in the order of their capture */
+	int64_t open_ns;		    /* its SYN; 0: not seen */
+	int64_t close_ns;		    /* its last FIN, or RST; 0: not yet */
 	int64_t last_ns;
 	int64_t queued_ns;    /* since when it waits for its end */
 	int64_t answered_ns;  /* its SYN was answered */

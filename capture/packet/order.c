@@ -25,6 +25,7 @@ static void hand_on(struct flows *f, struct flow *flow, unsigned side,
 	struct flow_side *s = &flow->side[side];
 
 	flow_open(f, flow);
+	flow->spoke_last = (uint8_t)side;
 	s->next += (uint32_t)chunk->total;
 	s->bytes += chunk->total;
 	f->opts.sink.bytes(f->opts.sink.arg, flow, is_reply(flow, side), chunk);
@@ -103,6 +104,8 @@ static struct flow_held *unlink_held(struct flows *f, struct flow *flow, struct 
 	struct flow_held *h = *at;
 
 	*at = h->next;
+	if (flow->held_last == h) /* `next` is the first member of the one before */
+		flow->held_last = at == &flow->held ? NULL : (struct flow_held *)at;
 	flow->held_count--;
 	f->held_bytes -= h->seg.seen;
 	return h;
@@ -199,13 +202,16 @@ static void give_up_waiting(struct flows *f, struct flow *flow)
 		s->begin = s->next = h->seg.seq;
 		s->known = true;
 	}
-	if (ack_ahead(flow, side, &h->seg) && skip_to(f, flow, !side, h->seg.ack, h->seg.ns)) {
-		drain(f, flow);
-		return;
-	}
-	if (skip_to(f, flow, side, h->seg.seq, h->seg.ns)) {
-		drain(f, flow);
-		return;
+	/* where both directions have one, the next turn is that of who did not speak last */
+	for (int i = 0; i < 2; i++) {
+		bool own = (side != flow->spoke_last) == !i;
+
+		if (own ? skip_to(f, flow, side, h->seg.seq, h->seg.ns) :
+			  ack_ahead(flow, side, &h->seg) &&
+				    skip_to(f, flow, !side, h->seg.ack, h->seg.ns)) {
+			drain(f, flow);
+			return;
+		}
 	}
 	/* it and another wait for each other, which no two ends can bring about */
 	unlink_held(f, flow, &flow->held);
@@ -223,7 +229,7 @@ void order_look(struct flows *f, struct flow *flow)
 
 static void hold(struct flows *f, struct flow *flow, unsigned side, const struct segment *seg)
 {
-	struct flow_held **at = &flow->held, *h = malloc(sizeof(*h) + seg->seen);
+	struct flow_held *h = malloc(sizeof(*h) + seg->seen);
 
 	if (!h) {
 		f->failed = -ENOMEM;
@@ -233,9 +239,8 @@ static void hold(struct flows *f, struct flow *flow, unsigned side, const struct
 	if (seg->seen)
 		memcpy(h->bytes, seg->bytes, seg->seen);
 	h->seg.bytes = h->bytes;
-	while (*at)
-		at = &(*at)->next;
-	*at = h;
+	*(flow->held ? &flow->held_last->next : &flow->held) = h;
+	flow->held_last = h;
 	flow->held_count++;
 	f->held_bytes += seg->seen;
 	f->counts.reordered += flow->anchored;
@@ -309,10 +314,13 @@ void order_drop(struct flow *flow)
 
 void order_flush(struct flows *f, struct flow *flow)
 {
+	unsigned next;
+
 	while (flow->held)
 		give_up_waiting(f, flow);
 	if (flow->protocol != PACKET_TCP)
 		return;
-	tell_last_gap(f, flow, flow->client); /* requests come before their replies */
-	tell_last_gap(f, flow, !flow->client);
+	next = !flow->spoke_last;
+	tell_last_gap(f, flow, next);
+	tell_last_gap(f, flow, !next);
 }

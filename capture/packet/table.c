@@ -61,7 +61,11 @@ uint32_t flow_table_hash(const struct flow_table *t, const struct packet_end *a,
 
 static bool is_end(const struct packet_end *a, const struct packet_end *b)
 {
-	return a->port == b->port && !memcmp(a->address, b->address, sizeof(a->address));
+	uint64_t x[2], y[2];
+
+	memcpy(x, a->address, sizeof(x));
+	memcpy(y, b->address, sizeof(y));
+	return x[0] == y[0] && x[1] == y[1] && a->port == b->port;
 }
 
 struct flow *flow_table_find(const struct flow_table *t, uint32_t hash, enum packet_kind protocol,

@@ -41,6 +41,17 @@ require_bpf()
 	doctor_is_content || lacks "gait doctor: $(tail -n 1 "$BATS_FILE_TMPDIR/doctor")"
 }
 
+# The same for tests that capture packets.
+require_packets()
+{
+	local program
+
+	for program in tcpdump "$@"; do
+		[[ -n $(type -P "$program") ]] || lacks "there is no $program here" || return
+	done
+	[[ $EUID == 0 ]] || lacks "capturing needs root" || return
+}
+
 # It takes most of a second, so it is asked once a file.
 doctor_is_content()
 {

@@ -1,0 +1,222 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2030,SC2031,SC2154 # tests are subshells, and variables come from the helper
+# Captures of real services by tcpdump: the trace must say what the services themselves say, and no
+# more than that when the capture was cut, shuffled, or is short of packets.
+
+load helper
+
+setup()
+{
+	require_packets jq ss redis-server redis-cli redis-benchmark nginx curl
+	trace=$BATS_TEST_TMPDIR/trace.gait
+	packets=$BATS_TEST_TMPDIR/packets.pcap
+}
+
+teardown()
+{
+	stop_all
+}
+
+# sniff_start: what goes to and from $port on loopback, into $packets
+sniff_start()
+{
+	start sniff tcpdump -Z root -i lo -U -B 65536 -w "$packets" \
+		"tcp port $port or udp port $port"
+	sniff=$pid
+	await "tcpdump listens" grep -qs 'listening on' "$BATS_TEST_TMPDIR/sniff.err"
+}
+
+# A datagram is the last that is captured: then all before it is in the file.
+sniff_stop()
+{
+	printf that-is-all >"/dev/udp/127.0.0.1/$port"
+	await "tcpdump has written all" grep -qs that-is-all "$packets"
+	stop "$sniff" INT
+	grep -q '^0 packets dropped by kernel' "$BATS_TEST_TMPDIR/sniff.err" ||
+		fail "tcpdump lost packets"
+}
+
+# import STATUS FILE...: into $trace
+import()
+{
+	local want=$1 status=0
+
+	shift
+	"$GAIT" import pcap "$@" --filter "tcp port $port" -P "$port" -o "$trace" -f >/dev/null ||
+		status=$?
+	assert_equal "exit status of gait import" "$status" "$want"
+}
+
+# change WHAT N: of $packets, into changed.pcap; sets $wrote and $changed
+change()
+{
+	local said
+
+	changed_packets=$BATS_TEST_TMPDIR/changed.pcap
+	said=$("$GAIT_TRUTH/recapture" "$1" "$2" "$packets" "$changed_packets")
+	read -r _ wrote _ changed <<<"$said"
+}
+
+count() # CLASS: requests of it
+{
+	csv classes 'at("name") == "'"$1"'" { print at("requests") }'
+}
+
+entry() # of the ledger; 0 when it is not there
+{
+	jq ".ledger.$1 // 0" "$trace/manifest.json"
+}
+
+shapes() # of all requests: connection, bytes in and out, in order
+{
+	csv requests 'NR > 1 { print at("connection_id"), at("request_id"), at("request_bytes"), at("response_bytes") }' |
+		sort -n | cut -d ' ' -f 1,3,4
+}
+
+answers()
+{
+	[[ $(redis-cli -p "$port" ping 2>/dev/null) == PONG ]]
+}
+
+# 1,000 SET and 1,000 GET from 5 connections, captured; sets $requests, all of them
+capture_redis()
+{
+	for _ in 1 2 3; do
+		port=$(free_port)
+		! start_listening redis "$port" redis-server --port "$port" --bind 127.0.0.1 --save '' ||
+			break
+	done
+	await "redis answers" answers
+	redis-cli -p "$port" config resetstat >/dev/null
+	await "redis sees the connection end" connections_gone "$port"
+	sniff_start
+	redis-benchmark -p "$port" -c 5 -n 1000 -t set,get -d 100 -q >/dev/null
+	requests=$(redis-cli -p "$port" info commandstats |
+		sed -En 's/^cmdstat_.*:calls=([0-9]+),.*/\1/p' | awk '{ n += $1 } END { print n }')
+	await "redis sees the connections end" connections_gone "$port"
+	sniff_stop
+}
+
+@test "Redis: every command, byte by byte, and the same whatever the capture did to them" {
+	capture_redis
+	import 0 "$packets"
+	# resetstat counts itself; the INFO that asks is in the packets and not yet in its own answer
+	assert_equal "requests" "$(rows requests)" "$requests"
+	assert_equal "SET" "$(count SET)" 1000
+	assert_equal "GET" "$(count GET)" 1000
+	assert_equal "sizes" "$(csv requests 'at("response_bytes") == 5 || at("response_bytes") == 108 {
+		print at("request_bytes"), at("response_bytes") }' | sort | uniq -c | sort -n | tail -n 2 |
+		awk '{ print $1, $2, $3 }' | sort -k 3n | xargs)" "1000 144 5 1000 36 108"
+	assert_equal "protocol" "$(csv connections 'NR > 1 { print at("protocol") }' | sort -u)" resp
+	assert_equal "gaps" "$(entry stream_gaps)" 0
+	shapes >"$BATS_TEST_TMPDIR/shapes"
+
+	change twice 0
+	import 0 "$changed_packets"
+	diff "$BATS_TEST_TMPDIR/shapes" <(shapes)
+	assert_equal "duplicates" "$(entry packets_duplicate)" $((changed - 1)) # one is the datagram
+
+	change shuffle 10
+	import 0 "$changed_packets"
+	assert_equal "requests, shuffled" "$(rows requests)" "$requests"
+	assert_equal "GET, shuffled" "$(count GET)" 1000
+	(($(entry packets_reordered) > 0)) || fail "nothing was out of order"
+
+	change back 3600
+	import 0 "$changed_packets"
+	diff "$BATS_TEST_TMPDIR/shapes" <(shapes)
+	assert_equal "clock steps" "$(entry clock_steps)" 1
+	csv requests 'NR > 1 && at("end_ns") < at("arrival_ns") { exit 1 }'
+}
+
+@test "Redis: two parts of a capture are the whole, a part has the requests that are in it" {
+	local first rest
+
+	capture_redis
+	import 0 "$packets"
+	shapes >"$BATS_TEST_TMPDIR/shapes"
+	change first 3001
+	mv "$changed_packets" "$BATS_TEST_TMPDIR/first.pcap"
+	change rest 3001
+	gzip "$changed_packets"
+
+	import 0 "$changed_packets.gz" "$BATS_TEST_TMPDIR/first.pcap"
+	diff "$BATS_TEST_TMPDIR/shapes" <(shapes)
+	import 0 "$BATS_TEST_TMPDIR/first.pcap"
+	first=$(rows requests)
+	import 0 "$changed_packets.gz"
+	rest=$(rows requests)
+	assert_equal "requests of both parts" $((first + rest)) "$requests"
+	(($(entry connections_joined) > 0)) || fail "the second part joins no connection"
+}
+
+@test "Redis: where headers are cut or packets missing, no request is made up" {
+	local have
+
+	capture_redis
+	for snap in 54 68 96; do
+		change snap "$snap"
+		import 0 "$changed_packets"
+		# the benchmark asks for its configuration by a pipeline of two, which is one turn
+		assert_equal "requests of $snap bytes a packet" "$(rows requests)" $((requests - 1))
+		assert_equal "GET" "$(csv requests '{ n += at("response_bytes") == 108 } END { print n }')" 1000
+	done
+	change drop 7
+	import 3 "$changed_packets"
+	have=$(rows requests)
+	echo "# $have of $requests requests of a capture that lacks every 7th packet" >&3
+	((have <= requests && have * 100 >= requests * 98)) || fail "$have requests, not $requests"
+	(($(count GET) <= 1000 && $(count SET) <= 1000)) || fail "more GET or SET than there were"
+	assert_equal "packets" "$(entry packets)" "$wrote"
+	(($(entry stream_gaps) > 0 && $(entry stream_gaps) <= changed)) || fail "gaps are miscounted"
+	(($(entry requests_gapped) >= $(entry stream_gaps) / 2)) || fail "requests with gaps are miscounted"
+}
+
+@test "nginx: the lines of its access log, byte by byte, and their times" {
+	local at=$BATS_TEST_TMPDIR/nginx
+
+	mkdir -p "$at/www"
+	head -c 100007 /dev/zero >"$at/www/file"
+	for _ in 1 2 3; do
+		port=$(free_port)
+		cat >"$at/nginx.conf" <<-EOF
+			daemon off;
+			user root;
+			pid nginx.pid;
+			error_log error.log;
+			events { }
+			http {
+				log_format truth '\$request_length \$bytes_sent \$status';
+				access_log access.log truth;
+				client_body_temp_path body;
+				proxy_temp_path proxy;
+				fastcgi_temp_path fastcgi;
+				uwsgi_temp_path uwsgi;
+				scgi_temp_path scgi;
+				server {
+					listen 127.0.0.1:$port;
+					root www;
+				}
+			}
+		EOF
+		! start_listening nginx "$port" nginx -p "$at" -c nginx.conf -e error.log || break
+	done
+	sniff_start
+	curl -s -o /dev/null -Z --parallel-max 4 "http://127.0.0.1:$port/file?[1-200]"
+	curl -s -o /dev/null "http://127.0.0.1:$port/{none,file,none}"
+	await "nginx sees the connections end" connections_gone "$port"
+	sniff_stop
+	import 0 "$packets"
+	assert_equal "requests" "$(rows requests)" 203
+	diff <(cut -d ' ' -f 1,2 "$at/access.log" | sort) \
+		<(csv requests 'NR > 1 { print at("request_bytes"), at("response_bytes") }' | sort)
+	assert_equal "GET" "$(count GET)" 203
+	csv requests 'NR > 1 && !(at("arrival_ns") <= at("write_ns") && at("write_ns") <= at("end_ns")) { exit 1 }'
+	# 128 bytes of a packet hold no header of a request: turns are as many
+	change snap 128
+	import 0 "$changed_packets"
+	assert_equal "requests, cut" "$(rows requests)" 203
+	assert_equal "bytes, cut" "$(csv requests '{ n += at("response_bytes") } END { print n }')" \
+		"$(awk '{ n += $2 } END { print n }' "$at/access.log")"
+}
