@@ -31,6 +31,7 @@ int main(int argc, char **argv)
 	log_init();
 	net_init();
 	files_init();
+	serve_init();
 	signals_catch();
 	cpu_calibrate();
 	upstream_init();

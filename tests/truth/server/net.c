@@ -163,11 +163,21 @@ static void connection_name(struct connection *c, const struct sockaddr_storage 
 	format_address(peer, c->peer);
 }
 
+static int accept_late(int listener, struct sockaddr *peer, socklen_t *size)
+{
+	struct timespec pause = { opts.accept_late_ns / 1000000000,
+				  opts.accept_late_ns % 1000000000 };
+
+	if (opts.accept_late_ns)
+		nanosleep(&pause, NULL);
+	return accept4(listener, peer, size, SOCK_CLOEXEC);
+}
+
 struct connection *net_accept(int listener)
 {
 	struct sockaddr_storage peer = { 0 };
 	socklen_t size = sizeof(peer);
-	int fd = accept4(listener, (struct sockaddr *)&peer, &size, SOCK_CLOEXEC);
+	int fd = accept_late(listener, (struct sockaddr *)&peer, &size);
 	struct connection *c;
 
 	if (fd < 0) /* another worker was first */

@@ -54,6 +54,8 @@ static const char usage[] =
 	"  --send-by send|write|writev|sendmsg|sendfile|sendmmsg|uring|splice\n"
 	"  --cpu RANGE                      CPU time to burn; by the reader: --parse RANGE\n"
 	"  --accept-cpu RANGE               for a connection, which is no request's\n"
+	"  --accept-late TIME               sleeps before it accepts one\n"
+	"  --lock FILE                      takes the lock there, and gives it back\n"
 	"  --cpu-steps N                    k-th request of a connection: k mod N times more\n"
 	"  --load FILE --load-bytes RANGE --load-from OFFSET --load-at sequence|random\n"
 	"  --load-by read|pread|readv|preadv|preadv2|mmap|uring|splice\n"
@@ -93,6 +95,8 @@ static void take(char **argv)
 		{ "cpu-steps", .number = &opts.cpu_steps },
 		{ "parse", .range = &opts.parse_ns },
 		{ "accept-cpu", .range = &opts.accept_ns },
+		{ "accept-late", .number = &opts.accept_late_ns },
+		{ "lock", .text = &opts.lock },
 		{ "load", .text = &opts.load_file },
 		{ "load-bytes", .range = &opts.load_bytes },
 		{ "load-from", .number = &opts.load_from },

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a request makes its threads do, and what is remembered of it. */
+#include "inject/lock.h"
 #include "server.h"
 
 #include <sys/sendfile.h>
@@ -82,6 +83,23 @@ void serve_parse(struct request *chain)
 		compute(r, opts.parse_ns, 1);
 }
 
+static pthread_mutex_t *lock; /* of --lock, or NULL */
+
+void serve_init(void)
+{
+	if (opts.lock)
+		lock = lock_open(opts.lock);
+}
+
+/* Somebody else may have it. */
+static void pass_lock(void)
+{
+	if (!lock)
+		return;
+	pthread_mutex_lock(lock);
+	pthread_mutex_unlock(lock);
+}
+
 void serve_work(struct request *r)
 {
 	struct worker *w = worker_self();
@@ -90,6 +108,7 @@ void serve_work(struct request *r)
 	r->reply_bytes = range_pick(opts.reply_bytes, &w->random);
 	files_meta(r);
 	files_load(r);
+	pass_lock();
 	compute(r, opts.cpu_ns, 1 + r->row.request % opts.cpu_steps);
 	upstream_call(r);
 }

@@ -80,13 +80,13 @@ enum upstream_by { UPSTREAM_OWN, UPSTREAM_SHARED };
 
 struct options {
 	const char *model, *log, *socket_path;
-	const char *load_file, *store_file, *meta_file, *upstream;
+	const char *load_file, *store_file, *meta_file, *upstream, *lock;
 	uint32_t listen, protocol, recv_by, send_by, load_by, store_by, sync_by, load_at, store_at;
 	uint32_t handoff, give_back, replier, wait_by, answer, read, share, upstream_by;
 	uint32_t uring;
 	struct range cpu_ns, parse_ns, accept_ns, reply_bytes, load_bytes, store_bytes, call_bytes;
 	uint64_t request_bytes, meta, cpu_steps, load_from, reply_parts, calls, call_reply_bytes;
-	uint64_t append, direct, dsync, after_reply, workers, requests, seed;
+	uint64_t accept_late_ns, append, direct, dsync, after_reply, workers, requests, seed;
 };
 
 extern struct options opts;
@@ -251,6 +251,7 @@ bool net_send_datagrams(struct connection *c, struct iovec *parts, size_t count)
 
 /* --- serve.c ------------------------------------------------------------------------------- */
 
+void serve_init(void);
 void serve_parse(struct request *chain); /* what the reader does beyond reading */
 void serve_work(struct request *r);	 /* load, compute, call, metadata */
 void serve_store(struct request *chain); /* store and sync */

@@ -1,0 +1,307 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # variables come from the helper
+# SPDX-License-Identifier: Apache-2.0
+# Disturbances of known amount, a row of the breakdown each. A load runs twice, with the disturbance
+# and without; the judge holds the row named against what the injector itself knows of the times.
+# With helper.bash of tests/live: inject_run NAME, then inject_judge.
+
+# Who is measured has one CPU and the load comes from another; both are above what else runs here.
+# Injectors are above them.
+SERVICE_CPU=1
+CLIENT_CPU=0
+SERVICE_PRIORITY=5
+
+# NAME|ROW|LOAD|DISTURBANCE|JUDGE_OPTIONS
+#
+# Loads: `replay` is a node that plays what `gait walk` would send with these options, `walk` such a walk
+# itself, `capture` the truth server with these options, -- and those of its client.
+# DIR is the test's folder. The disturbance `client` or `server` is further options of that one.
+INJECTIONS=(
+	'preempted|sched.preempted|replay -n 200 -r 100 -C 2ms -R 256|hog --cpu 1 --priority 50 --on 1ms..2ms --off 5ms..9ms|--log DIR/log --from read_ns'
+	'run-queue|sched.runqueue|replay -n 300 -r 100 -C 300us -R 256|hog --cpu 1 --priority 50 --on 2ms..3ms --off 4ms..7ms|--log DIR/log --to read_ns'
+	'throttled|sched.throttled|quota -n 60 -r 10 -C 5ms -R 256|quota 3000 10000|--log DIR/log --least 1ms'
+	'irq|cpu.irq.timer|replay -n 200 -r 100 -C 2ms -R 256|irq --cpu 1 --spin 500us --period 3ms|--log DIR/log --from read_ns --least 400us'
+	'late|client.late|replay -n 300 -r 100 -C 300us -R 256|hog --cpu 0 --priority 50 --on 2ms..3ms --off 4ms..7ms|--log DIR/log --from intended_ns --to sent_ns --service 0'
+	'receive|client.receive|replay -n 200 -r 100 -C 2ms -R 256|hog --cpu 0 --priority 50 --on 2ms..3ms --off 4ms..7ms|--log DIR/log --from end_ns --to received_ns --service 0'
+	'wire|net.wire|replay -n 200 -r 100 -C 300us -R 256|proxy --delay 2ms|--amount 4ms --service 0'
+	'accept|net.accept|capture --model threads --cpu 200us -- --connections 60 --requests 60 --rate 500|server --accept-late 3ms|--truth DIR/truth'
+	'receive-queue|net.rxqueue|capture --model threads --cpu 2ms -- --requests 100 --think 5ms|client --pipeline 2|--truth DIR/truth'
+	'queue|app.queue|capture --model threads --protocol resp --read all --cpu 2ms -- --protocol resp --requests 100 --think 5ms|client --pipeline 2|--truth DIR/truth'
+	'hand-off|app.handoff|capture_apart --model pool --workers 1 --cpu 2ms -- --requests 100|client --connections 2|--truth DIR/truth'
+	'lock|lock.user|capture --model threads --lock DIR/lock --cpu 300us -- --requests 300 --think 5ms|hog --lock DIR/lock --on 2ms..3ms --off 4ms..7ms|--log DIR/log'
+	'call|call|capture --model threads --cpu 300us UPSTREAM -- --requests 100 --think 5ms|upstream --delay 2ms|--amount 4ms'
+)
+
+# How much of what is known of the server's requests is in the truth file of a case.
+declare -A INJECT_TRUTHS=(
+	[accept]=unread [receive-queue]=unread [queue]=queued [hand-off]=queued
+)
+
+inject_find() # NAME: sets row, load, disturbance, judged
+{
+	local line name
+
+	for line in "${INJECTIONS[@]}"; do
+		IFS='|' read -r name row load disturbance judged <<<"$line"
+		[[ $name != "$1" ]] || return 0
+	done
+	fail "there is no injection '$1'"
+}
+
+# Both runs of a case: base.gait and run.gait in the test's folder.
+inject_run() # NAME
+{
+	local row load disturbance judged
+
+	inject_find "$1" || return
+	inject_once base "$load" none || return
+	inject_once run "$load" "$disturbance" || return
+	case ${INJECT_TRUTHS[$1]:-} in
+	unread) truth_unread ;;
+	queued) truth_queued ;;
+	esac >"$BATS_TEST_TMPDIR/truth"
+}
+
+inject_judge() # NAME [JUDGE_OPTION...]
+{
+	local name=$1 row load disturbance judged
+
+	shift
+	inject_find "$name" || return
+	inject_words "$judged"
+	"$GAIT_TRUTH/inject_judge" --name "$name" --row "$row" --base "$BATS_TEST_TMPDIR/base.gait" \
+		--run "$BATS_TEST_TMPDIR/run.gait" "${words[@]}" "$@"
+}
+
+inject_words() # TEXT: the array `words`, with the placeholders filled in
+{
+	local text=${1//DIR/$BATS_TEST_TMPDIR}
+
+	text=${text//UPSTREAM/--upstream 127.0.0.1:${upstream_port:-0} --call 50 --call-reply 300}
+	read -r -d '' -a words <<<"$text" || true
+}
+
+# inject_once base|run LOAD DISTURBANCE. What a disturbance changes of the load it leaves in these:
+inject_once()
+{
+	local words disturber='' upstream_port='' more_client=() more_server=() node=''
+
+	rm -rf "$BATS_TEST_TMPDIR/$1.gait" "$BATS_TEST_TMPDIR/log"
+	read -r -d '' -a load_words <<<"$2" || true
+	read -r -d '' -a disturb_words <<<"${3//DIR/$BATS_TEST_TMPDIR}" || true
+	"load_${load_words[0]}" "$1" "${load_words[@]:1}"
+}
+
+disturb() # the disturbance's words, once the service is there
+{
+	"disturb_${disturb_words[0]}" "${disturb_words[@]:1}"
+}
+
+undisturb()
+{
+	[[ -z $disturber ]] || stop "$disturber"
+	disturber=
+}
+
+# --- loads -------------------------------------------------------------------------------------
+
+as_service() # COMMAND...
+{
+	chrt -f "$SERVICE_PRIORITY" taskset -c "$SERVICE_CPU" "$@"
+}
+
+# plan WALK_OPTION...: plan.gait, once for both runs
+plan()
+{
+	[[ -d $BATS_TEST_TMPDIR/plan.gait ]] ||
+		"$GAIT" walk --plan-only -O "$BATS_TEST_TMPDIR/plan.gait" "$@" >"$BATS_TEST_TMPDIR/plan.out" 2>&1
+}
+
+node_start() # NODE_COMMAND...: sets $node, where it listens
+{
+	start node "$@"
+	node_pid=$pid
+	await "the node listens" grep -qs '^listening on ' "$BATS_TEST_TMPDIR/node.out"
+	node=$(sed -n '1s/^listening on //p' "$BATS_TEST_TMPDIR/node.out")
+}
+
+# A run that is INVALID for late sending is what some rows are about.
+replay_plan() # OUT OPTION...
+{
+	local out=$1
+
+	shift
+	taskset -c "$CLIENT_CPU" "$GAIT" replay "$BATS_TEST_TMPDIR/plan.gait" --arrivals clock --node "$node" \
+		-o "$BATS_TEST_TMPDIR/$out.gait" "$@" >"$BATS_TEST_TMPDIR/replay.out" \
+		2>"$BATS_TEST_TMPDIR/replay.err" || [[ $? == 3 ]]
+}
+
+load_replay() # OUT WALK_OPTION...
+{
+	local out=$1 control
+
+	plan "${@:2}" || return
+	node_start "$GAIT" node --once --sched-policy "fifo:$SERVICE_PRIORITY" -c "$SERVICE_CPU"
+	control=$node
+	disturb
+	replay_plan "$out" --control "$control"
+	undisturb
+	await "the node ends" ended "$node_pid"
+	reap "$node_pid"
+}
+
+# The same without a real-time priority, which no quota touches: in a group that outweighs all else.
+load_quota() # OUT WALK_OPTION...
+{
+	local out=$1
+
+	plan "${@:2}" || return
+	group=/sys/fs/cgroup/cpu/gait-inject-$$
+	[[ -d $group ]] || mkdir "$group" || return
+	echo 262144 >"$group/cpu.shares"
+	node_start "$GAIT" node --once -c "$SERVICE_CPU"
+	echo "$node_pid" >"$group/cgroup.procs"
+	disturb
+	replay_plan "$out"
+	undisturb
+	await "the node ends" ended "$node_pid"
+	reap "$node_pid"
+}
+
+# The server's threads on both CPUs: one that reads is not to wait for one that works.
+load_capture_apart()
+{
+	SERVICE_CPU=$CLIENT_CPU,$SERVICE_CPU load_capture "$@"
+}
+
+load_capture() # OUT SERVER_OPTION... -- CLIENT_OPTION...
+{
+	local out=$1 server_words=() text
+
+	shift
+	[[ $* != *UPSTREAM* ]] || upstream_start
+	while [[ $1 != -- ]]; do
+		server_words+=("$1")
+		shift
+	done
+	shift
+	[[ ${disturb_words[0]} != upstream ]] || disturb
+	[[ ${disturb_words[0]} != server ]] || disturb
+	inject_words "${server_words[*]}"
+	start server chrt -f "$SERVICE_PRIORITY" taskset -c "$SERVICE_CPU" "$GAIT_TRUTH/server" \
+		--log "$BATS_TEST_TMPDIR/server.log" --request 50 --reply 300 "${words[@]}" "${more_server[@]}"
+	server=$pid
+	server_port server
+	trace=$BATS_TEST_TMPDIR/$out.gait
+	start capture "$GAIT" capture -o "$trace" --pid "$server"
+	export capture=$pid
+	await "gait is capturing" capture_began_or_ended
+	[[ ${disturb_words[0]} == upstream || ${disturb_words[0]} == server ]] || disturb
+	taskset -c "$CLIENT_CPU" chrt -f "$SERVICE_PRIORITY" "$GAIT_TRUTH/client" --port "$port" \
+		--request 50 --reply 300 "$@" "${more_client[@]}" --log "$BATS_TEST_TMPDIR/client.log" \
+		>"$BATS_TEST_TMPDIR/client.out" || fail "a reply is missing"
+	await "the server is through with it" connections_gone "$port"
+	capture_stop
+	undisturb
+	stop "$server"
+	[[ -z $upstream_port ]] || stop "$upstream"
+}
+
+upstream_start()
+{
+	start upstream taskset -c "$CLIENT_CPU" "$GAIT_TRUTH/server" --model threads --request 50 --reply 300
+	upstream=$pid
+	server_port upstream
+	upstream_port=$port
+}
+
+# --- disturbances ------------------------------------------------------------------------------
+
+disturb_none()
+{
+	:
+}
+
+disturb_client()
+{
+	more_client=("$@")
+}
+
+disturb_server()
+{
+	more_server=("$@")
+}
+
+injector() # COMMAND...: sets $disturber once it is at it
+{
+	start injector "$@"
+	disturber=$pid
+	await "$1 injects" grep -qs '^ready' "$BATS_TEST_TMPDIR/injector.out"
+}
+
+disturb_hog()
+{
+	injector "$GAIT_TRUTH/hog" --log "$BATS_TEST_TMPDIR/log" "$@"
+}
+
+disturb_irq()
+{
+	injector "$GAIT_TRUTH/irq" --log "$BATS_TEST_TMPDIR/log" "$@"
+}
+
+# The node's group has a quota; its cpu.stat tells when it was held up.
+disturb_quota() # QUOTA_US PERIOD_US
+{
+	echo "$2" >"$group/cpu.cfs_period_us"
+	echo "$1" >"$group/cpu.cfs_quota_us"
+	injector "$GAIT_TRUTH/quota" --cpu "$CLIENT_CPU" --stat "$group/cpu.stat" --log "$BATS_TEST_TMPDIR/log"
+}
+
+# A proxy in front of ADDRESS; sets $proxied.
+delay() # ADDRESS PROXY_OPTION...
+{
+	start injector taskset -c "$CLIENT_CPU" "$GAIT" proxy --to "$@"
+	disturber=$pid
+	await "the proxy listens" grep -qs '^listening on ' "$BATS_TEST_TMPDIR/injector.out"
+	proxied=$(sed -n 's/^listening on //p' "$BATS_TEST_TMPDIR/injector.out")
+}
+
+disturb_proxy()
+{
+	delay "$node" "$@"
+	node=$proxied
+}
+
+disturb_upstream()
+{
+	delay "127.0.0.1:$upstream_port" "$@"
+	upstream_port=${proxied##*:}
+}
+
+# What outlives the processes: a group goes when nobody is in it.
+group=
+inject_clean()
+{
+	[[ ! -d $group ]] || rmdir "$group"
+	group=
+}
+
+# --- what the logs of server and client say ------------------------------------------------------
+
+# peer,request,ns: between reading a request and working on it
+truth_queued()
+{
+	csv "$BATS_TEST_TMPDIR/server.log" '{
+		split(at("burns"), burn, "[@/]")
+		printf "%s,%s,%.0f\n", at("peer"), at("request"), burn[2] - burn[1] / 2 - at("read_end_ns")
+	}'
+}
+
+# peer,request,ns: between sending a request and the call that read it
+truth_unread()
+{
+	awk -F, 'FNR == 1 { next }
+		NR == FNR { sent[$1, $2] = $3; next }
+		{ printf "%s,%s,%.0f\n", $2, $3, $6 - sent[$1, $3] }' \
+		"$BATS_TEST_TMPDIR/client.log" "$BATS_TEST_TMPDIR/server.log"
+}
