@@ -194,6 +194,7 @@ struct connection {
 	uint16_t local_port;
 	uint64_t reader;	/* the thread's number that read from it last; 0: none */
 	uint64_t acceptor;	/* the thread's number; 0: unknown */
+	int64_t accepted_ns;	/* 0: unknown */
 	struct tls *tls;	/* tls.c; NULL: no library that is followed works on it */
 	bool looked, looks_tls; /* its first bytes in; a record of TLS */
 	uint32_t tgid;		/* of the last thread that moved bytes on it */

@@ -274,8 +274,10 @@ void op_on_accept(struct assembler *a, struct athread *t, const struct event_cal
 	owner_give_call(a, t, seg, NULL);
 	owner_set_nobody(a, t);
 	t->accepts = true;
-	if (c)
-		c->acceptor = t->number;
+	if (!c)
+		return;
+	c->acceptor = t->number;
+	c->accepted_ns = seg->end_ns;
 }
 
 void op_on_connect(struct assembler *a, struct athread *t, const struct event_call *e,

@@ -67,6 +67,17 @@ static void begin_account(struct assembler *a, struct athread *t, struct request
 	}
 }
 
+/* It came before the service had its connection: nobody could have read it until then. */
+static void wait_for_accept(const struct connection *c, struct request *r)
+{
+	int64_t unread = r->account.rows[SUB_NET_RXQUEUE];
+	int64_t before = c->accepted_ns - r->row.arrival_ns;
+
+	if (before > 0 && unread > 0)
+		account_move(&r->account, SUB_NET_RXQUEUE, SUB_NET_ACCEPT,
+			     before < unread ? before : unread);
+}
+
 static void note_arrival(struct assembler *a, struct connection *c, struct request *r,
 			 const struct event_receive *e, const struct segment *seg)
 {
@@ -119,6 +130,7 @@ static void begin_request(struct assembler *a, struct incoming *in, uint64_t at)
 		r->account = in->first->account;
 	} else {
 		begin_account(a, in->thread, r, in->event, in->segment);
+		wait_for_accept(in->connection, r);
 		in->first = r;
 	}
 	if (!in->owner) {

@@ -830,6 +830,29 @@ static void test_what_an_accept_costs(void)
 	CHECK_EQ(ops_of(&f.rows, f.rows.requests[1].request_id, OP_COMPUTE), 1);
 }
 
+/* What came before its connection was accepted waited for that first, then to be read. */
+static void test_came_before_it_was_accepted(void)
+{
+	static struct fake f;
+	uint64_t arrival;
+
+	fake_begin(&f);
+	poll_for(&f, 1000);
+	arrival = f.now;
+	spend(&f, TS_WAIT_SLEEP, 3000);
+	accept_socket(&f, 9); /* 10 ns */
+	spend(&f, TS_USER, 400);
+	receive(&f, 9, 30, arrival);
+	reply(&f, 9, 40);
+	receive(&f, 9, 30, f.now - 50);
+	reply(&f, 9, 40);
+	fake_end(&f);
+	CHECK_EQ(f.rows.latency[0].ns[SUB_NET_ACCEPT], 3010);
+	CHECK_EQ(f.rows.latency[0].ns[SUB_NET_RXQUEUE], 400);
+	CHECK_EQ(f.rows.latency[0].unattributed_ns, 0);
+	CHECK_EQ(f.rows.latency[1].ns[SUB_NET_ACCEPT], 0);
+}
+
 #define PING "*1\r\n$4\r\nPING\r\n"
 #define PONG "+PONG\r\n"
 
@@ -1277,6 +1300,7 @@ int main(void)
 	RUN(test_wait_within_a_request);
 	RUN(test_polls_that_are_no_wait_within);
 	RUN(test_what_an_accept_costs);
+	RUN(test_came_before_it_was_accepted);
 	RUN(test_rounds_answered_by_one_call);
 	RUN(test_rounds_before_the_first_reply);
 	RUN(test_rounds_of_a_worker);
