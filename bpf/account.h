@@ -173,6 +173,18 @@ ACCOUNT_INLINE void account_waking(struct thread_slot *s, uint64_t now)
 }
 
 /*
+ * The group's quota was filled up again at that time: from there on the thread waits for the CPU as
+ * others do. A time that is not within the wait says nothing.
+ */
+ACCOUNT_INLINE void account_refilled(struct thread_slot *s, uint64_t at, uint64_t now)
+{
+	if (s->off_cpu != 1 + TS_THROTTLED || at <= s->last_ns || at >= now)
+		return;
+	account_charge(s, at);
+	s->off_cpu = 1 + TS_RUNQUEUE;
+}
+
+/*
  * The wait lasted until the wake-up; from there it was the run queue, or, when
  * nothing else ran on that CPU, the wake-up itself (IPI and idle exit).
  */

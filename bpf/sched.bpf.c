@@ -13,6 +13,33 @@ static __always_inline bool throttled(struct task_struct *task)
 	return false;
 }
 
+#define GROUPS_DEEP 8	   /* looked through for a quota */
+#define QUOTA_NONE (~0ull) /* kernel/sched/sched.h: RUNTIME_INF */
+
+/*
+ * When the quota of the task's group was filled up last. No hook tells, but its timer is set to the
+ * next time. 0: unknown, also where several groups above each other have quotas.
+ */
+static __always_inline __u64 refilled_ns(struct task_struct *task)
+{
+	struct task_group *group;
+	__u64 found = 0;
+
+	if (!bpf_core_field_exists(struct task_group, cfs_bandwidth))
+		return 0;
+	group = BPF_CORE_READ(task, se.cfs_rq, tg);
+	for (int i = 0; i < GROUPS_DEEP && group; i++) {
+		if (BPF_CORE_READ(group, cfs_bandwidth.quota) != QUOTA_NONE) {
+			if (found)
+				return 0;
+			found = BPF_CORE_READ(group, cfs_bandwidth.period_timer.node.expires) -
+				BPF_CORE_READ(group, cfs_bandwidth.period);
+		}
+		group = BPF_CORE_READ(group, parent);
+	}
+	return group ? 0 : found;
+}
+
 static __always_inline void leave(struct task_struct *task, struct thread_slot *slot, bool runnable)
 {
 	struct account_leave why = {
@@ -29,7 +56,11 @@ static __always_inline void leave(struct task_struct *task, struct thread_slot *
 static __always_inline void arrive(struct task_struct *task, struct thread_slot *slot,
 				   bool cpu_was_idle)
 {
-	SLOT_CHANGE(slot, account_switch_in(slot, cpu_was_idle, bpf_ktime_get_ns()));
+	__u64 now = bpf_ktime_get_ns();
+
+	if (slot->off_cpu == 1 + TS_THROTTLED)
+		SLOT_CHANGE(slot, account_refilled(slot, refilled_ns(task), now));
+	SLOT_CHANGE(slot, account_switch_in(slot, cpu_was_idle, now));
 	if (cfg_steal_from_rq)
 		steal_begin(slot, task);
 }

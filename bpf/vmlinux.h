@@ -67,8 +67,28 @@ struct files_struct {
 
 struct rq;
 
+struct timerqueue_node {
+	__s64 expires;
+};
+
+struct hrtimer {
+	struct timerqueue_node node;
+};
+
+struct cfs_bandwidth {
+	__s64 period;
+	__u64 quota;
+	struct hrtimer period_timer;
+};
+
+struct task_group {
+	struct task_group *parent;
+	struct cfs_bandwidth cfs_bandwidth;
+};
+
 struct cfs_rq {
 	struct rq *rq;
+	struct task_group *tg;
 	int throttle_count;
 };
 

@@ -169,6 +169,28 @@ static void test_own_softirq_needs_no_charge(void)
 	CHECK(!account_softirq_is_own(&with, 3));
 }
 
+/* From when there is quota again it is the CPU that a thread waits for; odd times change nothing. */
+static void test_wait_after_the_quota(void)
+{
+	static const struct account_leave out = { .runnable = true, .throttled = true };
+	static const struct {
+		uint64_t refilled, throttled, runqueue;
+	} cases[] = { { 70, 60, 30 }, { 10, 90, 0 },  { 9, 90, 0 },
+		      { 0, 90, 0 },   { 100, 90, 0 }, { 200, 90, 0 } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct thread_slot s = started(0);
+
+		check_case("refilled at %lu", cases[i].refilled);
+		account_switch_out(&s, &out, 10);
+		account_refilled(&s, cases[i].refilled, 100);
+		account_switch_in(&s, false, 100);
+		CHECK_EQ(s.ns[TS_THROTTLED], cases[i].throttled);
+		CHECK_EQ(s.ns[TS_RUNQUEUE], cases[i].runqueue);
+		CHECK_EQ(total(&s), 100);
+	}
+}
+
 /* A switch-in that nobody reported: the next event of the thread itself tells that it is back. */
 static void test_missed_switch_in(void)
 {
@@ -223,7 +245,7 @@ static void random_event(struct thread_slot *s, unsigned *seed, uint64_t now)
 	const struct account_leave why = { rand_r(seed) & 1, rand_r(seed) & 1, rand_r(seed) & 1,
 					   rand_r(seed) & 1 };
 
-	switch (rand_r(seed) % 9) {
+	switch (rand_r(seed) % 11) {
 	case 0:
 		account_sys_enter(s, rand_r(seed) & 1 ? &recv_class : &sync_class, now);
 		break;
@@ -247,6 +269,12 @@ static void random_event(struct thread_slot *s, unsigned *seed, uint64_t now)
 		break;
 	case 7:
 		account_softirq_enter(s, rand_r(seed) % 10, now);
+		break;
+	case 8:
+		account_refilled(s, now - rand_r(seed) % 100, now);
+		break;
+	case 9:
+		account_stolen(s, s->stolen_ns + rand_r(seed) % 40, now);
 		break;
 	default:
 		account_softirq_exit(s, now);
@@ -313,6 +341,7 @@ int main(void)
 	RUN(test_nested_interrupts);
 	RUN(test_loopback_receive_inside_send);
 	RUN(test_own_softirq_needs_no_charge);
+	RUN(test_wait_after_the_quota);
 	RUN(test_missed_switch_in);
 	RUN(test_stolen);
 	RUN(test_peek_leaves_no_trace);
