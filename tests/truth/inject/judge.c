@@ -16,7 +16,7 @@
 #define HITS_LEAST 20 /* fewer requests judge nothing */
 
 static struct {
-	const char *base, *run, *row, *log, *truth, *name, *from, *to;
+	const char *base, *run, *row, *besides, *log, *truth, *name, *from, *to;
 	uint64_t amount, service, least, header;
 } opts = { .service = 1, .least = 500000, .from = "arrival_ns", .to = "end_ns", .name = "row" };
 
@@ -27,6 +27,7 @@ static const char usage[] =
 	"                  between --from and --to, columns of requests.csv (arrival_ns, end_ns)\n"
 	"  --truth FILE    peer,request,ns: the k-th request from that peer was hit by so much\n"
 	"  --least TIME    less is no hit, and such requests are left out (500us)\n"
+	"  --besides ROW   what the disturbance truly does too: not among the others\n"
 	"  --service N     whose rows are judged (1); 0: the client's\n"
 	"  --name NAME --header 1\n";
 
@@ -70,6 +71,7 @@ static void parse(char **argv)
 		{ "base", .text = &opts.base },
 		{ "run", .text = &opts.run },
 		{ "row", .text = &opts.row },
+		{ "besides", .text = &opts.besides },
 		{ "log", .text = &opts.log },
 		{ "truth", .text = &opts.truth },
 		{ "name", .text = &opts.name },
@@ -235,10 +237,10 @@ static const struct row_request *request_find(const struct rows *rows, uint64_t 
 	return NULL;
 }
 
-static enum subsystem row_find(void)
+static enum subsystem row_find(const char *name)
 {
 	for (int i = 0; i < SUB_COUNT; i++)
-		if (!strcmp(subsystems[i].name, opts.row))
+		if (!strcmp(subsystems[i].name, name))
 			return i;
 	cannot("no such row of the breakdown");
 }
@@ -246,7 +248,7 @@ static enum subsystem row_find(void)
 /* `log` is NULL for a run without a disturbance: all its requests count. */
 static struct hits hits_of(const struct rows *rows, const struct log *log)
 {
-	enum subsystem sub = row_find();
+	enum subsystem sub = row_find(opts.row);
 	struct hits hits = { must_alloc(calloc(rows->latencies_count + 1, sizeof(*hits.hits))), 0 };
 
 	for (size_t i = 0; i < rows->latencies_count; i++) {
@@ -259,6 +261,8 @@ static struct hits hits_of(const struct rows *rows, const struct log *log)
 
 		if (l->service_id != opts.service || !r || r->outcome != OUTCOME_OK)
 			continue;
+		if (opts.besides)
+			hit.others -= l->ns[row_find(opts.besides)];
 		hit.truth = log ? truth_of(log, rows, r) : 0;
 		if (!log || hit.truth >= (int64_t)opts.least)
 			hits.hits[hits.count++] = hit;
