@@ -136,6 +136,31 @@ static bool parse_line(const char *line, struct log *log)
 	return sscanf(line, "%63[^,],%" SCNu64 ",%" SCNd64, t->peer, &t->request, &t->ns) == 3;
 }
 
+static int compare_starts(const void *a, const void *b)
+{
+	const struct interval *x = a, *y = b;
+
+	return (x->start > y->start) - (x->start < y->start);
+}
+
+/* What was disturbed twice at a time was disturbed once. */
+static void log_merge(struct log *log)
+{
+	size_t count = 0;
+
+	qsort(log->intervals, log->count, sizeof(*log->intervals), compare_starts);
+	for (size_t i = 0; i < log->count; i++) {
+		struct interval *last = &log->intervals[count ? count - 1 : 0];
+		struct interval next = log->intervals[i];
+
+		if (count && next.start <= last->end)
+			last->end = next.end > last->end ? next.end : last->end;
+		else
+			log->intervals[count++] = next;
+	}
+	log->count = count;
+}
+
 static void log_read(struct log *log)
 {
 	const char *path = opts.log ? opts.log : opts.truth;
@@ -157,6 +182,8 @@ static void log_read(struct log *log)
 		log->count += parse_line(line, log); /* its header is none */
 	}
 	fclose(f);
+	if (opts.log)
+		log_merge(log);
 }
 
 /* --- what a request was hit by -------------------------------------------------------------- */

@@ -25,6 +25,8 @@ INJECTIONS=(
 	'late|client.late|replay -n 300 -r 100 -C 300us -R 256|hog --cpu 0 --priority 50 --on 2ms..3ms --off 4ms..7ms|--log DIR/log --from intended_ns --to sent_ns --service 0'
 	'receive|client.receive|replay -n 200 -r 100 -C 2ms -R 256|hog --cpu 0 --priority 50 --on 2ms..3ms --off 4ms..7ms|--log DIR/log --from end_ns --to received_ns --service 0'
 	'wire|net.wire|replay -n 200 -r 100 -C 300us -R 256|proxy --delay 2ms|--amount 4ms --service 0'
+	'device|block.device|walk --storage device=DISK,odirect -- -n 100 -r 50 -L 4k -C 100us -R 256|slow|--log DIR/log --least 1ms'
+	'journal|fs.journal|walk --storage file=FS/store,size=1M -- -n 100 -r 20 -S 4k,nosync --sync-data -C 100us -R 256|slow|--log DIR/log --least 1ms'
 	'accept|net.accept|capture --model threads --cpu 200us -- --connections 60 --requests 60 --rate 500|server --accept-late 3ms|--truth DIR/truth'
 	'receive-queue|net.rxqueue|capture --model threads --cpu 2ms -- --requests 100 --think 5ms|client --pipeline 2|--truth DIR/truth'
 	'queue|app.queue|capture --model threads --protocol resp --read all --cpu 2ms -- --protocol resp --requests 100 --think 5ms|client --pipeline 2|--truth DIR/truth'
@@ -32,6 +34,9 @@ INJECTIONS=(
 	'lock|lock.user|capture --model threads --lock DIR/lock --cpu 300us -- --requests 300 --think 5ms|hog --lock DIR/lock --on 2ms..3ms --off 4ms..7ms|--log DIR/log'
 	'call|call|capture --model threads --cpu 300us UPSTREAM -- --requests 100 --think 5ms|upstream --delay 2ms|--amount 4ms'
 )
+
+# DISK is a loop device over a file of slowfs; FS an ext4 that has its journal there, and no more.
+DISK_MB=64
 
 # How much of what is known of the server's requests is in the truth file of a case.
 declare -A INJECT_TRUTHS=(
@@ -65,7 +70,7 @@ inject_run() # NAME
 
 inject_judge() # NAME [JUDGE_OPTION...]
 {
-	local name=$1 row load disturbance judged
+	local name=$1 row load disturbance judged words
 
 	shift
 	inject_find "$name" || return
@@ -100,6 +105,7 @@ disturb() # the disturbance's words, once the service is there
 
 undisturb()
 {
+	[[ ${disturb_words[0]} != slow ]] || kill -USR1 "$slowfs"
 	[[ -z $disturber ]] || stop "$disturber"
 	disturber=
 }
@@ -167,6 +173,68 @@ load_quota() # OUT WALK_OPTION...
 	undisturb
 	await "the node ends" ended "$node_pid"
 	reap "$node_pid"
+}
+
+# What the device is for, between these two:
+disk_start() # DELAY: sets $disk
+{
+	mkdir -p "$BATS_TEST_TMPDIR/slow"
+	start slowfs chrt -f 50 "$GAIT_TRUTH/slowfs" --at "$BATS_TEST_TMPDIR/slow" --bytes "${DISK_MB}M" --delay 5ms \
+		--log "$BATS_TEST_TMPDIR/log"
+	slowfs=$pid
+	await "the slow file is there" test -e "$BATS_TEST_TMPDIR/slow/disk"
+	disk=$(losetup --find --show --direct-io=on "$BATS_TEST_TMPDIR/slow/disk")
+}
+
+# Sets $fs: mounted on a disk that is never slow.
+fs_start()
+{
+	fs=$BATS_TEST_TMPDIR/fs
+	mkdir -p "$fs"
+	truncate -s "${DISK_MB}M" "$BATS_TEST_TMPDIR/fast"
+	fs_disk=$(losetup --find --show "$BATS_TEST_TMPDIR/fast")
+	mke2fs -q -F -b 4096 -O journal_dev "$disk"
+	mke2fs -q -F -b 4096 -t ext4 -J "device=$disk" "$fs_disk"
+	mount "$fs_disk" "$fs"
+}
+
+fs_end()
+{
+	[[ -z $fs_disk ]] || ! mountpoint -q "$fs" || umount "$fs"
+	[[ -z $fs_disk ]] || losetup -d "$fs_disk"
+	fs_disk=
+}
+
+disk_end()
+{
+	fs_end
+	[[ -z $disk ]] || losetup -d "$disk"
+	disk=
+	[[ -z $slowfs ]] || umount "$BATS_TEST_TMPDIR/slow"
+	slowfs=
+}
+
+# load_walk OUT NODE_OPTION... -- WALK_OPTION...
+load_walk()
+{
+	local out=$1 node_words=()
+
+	shift
+	[[ $* != *DISK* && $* != *FS/* ]] || disk_start
+	[[ $* != *FS/* ]] || fs_start
+	while [[ $1 != -- ]]; do
+		node_words+=("${1//DISK/$disk}")
+		node_words[-1]=${node_words[-1]//FS/$fs}
+		shift
+	done
+	shift
+	node_start "$GAIT" node --sched-policy "fifo:$SERVICE_PRIORITY" -c "$SERVICE_CPU" "${node_words[@]}"
+	disturb
+	taskset -c "$CLIENT_CPU" chrt -f "$SERVICE_PRIORITY" "$GAIT" walk --to "$node" "$@" \
+		-O "$BATS_TEST_TMPDIR/$out.gait" >"$BATS_TEST_TMPDIR/walk.out" 2>&1 || [[ $? == 3 ]]
+	undisturb
+	stop "$node_pid"
+	disk_end
 }
 
 # The server's threads on both CPUs: one that reads is not to wait for one that works.
@@ -258,6 +326,12 @@ disturb_quota() # QUOTA_US PERIOD_US
 	injector "$GAIT_TRUTH/quota" --cpu "$CLIENT_CPU" --stat "$group/cpu.stat" --log "$BATS_TEST_TMPDIR/log"
 }
 
+disturb_slow()
+{
+	kill -USR1 "$slowfs"
+	await "the disk is slow" grep -qs '^ready' "$BATS_TEST_TMPDIR/slowfs.out"
+}
+
 # A proxy in front of ADDRESS; sets $proxied.
 delay() # ADDRESS PROXY_OPTION...
 {
@@ -281,8 +355,12 @@ disturb_upstream()
 
 # What outlives the processes: a group goes when nobody is in it.
 group=
+disk=
+slowfs=
+fs_disk=
 inject_clean()
 {
+	disk_end
 	[[ ! -d $group ]] || rmdir "$group"
 	group=
 }
