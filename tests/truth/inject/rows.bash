@@ -18,8 +18,8 @@ SERVICE_PRIORITY=5
 # A thread that has quota again still has to wait for whoever has the CPU then: that is the run queue.
 # DIR is the test's folder. The disturbance `client` or `server` is further options of that one.
 INJECTIONS=(
-	'preempted|sched.preempted|replay -n 200 -r 100 -C 2ms -R 256|hog --cpu 1 --priority 50 --on 1ms..2ms --off 5ms..9ms|--log DIR/log --from read_ns'
-	'run-queue|sched.runqueue|replay -n 300 -r 100 -C 300us -R 256|hog --cpu 1 --priority 50 --on 2ms..3ms --off 4ms..7ms|--log DIR/log --to read_ns'
+	'preempted|sched.preempted|replay -n 200 -r 100 -C 1ms -R 256|hog --cpu 1 --priority 50 --on 2ms..4ms --off 3ms..9ms|--log DIR/log --from read_ns'
+	'run-queue|sched.runqueue|replay -n 200 -r 100 -C 300us -R 256|hog --cpu 1 --priority 50 --on 2ms..3ms --off 4ms..7ms|--log DIR/log --to read_ns'
 	'throttled|sched.throttled|quota -n 60 -r 10 -C 8ms -R 256|quota 3000 10000|--log DIR/log --least 1ms --besides sched.runqueue'
 	'irq|cpu.irq.timer|replay -n 200 -r 100 -C 2ms -R 256|irq --cpu 1 --spin 500us --period 3ms|--log DIR/log --from read_ns --least 400us'
 	'late|client.late|replay -n 300 -r 100 -C 300us -R 256|hog --cpu 0 --priority 50 --on 2ms..3ms --off 4ms..7ms|--log DIR/log --from intended_ns --to sent_ns --service 0'
@@ -39,7 +39,7 @@ INJECTIONS=(
 DISK_MB=64
 
 # How much of what is known of the server's requests is in the truth file of a case.
-declare -A INJECT_TRUTHS=(
+declare -gA INJECT_TRUTHS=(
 	[accept]=unread [receive-queue]=unread [queue]=queued [hand-off]=queued
 )
 

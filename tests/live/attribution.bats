@@ -1,0 +1,43 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2154 # variables come from the helper
+# Rows of the breakdown against disturbances of known amount: the quick ones of scripts/attribution,
+# which says how the others do.
+
+load helper
+# shellcheck source=tests/truth/inject/rows.bash
+. "$GAIT_SOURCE/tests/truth/inject/rows.bash"
+
+setup()
+{
+	require_bpf jq ss chrt taskset
+	(($(nproc) > SERVICE_CPU)) || lacks "it takes two CPUs"
+}
+
+teardown()
+{
+	stop_all
+	inject_clean
+}
+
+found() # NAME: in its row and in no other
+{
+	inject_run "$1"
+	inject_judge "$1"
+}
+
+@test "a CPU taken by another thread is sched.preempted" {
+	found preempted
+}
+
+@test "a CPU that somebody has when a request comes is sched.runqueue" {
+	found run-queue
+}
+
+@test "a late accept() is net.accept" {
+	found accept
+}
+
+@test "a request ahead in the same read is app.queue" {
+	found queue
+}
