@@ -81,7 +81,10 @@ struct thread_slot {
 	uint64_t rx_sequence;	      /* grows with each receive */
 	uint64_t tx_ns;		      /* handed to the device queue; of the last send */
 	uint64_t tx_sequence;
-	uint64_t pad; /* a multiple of a cache line */
+	/* of the socket that was received from: what it had sent last left the queueing discipline,
+	 * and was sent again; 0: never */
+	uint64_t rx_left_ns, rx_again_ns;
+	uint64_t pad[7]; /* a multiple of a cache line */
 };
 
 /* What a system call does, as far as gait follows it (src/probe/syscalls.c has the table). */

@@ -67,6 +67,8 @@ struct socket_state {
 	__u64 arrival_ns; /* of the first byte nobody has read; 0: all are read */
 	__u64 latest_ns;
 	__u64 tx_ns;
+	__u64 left_ns;	  /* runs: its last segment left the queueing discipline */
+	__u64 again_ns;	  /* runs: one was sent again, at the latest */
 	__u32 latest_seq; /* behind the last byte that arrived */
 	__u16 flags;	  /* enum socket_flag */
 	__u8 announced;

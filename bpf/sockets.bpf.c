@@ -139,6 +139,34 @@ int BPF_PROG(on_transmit, struct sk_buff *skb)
 	return 0;
 }
 
+/* Of runs: between the device queue and this lies the queueing discipline. */
+SEC("?tp_btf/net_dev_start_xmit")
+int BPF_PROG(on_leave, struct sk_buff *skb)
+{
+	struct sock *sk = skb->sk;
+	struct socket_state *state;
+
+	if (!sk || !followed_ports[sk->__sk_common.skc_num] || skb->truesize == TCP_PURE_ACK)
+		return 0;
+	state = socket_find(sk);
+	if (state)
+		state->left_ns = bpf_ktime_get_ns();
+	return 0;
+}
+
+SEC("?tp_btf/tcp_retransmit_skb")
+int BPF_PROG(on_retransmit, const struct sock *sk)
+{
+	struct socket_state *state;
+
+	if (!followed_ports[sk->__sk_common.skc_num])
+		return 0;
+	state = socket_find(sk);
+	if (state)
+		state->again_ns = bpf_ktime_get_ns();
+	return 0;
+}
+
 /* Our own threads: a run has no system call hooks, the thread finds the stamps in its slot. */
 SEC("?tp_btf/sock_recv_length")
 int BPF_PROG(on_own_receive, struct sock *sk, int ret)
@@ -156,6 +184,8 @@ int BPF_PROG(on_own_receive, struct sock *sk, int ret)
 	receive_look(state, sk, thread->slot, bpf_ktime_get_ns(), &got);
 	slot->rx_arrival_ns = got.arrival_ns;
 	slot->rx_latest_ns = got.latest_ns;
+	slot->rx_left_ns = state->left_ns;
+	slot->rx_again_ns = state->again_ns;
 	slot->rx_counted = got.counted ? got.arrival_ns : 0;
 	if (got.counted)
 		for (int i = 0; i < TS_COUNT; i++)

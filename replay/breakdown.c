@@ -5,12 +5,23 @@
 #include <string.h>
 
 /* The stamps of a request's way and what lies before each of them. */
-enum { WAY_SENT, WAY_TX, WAY_ARRIVAL, WAY_END, WAY_BACK, WAY_RECEIVED, WAY_COUNT };
+enum {
+	WAY_SENT,
+	WAY_TX,
+	WAY_AGAIN,
+	WAY_LEFT,
+	WAY_ARRIVAL,
+	WAY_END,
+	WAY_BACK,
+	WAY_RECEIVED,
+	WAY_COUNT
+};
 
 static const enum subsystem way_rows[WAY_COUNT] = {
-	[WAY_SENT] = SUB_CLIENT_LATE, [WAY_TX] = SUB_CLIENT_SEND,
-	[WAY_ARRIVAL] = SUB_NET_WIRE, [WAY_END] = SUB_CALL,
-	[WAY_BACK] = SUB_NET_WIRE,    [WAY_RECEIVED] = SUB_CLIENT_RECEIVE,
+	[WAY_SENT] = SUB_CLIENT_LATE,	  [WAY_TX] = SUB_CLIENT_SEND,
+	[WAY_AGAIN] = SUB_NET_RETRANSMIT, [WAY_LEFT] = SUB_NET_QDISC,
+	[WAY_ARRIVAL] = SUB_NET_WIRE,	  [WAY_END] = SUB_CALL,
+	[WAY_BACK] = SUB_NET_WIRE,	  [WAY_RECEIVED] = SUB_CLIENT_RECEIVE,
 };
 
 static int64_t within(int64_t value, int64_t low, int64_t high)
@@ -18,13 +29,27 @@ static int64_t within(int64_t value, int64_t low, int64_t high)
 	return value < low ? low : value > high ? high : value;
 }
 
+/*
+ * What the socket had done last is told with the reply. After the request's arrival it was done for
+ * another request, or for the rest of a long one, and says nothing of this one.
+ */
+static int64_t before_arrival(int64_t ns, const struct wire_row *row)
+{
+	return ns < row->arrival_ns ? ns : 0;
+}
+
 static void cut_way(const struct client_fact *fact, const struct wire_row *row,
 		    struct row_latency *latency)
 {
 	const int64_t way[WAY_COUNT] = {
-		[WAY_SENT] = fact->sent_ns,	 [WAY_TX] = fact->tx_ns,
-		[WAY_ARRIVAL] = row->arrival_ns, [WAY_END] = row->end_ns,
-		[WAY_BACK] = fact->arrival_ns,	 [WAY_RECEIVED] = fact->received_ns,
+		[WAY_SENT] = fact->sent_ns,
+		[WAY_TX] = fact->tx_ns,
+		[WAY_AGAIN] = before_arrival(fact->again_ns, row),
+		[WAY_LEFT] = before_arrival(fact->left_ns, row),
+		[WAY_ARRIVAL] = row->arrival_ns,
+		[WAY_END] = row->end_ns,
+		[WAY_BACK] = fact->arrival_ns,
+		[WAY_RECEIVED] = fact->received_ns,
 	};
 	int64_t at = fact->intended_ns;
 

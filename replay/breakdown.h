@@ -13,7 +13,8 @@
  * The client's own row of an answered request, from intended to received. Where
  * both ends read one clock and all stamps exist, the way is cut at them:
  *
- *	intended  client.late  sent  client.send  transmitted  net.wire  arrived at the node
+ *	intended  client.late  sent  client.send  transmitted  net.retransmit  sent again
+ *	net.qdisc  left the queueing discipline  net.wire  arrived at the node
  *	call  left the node  net.wire  arrived here  client.receive  received
  *
  * Stamps that contradict each other are moved into order, so the parts never

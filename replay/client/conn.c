@@ -317,8 +317,11 @@ static bool receive_part(struct client *c, uint32_t index)
 	if (conn->receive_left)
 		return (size_t)n == size;
 	now = clock_now_ns();
-	if (c->slot && look(&c->slot->rx_sequence) != before)
+	if (c->slot && look(&c->slot->rx_sequence) != before) {
 		fact->arrival_ns = (int64_t)look(&c->slot->rx_latest_ns);
+		fact->left_ns = (int64_t)look(&c->slot->rx_left_ns);
+		fact->again_ns = (int64_t)look(&c->slot->rx_again_ns);
+	}
 	settle_complete(c, index, now);
 	return conn->state == CLIENT_CONN_OPEN;
 }

@@ -15,6 +15,8 @@ struct client_fact {
 	int64_t intended_ns;	/* when it was due; latency counts from here */
 	int64_t sent_ns;	/* the client set about sending it */
 	int64_t tx_ns;		/* its first bytes were handed to the device queue */
+	int64_t again_ns;	/* the socket had last sent something again */
+	int64_t left_ns;	/* what it had last sent left the queueing discipline */
 	int64_t sent_end_ns;	/* the call that took its first bytes returned */
 	int64_t arrival_ns;	/* the last byte of the reply came to the client's socket */
 	int64_t received_ns;	/* that byte was read */

@@ -41,6 +41,32 @@ static void test_one_clock(void)
 	CHECK_EQ(l.unattributed_ns, 0);
 }
 
+/* Sent again at 1036, out of its queue at 1042; a later request's stamps say nothing of this one. */
+static void test_before_the_wire(void)
+{
+	static const struct {
+		int64_t again_ns, left_ns, retransmit, qdisc, wire;
+	} cases[] = {
+		{ 0, 0, 0, 0, 30 },	  { 0, 1042, 0, 12, 18 }, { 1036, 1042, 6, 6, 18 },
+		{ 1036, 1032, 6, 0, 24 }, { 900, 950, 0, 0, 30 }, { 0, 1200, 0, 0, 30 },
+		{ 1100, 1110, 0, 0, 30 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct client_fact f = fact;
+		struct row_latency l;
+
+		check_case("case %zu", i);
+		f.again_ns = cases[i].again_ns;
+		f.left_ns = cases[i].left_ns;
+		breakdown_client(&f, &row, true, &l);
+		CHECK_EQ(l.ns[SUB_NET_RETRANSMIT], cases[i].retransmit);
+		CHECK_EQ(l.ns[SUB_NET_QDISC], cases[i].qdisc);
+		CHECK_EQ(l.ns[SUB_NET_WIRE], cases[i].wire + 50);
+		CHECK_EQ(sum_of(&l), 570);
+	}
+}
+
 /* Only durations compare: the wire stays in what is unattributed. */
 static void test_two_clocks(void)
 {
@@ -163,6 +189,7 @@ static void test_band_of_few(void)
 int main(void)
 {
 	RUN(test_one_clock);
+	RUN(test_before_the_wire);
 	RUN(test_two_clocks);
 	RUN(test_odd_stamps);
 	RUN(test_no_row_of_the_node);
