@@ -27,6 +27,8 @@ INJECTIONS=(
 	'wire|net.wire|replay -n 200 -r 100 -C 300us -R 256|proxy --delay 2ms|--amount 4ms --service 0'
 	'device|block.device|walk --storage device=DISK,odirect -- -n 100 -r 50 -L 4k -C 100us -R 256|slow|--log DIR/log --least 1ms'
 	'journal|fs.journal|walk --storage file=FS/store,size=1M -- -n 100 -r 20 -S 4k,nosync --sync-data -C 100us -R 256|slow|--log DIR/log --least 1ms'
+	'qdisc|net.qdisc|link -n 200 -r 50 -C 100us -R 256|flood --rate 1000000 --burst 2000 --behind 1090 --on 4ms..8ms --off 8ms..20ms|--log DIR/log --from sent_ns --to arrival_ns --service 0 --least 1ms'
+	'retransmit|net.retransmit|link -n 24 -r 4 -C 100us -R 256|loss|--log DIR/log --from sent_ns --to arrival_ns --service 0'
 	'accept|net.accept|capture --model threads --cpu 200us -- --connections 60 --requests 60 --rate 500|server --accept-late 3ms|--truth DIR/truth'
 	'receive-queue|net.rxqueue|capture --model threads --cpu 2ms -- --requests 100 --think 5ms|client --pipeline 2|--truth DIR/truth'
 	'queue|app.queue|capture --model threads --protocol resp --read all --cpu 2ms -- --protocol resp --requests 100 --think 5ms|client --pipeline 2|--truth DIR/truth'
@@ -155,6 +157,45 @@ load_replay() # OUT WALK_OPTION...
 	undisturb
 	await "the node ends" ended "$node_pid"
 	reap "$node_pid"
+}
+
+# The same with the node behind a link of 1 MB/s, in a network of its own.
+load_link() # OUT WALK_OPTION...
+{
+	local out=$1 space=gait-inject-$$
+
+	plan "${@:2}" || return
+	link_start "$space" || return
+	node_start nsenter "--net=/run/netns/$space" "$GAIT" node --once --listen "$LINK_FAR:0" --insecure \
+		--sched-policy "fifo:$SERVICE_PRIORITY" -c "$SERVICE_CPU"
+	disturb
+	replay_plan "$out"
+	undisturb
+	await "the node ends" ended "$node_pid"
+	reap "$node_pid"
+	link_end
+}
+
+LINK_NEAR=10.213.77.1
+LINK_FAR=10.213.77.2
+LINK_DEVICE=gaitinj0
+
+link_start() # NETWORK_NAMESPACE
+{
+	ip netns add "$1" || return
+	link=$1
+	ip link add "$LINK_DEVICE" type veth peer name gaitinj1 netns "$1"
+	ip addr add "$LINK_NEAR/30" dev "$LINK_DEVICE"
+	ip link set "$LINK_DEVICE" up
+	ip -n "$1" addr add "$LINK_FAR/30" dev gaitinj1
+	ip -n "$1" link set gaitinj1 up
+	tc qdisc add dev "$LINK_DEVICE" root tbf rate 8mbit burst 2000 limit 1000000
+}
+
+link_end()
+{
+	[[ -z $link ]] || ip netns del "$link"
+	link=
 }
 
 # The same without a real-time priority, which no quota touches: in a group that outweighs all else.
@@ -326,6 +367,25 @@ disturb_quota() # QUOTA_US PERIOD_US
 	injector "$GAIT_TRUTH/quota" --cpu "$CLIENT_CPU" --stat "$group/cpu.stat" --log "$BATS_TEST_TMPDIR/log"
 }
 
+disturb_flood()
+{
+	injector "$GAIT_TRUTH/flood" --to "$LINK_FAR" --log "$BATS_TEST_TMPDIR/log" "$@"
+}
+
+# Every other packet that is as long as a request is lost at the far end: each of them once.
+disturb_loss()
+{
+	nsenter "--net=/run/netns/$link" nft -f - <<-'RULES'
+	table inet gait {
+		chain in {
+			type filter hook input priority 0
+			ip length > 1000 tcp dport > 0 numgen inc mod 2 == 0 drop
+		}
+	}
+	RULES
+	injector "$GAIT_TRUTH/resent" --device "$LINK_DEVICE" --log "$BATS_TEST_TMPDIR/log"
+}
+
 disturb_slow()
 {
 	kill -USR1 "$slowfs"
@@ -355,12 +415,14 @@ disturb_upstream()
 
 # What outlives the processes: a group goes when nobody is in it.
 group=
+link=
 disk=
 slowfs=
 fs_disk=
 inject_clean()
 {
 	disk_end
+	link_end
 	[[ ! -d $group ]] || rmdir "$group"
 	group=
 }
