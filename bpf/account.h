@@ -94,7 +94,7 @@ ACCOUNT_INLINE void account_start(struct thread_slot *s, uint64_t now, bool wait
 	s->moved = 0;
 	s->unsaid = ~0u; /* whoever reads events knows nothing of it yet */
 	s->last_ns = s->mark_ns = now;
-	s->wake_ns = 0;
+	s->wake_ns = s->issue_ns = 0;
 	s->steal_at = s->stolen_ns = 0;
 	s->off_cpu = waiting ? 1 + TS_WAIT_OTHER : 0;
 	s->sys = s->sys_wait = s->sys_op = 0;
@@ -172,6 +172,21 @@ ACCOUNT_INLINE void account_waking(struct thread_slot *s, uint64_t now)
 		s->wake_ns = now;
 }
 
+/* May run on another CPU: writes nothing but issue_ns. */
+ACCOUNT_INLINE void account_issued(struct thread_slot *s, uint64_t now)
+{
+	s->issue_ns = now;
+}
+
+/* Of a wait for block I/O, what lies before the last of its requests went to the device. */
+ACCOUNT_INLINE void account_queued(struct thread_slot *s)
+{
+	uint64_t issue = s->issue_ns;
+
+	if (s->off_cpu == 1 + TS_WAIT_BLOCK && (!s->wake_ns || issue < s->wake_ns))
+		account_add(s, TS_WAIT_QUEUE, issue);
+}
+
 /*
  * The group's quota was filled up again at that time: from there on the thread waits for the CPU as
  * others do. A time that is not within the wait says nothing.
@@ -190,6 +205,7 @@ ACCOUNT_INLINE void account_refilled(struct thread_slot *s, uint64_t at, uint64_
  */
 ACCOUNT_INLINE void account_switch_in(struct thread_slot *s, bool cpu_was_idle, uint64_t now)
 {
+	account_queued(s);
 	if (s->off_cpu && s->wake_ns) {
 		account_charge(s, s->wake_ns);
 		s->off_cpu = 1 + (cpu_was_idle ? TS_WAKEUP : TS_RUNQUEUE);

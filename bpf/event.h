@@ -38,6 +38,7 @@ enum thread_state {
 	TS_WAIT_SLEEP,
 	TS_WAIT_FUTEX,
 	TS_WAIT_BLOCK,	 /* in_iowait */
+	TS_WAIT_QUEUE,	 /* of it, until the device got the last request */
 	TS_WAIT_JOURNAL, /* in a sync or file call, waiting for another task */
 	TS_WAIT_MEM,
 	TS_WAIT_OTHER,
@@ -70,6 +71,7 @@ struct thread_slot {
 	uint64_t ns[TS_MAX];
 
 	uint64_t wake_ns;      /* woken since the switch-out, 0: not yet; written by the waker */
+	uint64_t issue_ns;     /* a device got a request of its; written by who gave it */
 	uint64_t stolen_ns;    /* by the hypervisor from its CPU, up to its last event on it */
 	uint64_t steal_at;     /* where the kernel says so; 0: not yet known, or never */
 	uint64_t mark[TS_MAX]; /* the counters at the mark, of those that moved since */
@@ -84,7 +86,7 @@ struct thread_slot {
 	/* of the socket that was received from: what it had sent last left the queueing discipline,
 	 * and was sent again; 0: never */
 	uint64_t rx_left_ns, rx_again_ns;
-	uint64_t pad[7]; /* a multiple of a cache line */
+	uint64_t pad[6]; /* a multiple of a cache line */
 };
 
 /* What a system call does, as far as gait follows it (src/probe/syscalls.c has the table). */

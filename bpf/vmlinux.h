@@ -66,6 +66,7 @@ struct files_struct {
 };
 
 struct rq;
+struct request;
 
 struct timerqueue_node {
 	__s64 expires;

@@ -95,6 +95,8 @@ static const struct program programs[] = {
 	  "cpu.irq.other" },
 	{ "on_irq_work_entry", "irq_work_entry", USE_BOTH | USE_OPTIONAL, "cpu.irq.other" },
 	{ "on_irq_work_exit", "irq_work_exit", USE_BOTH | USE_OPTIONAL, "cpu.irq.other" },
+	{ "on_block_insert", "block_rq_insert", USE_BOTH | USE_OPTIONAL, "block.queue" },
+	{ "on_block_issue", "block_rq_issue", USE_BOTH | USE_OPTIONAL, "block.queue" },
 	{ "on_socket_state", "inet_sock_set_state", USE_ALL | USE_STEADY, "connections" },
 	{ "on_socket_destroy", "tcp_destroy_sock", USE_ALL | USE_STEADY, "connections that end" },
 	{ "on_segment", "tcp_probe", USE_ALL | USE_STAMP, "arrival stamps, net.rxqueue" },

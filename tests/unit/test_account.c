@@ -85,6 +85,31 @@ static void test_why_it_left(void)
 	}
 }
 
+/* Block I/O: in a queue until the device gets it, if that is within the wait. */
+static void test_block_queue(void)
+{
+	static const struct {
+		uint64_t issued, woken, queue, device;
+	} cases[] = { { 60, 90, 50, 30 }, { 60, 0, 50, 40 }, { 10, 90, 0, 80 }, { 5, 90, 0, 80 },
+		      { 0, 90, 0, 80 },	  { 95, 90, 0, 80 }, { 90, 0, 80, 10 } };
+	static const struct account_leave why = { .iowait = true };
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct thread_slot s = started(0);
+
+		check_case("issued %lu", cases[i].issued);
+		account_sys_enter(&s, &sync_class, 0);
+		account_switch_out(&s, &why, 10);
+		account_issued(&s, cases[i].issued);
+		if (cases[i].woken)
+			account_waking(&s, cases[i].woken);
+		account_switch_in(&s, false, 100);
+		CHECK_EQ(s.ns[TS_WAIT_QUEUE], cases[i].queue);
+		CHECK_EQ(s.ns[TS_WAIT_BLOCK], cases[i].device);
+		CHECK_EQ(total(&s), 100);
+	}
+}
+
 /* io_uring_enter is in I/O wait whatever it waits for; the call knows better. */
 static void test_io_uring_waits(void)
 {
@@ -245,7 +270,7 @@ static void random_event(struct thread_slot *s, unsigned *seed, uint64_t now)
 	const struct account_leave why = { rand_r(seed) & 1, rand_r(seed) & 1, rand_r(seed) & 1,
 					   rand_r(seed) & 1 };
 
-	switch (rand_r(seed) % 11) {
+	switch (rand_r(seed) % 12) {
 	case 0:
 		account_sys_enter(s, rand_r(seed) & 1 ? &recv_class : &sync_class, now);
 		break;
@@ -272,6 +297,9 @@ static void random_event(struct thread_slot *s, unsigned *seed, uint64_t now)
 		break;
 	case 8:
 		account_refilled(s, now - rand_r(seed) % 100, now);
+		break;
+	case 10:
+		account_issued(s, now);
 		break;
 	case 9:
 		account_stolen(s, s->stolen_ns + rand_r(seed) % 40, now);
@@ -336,6 +364,7 @@ int main(void)
 	RUN(test_user_and_kernel);
 	RUN(test_wakeup_apart_from_runqueue);
 	RUN(test_why_it_left);
+	RUN(test_block_queue);
 	RUN(test_io_uring_waits);
 	RUN(test_waking_before_switch_out);
 	RUN(test_nested_interrupts);
