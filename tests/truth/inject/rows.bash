@@ -29,6 +29,7 @@ INJECTIONS=(
 	'journal|fs.journal|walk --storage file=FS/store,size=1M -- -n 100 -r 20 -S 4k,nosync --sync-data -C 100us -R 256|slow|--log DIR/log --least 1ms'
 	'qdisc|net.qdisc|link -n 200 -r 50 -C 100us -R 256|flood --rate 1000000 --burst 2000 --behind 1090 --on 4ms..8ms --off 8ms..20ms|--log DIR/log --from sent_ns --to arrival_ns --service 0 --least 1ms'
 	'retransmit|net.retransmit|link -n 24 -r 4 -C 100us -R 256|loss|--log DIR/log --from sent_ns --to arrival_ns --service 0'
+	'device-queue|block.queue|walk_shallow --storage device=DISK,odirect -- -n 100 -r 10 -L offset=aseq:min=0:max=1000000:step=4096,size=4k -C 100us -R 256|readers --threads 12|--log DIR/truth --least 1ms'
 	'accept|net.accept|capture --model threads --cpu 200us -- --connections 60 --requests 60 --rate 500|server --accept-late 3ms|--truth DIR/truth'
 	'receive-queue|net.rxqueue|capture --model threads --cpu 2ms -- --requests 100 --think 5ms|client --pipeline 2|--truth DIR/truth'
 	'queue|app.queue|capture --model threads --protocol resp --read all --cpu 2ms -- --protocol resp --requests 100 --think 5ms|client --pipeline 2|--truth DIR/truth'
@@ -42,7 +43,7 @@ DISK_MB=64
 
 # How much of what is known of the server's requests is in the truth file of a case.
 declare -gA INJECT_TRUTHS=(
-	[accept]=unread [receive-queue]=unread [queue]=queued [hand-off]=queued
+	[device-queue]=issued [accept]=unread [receive-queue]=unread [queue]=queued [hand-off]=queued
 )
 
 inject_find() # NAME: sets row, load, disturbance, judged
@@ -65,6 +66,7 @@ inject_run() # NAME
 	inject_once base "$load" none || return
 	inject_once run "$load" "$disturbance" || return
 	case ${INJECT_TRUTHS[$1]:-} in
+	issued) truth_issued ;;
 	unread) truth_unread ;;
 	queued) truth_queued ;;
 	esac >"$BATS_TEST_TMPDIR/truth"
@@ -251,7 +253,7 @@ disk_end()
 	fs_end
 	[[ -z $disk ]] || losetup -d "$disk"
 	disk=
-	[[ -z $slowfs ]] || umount "$BATS_TEST_TMPDIR/slow"
+	[[ -z $slowfs ]] || ! mountpoint -q "$BATS_TEST_TMPDIR/slow" || umount "$BATS_TEST_TMPDIR/slow"
 	slowfs=
 }
 
@@ -263,6 +265,7 @@ load_walk()
 	shift
 	[[ $* != *DISK* && $* != *FS/* ]] || disk_start
 	[[ $* != *FS/* ]] || fs_start
+	[[ -z ${shallow:-} ]] || disk_shallow
 	while [[ $1 != -- ]]; do
 		node_words+=("${1//DISK/$disk}")
 		node_words[-1]=${node_words[-1]//FS/$fs}
@@ -276,6 +279,22 @@ load_walk()
 	undisturb
 	stop "$node_pid"
 	disk_end
+}
+
+# The same on a device that is slow always, takes four requests at a time, and has a scheduler.
+load_walk_shallow()
+{
+	shallow=yes load_walk "$@"
+}
+
+disk_shallow()
+{
+	local queue=/sys/block/${disk#/dev/}/queue
+
+	echo none >"$queue/scheduler"
+	echo 4 >"$queue/nr_requests"
+	echo mq-deadline >"$queue/scheduler"
+	disturb_slow
 }
 
 # The server's threads on both CPUs: one that reads is not to wait for one that works.
@@ -386,6 +405,12 @@ disturb_loss()
 	injector "$GAIT_TRUTH/resent" --device "$LINK_DEVICE" --log "$BATS_TEST_TMPDIR/log"
 }
 
+# In the half of the disk that the service does not use.
+disturb_readers()
+{
+	injector "$GAIT_TRUTH/readers" --file "$disk" --from $((DISK_MB / 2))M --to "${DISK_MB}M" "$@"
+}
+
 disturb_slow()
 {
 	kill -USR1 "$slowfs"
@@ -418,6 +443,7 @@ group=
 link=
 disk=
 slowfs=
+fs=
 fs_disk=
 inject_clean()
 {
@@ -436,6 +462,18 @@ truth_queued()
 		split(at("burns"), burn, "[@/]")
 		printf "%s,%s,%.0f\n", at("peer"), at("request"), burn[2] - burn[1] / 2 - at("read_end_ns")
 	}'
+}
+
+# start_ns,end_ns: from when a request of the run set about reading to when the disk had that
+truth_issued()
+{
+	local anchor
+
+	anchor=$(jq .start_monotonic_ns "$BATS_TEST_TMPDIR/run.gait/manifest.json")
+	trace=$BATS_TEST_TMPDIR/run.gait csv ops 'at("kind") == "load" { print at("offset") "," at("start_ns") }' |
+		awk -F, -v anchor="$anchor" 'NR == FNR { begun[$1] = $2 + anchor; next }
+			$3 in begun && $1 > begun[$3] { printf "%.0f,%.0f\n", begun[$3], $1; delete begun[$3] }' \
+			- "$BATS_TEST_TMPDIR/log"
 }
 
 # peer,request,ns: between sending a request and the call that read it

@@ -2,7 +2,7 @@
 /*
  * A file system with one file, `disk`, in memory: what a loop device lies on. From SIGUSR1 on each
  * read and write of it takes --delay longer, up to the next SIGUSR1; when, stands in --log:
- * start_ns,end_ns on CLOCK_MONOTONIC. Ends at SIGTERM, or when it is unmounted.
+ * start_ns,end_ns on CLOCK_MONOTONIC, and the offset. Ends at SIGTERM, or when it is unmounted.
  */
 #define FUSE_USE_VERSION 31
 #include "truth.h"
@@ -37,7 +37,7 @@ static void on_signal(int number)
 	must(write(STDOUT_FILENO, said, sizeof(said) - 1), "stdout");
 }
 
-static void delay(void)
+static void delay(off_t offset)
 {
 	int64_t start = clock_ns(CLOCK_MONOTONIC), end = start + (int64_t)opts.delay_ns;
 	struct timespec t = { end / 1000000000, end % 1000000000 };
@@ -47,7 +47,7 @@ static void delay(void)
 	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR)
 		;
 	pthread_mutex_lock(&log_mutex);
-	fprintf(logged, "%ld,%ld\n", start, clock_ns(CLOCK_MONOTONIC));
+	fprintf(logged, "%ld,%ld,%ld\n", start, clock_ns(CLOCK_MONOTONIC), offset);
 	fflush(logged);
 	pthread_mutex_unlock(&log_mutex);
 }
@@ -75,14 +75,14 @@ static int fs_open(const char *path, struct fuse_file_info *file)
 static int fs_read(const char *path, char *bytes, size_t size, off_t offset,
 		   struct fuse_file_info *file)
 {
-	delay();
+	delay(offset);
 	return (int)pread(memory, bytes, size, offset);
 }
 
 static int fs_write(const char *path, const char *bytes, size_t size, off_t offset,
 		    struct fuse_file_info *file)
 {
-	delay();
+	delay(offset);
 	return (int)pwrite(memory, bytes, size, offset);
 }
 
