@@ -49,6 +49,8 @@ ACCOUNT_INLINE uint64_t account_state(const struct thread_slot *s)
 		return s->hardirq - 1;
 	if (s->softirq)
 		return s->softirq - 1;
+	if (s->making_room)
+		return s->making_room - 1;
 	if (s->sys)
 		return s->sys - 1;
 	return TS_USER;
@@ -99,6 +101,7 @@ ACCOUNT_INLINE void account_start(struct thread_slot *s, uint64_t now, bool wait
 	s->off_cpu = waiting ? 1 + TS_WAIT_OTHER : 0;
 	s->sys = s->sys_wait = s->sys_op = 0;
 	s->softirq = s->hardirq = s->hardirq_depth = 0;
+	s->making_room = s->making_room_depth = 0;
 	s->rx_arrival_ns = s->rx_counted = s->tx_ns = 0;
 }
 
@@ -147,6 +150,8 @@ ACCOUNT_INLINE uint8_t account_wait_state(const struct thread_slot *s,
 {
 	if (l->runnable)
 		return l->throttled ? TS_THROTTLED : TS_PREEMPTED;
+	if (s->making_room)
+		return s->making_room - 1;
 	if (l->memstall)
 		return TS_WAIT_MEM;
 	/* io_uring_enter says so of any wait, and knows what for when it has submitted */
@@ -229,6 +234,23 @@ ACCOUNT_INLINE void account_hardirq_exit(struct thread_slot *s, uint64_t now)
 	account_charge(s, now);
 	if (s->hardirq_depth && !--s->hardirq_depth)
 		s->hardirq = 0;
+}
+
+/* The thread itself makes room for what it asked for, and whatever it waits for then is for that. */
+ACCOUNT_INLINE void account_room_begin(struct thread_slot *s, uint8_t state, uint64_t now)
+{
+	account_present(s, now);
+	account_charge(s, now);
+	if (!s->making_room_depth++)
+		s->making_room = 1 + state;
+}
+
+ACCOUNT_INLINE void account_room_end(struct thread_slot *s, uint64_t now)
+{
+	account_present(s, now);
+	account_charge(s, now);
+	if (s->making_room_depth && !--s->making_room_depth)
+		s->making_room = 0;
 }
 
 /* Numbers of softirqs: include/linux/interrupt.h, unchanged from 5.15 to 6.18. */

@@ -40,7 +40,8 @@ enum thread_state {
 	TS_WAIT_BLOCK,	 /* in_iowait */
 	TS_WAIT_QUEUE,	 /* of it, until the device got the last request */
 	TS_WAIT_JOURNAL, /* in a sync or file call, waiting for another task */
-	TS_WAIT_MEM,
+	TS_WAIT_MEM,	 /* for memory, or making room itself: direct reclaim */
+	TS_COMPACTION,	 /* making room in one piece */
 	TS_WAIT_OTHER,
 	TS_COUNT,
 	TS_MAX = 32, /* counters in a slot: a power of two, for the verifier's mask */
@@ -86,7 +87,10 @@ struct thread_slot {
 	/* of the socket that was received from: what it had sent last left the queueing discipline,
 	 * and was sent again; 0: never */
 	uint64_t rx_left_ns, rx_again_ns;
-	uint64_t pad[6]; /* a multiple of a cache line */
+	uint8_t making_room; /* 0, else 1 + TS_WAIT_MEM or TS_COMPACTION */
+	uint8_t making_room_depth;
+	uint8_t pad_bytes[6];
+	uint64_t pad[5]; /* a multiple of a cache line */
 };
 
 /* What a system call does, as far as gait follows it (src/probe/syscalls.c has the table). */

@@ -131,6 +131,45 @@ ON_IRQ(call_function, TS_IRQ_OTHER)
 ON_IRQ(call_function_single, TS_IRQ_OTHER)
 ON_IRQ(irq_work, TS_IRQ_OTHER)
 
+static __always_inline int room_begin(enum thread_state state)
+{
+	struct thread_slot *slot = slot_of_current();
+
+	if (slot) {
+		__u64 now = slot_now(slot);
+
+		SLOT_CHANGE(slot, account_room_begin(slot, state, now));
+	}
+	return 0;
+}
+
+static __always_inline int room_end(void)
+{
+	struct thread_slot *slot = slot_of_current();
+
+	if (slot) {
+		__u64 now = slot_now(slot);
+
+		SLOT_CHANGE(slot, account_room_end(slot, now));
+	}
+	return 0;
+}
+
+/* The whole machine is short of memory, or the thread's group is. */
+#define ON_ROOM(name, state)                                              \
+	SEC("?tp_btf/mm_" #name "_begin") int BPF_PROG(on_##name##_begin) \
+	{                                                                 \
+		return room_begin(state);                                 \
+	}                                                                 \
+	SEC("?tp_btf/mm_" #name "_end") int BPF_PROG(on_##name##_end)     \
+	{                                                                 \
+		return room_end();                                        \
+	}
+
+ON_ROOM(vmscan_direct_reclaim, TS_WAIT_MEM)
+ON_ROOM(vmscan_memcg_reclaim, TS_WAIT_MEM)
+ON_ROOM(compaction, TS_COMPACTION)
+
 SEC("tp_btf/softirq_entry")
 int BPF_PROG(on_softirq_entry, unsigned int vector)
 {

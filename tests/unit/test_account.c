@@ -110,6 +110,34 @@ static void test_block_queue(void)
 	}
 }
 
+/* Making room for itself: its CPU time, and whatever it waits for then; interrupts stay theirs. */
+static void test_making_room(void)
+{
+	static const struct account_leave io = { .iowait = true };
+	struct thread_slot s = started(0);
+
+	account_sys_enter(&s, &sync_class, 10);
+	account_room_begin(&s, TS_WAIT_MEM, 20);
+	account_room_begin(&s, TS_COMPACTION, 30); /* within: part of it */
+	account_room_end(&s, 35);
+	account_hardirq_enter(&s, TS_IRQ_TIMER, 40);
+	account_hardirq_exit(&s, 44);
+	account_switch_out(&s, &io, 50);
+	account_waking(&s, 80);
+	account_switch_in(&s, false, 90);
+	account_room_end(&s, 100);
+	account_sys_exit(&s, 130);
+	account_room_end(&s, 140); /* its begin was not seen */
+	account_charge(&s, 150);
+	CHECK_EQ(s.ns[TS_WAIT_MEM], 20 + 6 + 30 + 10);
+	CHECK_EQ(s.ns[TS_COMPACTION], 0);
+	CHECK_EQ(s.ns[TS_IRQ_TIMER], 4);
+	CHECK_EQ(s.ns[TS_RUNQUEUE], 10);
+	CHECK_EQ(s.ns[TS_KERNEL_FS], 10 + 30);
+	CHECK_EQ(s.ns[TS_USER], 10 + 20);
+	CHECK_EQ(total(&s), 150);
+}
+
 /* io_uring_enter is in I/O wait whatever it waits for; the call knows better. */
 static void test_io_uring_waits(void)
 {
@@ -270,7 +298,7 @@ static void random_event(struct thread_slot *s, unsigned *seed, uint64_t now)
 	const struct account_leave why = { rand_r(seed) & 1, rand_r(seed) & 1, rand_r(seed) & 1,
 					   rand_r(seed) & 1 };
 
-	switch (rand_r(seed) % 12) {
+	switch (rand_r(seed) % 14) {
 	case 0:
 		account_sys_enter(s, rand_r(seed) & 1 ? &recv_class : &sync_class, now);
 		break;
@@ -297,6 +325,12 @@ static void random_event(struct thread_slot *s, unsigned *seed, uint64_t now)
 		break;
 	case 8:
 		account_refilled(s, now - rand_r(seed) % 100, now);
+		break;
+	case 11:
+		account_room_begin(s, rand_r(seed) & 1 ? TS_WAIT_MEM : TS_COMPACTION, now);
+		break;
+	case 12:
+		account_room_end(s, now);
 		break;
 	case 10:
 		account_issued(s, now);
@@ -365,6 +399,7 @@ int main(void)
 	RUN(test_wakeup_apart_from_runqueue);
 	RUN(test_why_it_left);
 	RUN(test_block_queue);
+	RUN(test_making_room);
 	RUN(test_io_uring_waits);
 	RUN(test_waking_before_switch_out);
 	RUN(test_nested_interrupts);
