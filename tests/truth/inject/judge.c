@@ -17,12 +17,13 @@
 
 static struct {
 	const char *base, *run, *row, *besides, *log, *truth, *name, *from, *to;
-	uint64_t amount, service, least, header;
+	uint64_t amount, client, service, least, header;
 } opts = { .service = 1, .least = 500000, .from = "arrival_ns", .to = "end_ns", .name = "row" };
 
 static const char usage[] =
-	"usage: judge --base X.gait --run Y.gait --row NAME --amount NS|--log FILE|--truth FILE\n"
+	"usage: judge --base X.gait --run Y.gait --row NAME --amount NS|--client 1|--log FILE|--truth FILE\n"
 	"  --amount NS     every request was hit by so much\n"
+	"  --client 1      by what the client's own clock says that it took longer\n"
 	"  --log FILE      start_ns,end_ns of each disturbance: a request was hit by what of them lies\n"
 	"                  between --from and --to, columns of requests.csv (arrival_ns, end_ns)\n"
 	"  --truth FILE    peer,request,ns: the k-th request from that peer was hit by so much\n"
@@ -57,7 +58,7 @@ struct rows {
 
 /* A request that counts, and what it was hit by. */
 struct hit {
-	int64_t truth, row, others, total, unattributed;
+	int64_t truth, row, others, total, unattributed, client;
 };
 
 struct hits {
@@ -78,6 +79,7 @@ static void parse(char **argv)
 		{ "from", .text = &opts.from },
 		{ "to", .text = &opts.to },
 		{ "amount", .number = &opts.amount },
+		{ "client", .number = &opts.client },
 		{ "service", .number = &opts.service },
 		{ "least", .number = &opts.least },
 		{ "header", .number = &opts.header },
@@ -85,7 +87,8 @@ static void parse(char **argv)
 	};
 
 	take_options(table, argv, usage);
-	if (!opts.base || !opts.run || !opts.row || !(opts.log || opts.truth || opts.amount)) {
+	if (!opts.base || !opts.run || !opts.row ||
+	    !(opts.log || opts.truth || opts.amount || opts.client)) {
 		fputs(usage, stderr);
 		exit(2);
 	}
@@ -273,6 +276,8 @@ static enum subsystem row_find(const char *name)
 }
 
 /* `log` is NULL for a run without a disturbance: all its requests count. */
+static int64_t base_client; /* what a request took the client without a disturbance */
+
 static struct hits hits_of(const struct rows *rows, const struct log *log)
 {
 	enum subsystem sub = row_find(opts.row);
@@ -284,13 +289,15 @@ static struct hits hits_of(const struct rows *rows, const struct log *log)
 		struct hit hit = { .row = l->ns[sub],
 				   .others = l->total_ns - l->ns[sub],
 				   .total = l->total_ns,
-				   .unattributed = l->unattributed_ns };
+				   .unattributed = l->unattributed_ns,
+				   .client = r ? r->received_ns - r->sent_ns : 0 };
 
 		if (l->service_id != opts.service || !r || r->outcome != OUTCOME_OK)
 			continue;
 		if (opts.besides)
 			hit.others -= l->ns[row_find(opts.besides)];
-		hit.truth = log ? truth_of(log, rows, r) : 0;
+		if (log)
+			hit.truth = opts.client ? hit.client - base_client : truth_of(log, rows, r);
 		if (!log || hit.truth >= (int64_t)opts.least)
 			hits.hits[hits.count++] = hit;
 	}
@@ -299,14 +306,27 @@ static struct hits hits_of(const struct rows *rows, const struct log *log)
 
 /* --- the verdict --------------------------------------------------------------------------- */
 
+static int64_t base_row;
+
 static int64_t hit_truth(const struct hit *h)
 {
 	return h->truth;
 }
 
+/* What the row rose by beyond what was injected into this one request. */
+static int64_t hit_beyond(const struct hit *h)
+{
+	return h->row - base_row - h->truth;
+}
+
 static int64_t hit_row(const struct hit *h)
 {
 	return h->row;
+}
+
+static int64_t hit_client(const struct hit *h)
+{
+	return h->client;
 }
 
 static int64_t hit_others(const struct hit *h)
@@ -319,12 +339,9 @@ static int64_t hit_unattributed_ppm(const struct hit *h)
 	return h->total > 0 ? h->unattributed * 1000000 / h->total : 0;
 }
 
-static int64_t base_row;
-
-/* How far off this one request's rise is from what it was hit by. */
 static int64_t hit_off(const struct hit *h)
 {
-	int64_t off = h->row - base_row - h->truth;
+	int64_t off = hit_beyond(h);
 
 	return off < 0 ? -off : off;
 }
@@ -364,7 +381,7 @@ static struct verdict judge(const struct hits *base, const struct hits *run)
 	return (struct verdict){
 		.hits = run->count,
 		.truth = median(run, hit_truth),
-		.rise = median(run, hit_row) - base_row,
+		.rise = median(run, hit_truth) + median(run, hit_beyond),
 		.off = median(run, hit_off),
 		.others = median(run, hit_others) - median(base, hit_others),
 		.unattributed_ppm = median(run, hit_unattributed_ppm),
@@ -409,6 +426,8 @@ int main(int argc, char **argv)
 	rows_read(opts.base, &base);
 	rows_read(opts.run, &run);
 	base_hits = hits_of(&base, NULL);
+	if (base_hits.count >= HITS_LEAST)
+		base_client = median(&base_hits, hit_client);
 	run_hits = hits_of(&run, &log);
 	if (base_hits.count < HITS_LEAST || run_hits.count < HITS_LEAST)
 		cannot("too few requests were hit to judge");

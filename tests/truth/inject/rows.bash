@@ -29,7 +29,8 @@ INJECTIONS=(
 	'journal|fs.journal|walk --storage file=FS/store,size=1M -- -n 100 -r 20 -S 4k,nosync --sync-data -C 100us -R 256|slow|--log DIR/log --least 1ms'
 	'qdisc|net.qdisc|link -n 200 -r 50 -C 100us -R 256|flood --rate 1000000 --burst 2000 --behind 1090 --on 4ms..8ms --off 8ms..20ms|--log DIR/log --from sent_ns --to arrival_ns --service 0 --least 1ms'
 	'retransmit|net.retransmit|link -n 24 -r 4 -C 100us -R 256|loss|--log DIR/log --from sent_ns --to arrival_ns --service 0'
-	'device-queue|block.queue|walk_shallow --storage device=DISK,odirect -- -n 100 -r 10 -L offset=aseq:min=0:max=1000000:step=4096,size=4k -C 100us -R 256|readers --threads 12|--log DIR/truth --least 1ms'
+	'device-queue|block.queue|walk_shallow --storage device=DISK,odirect -- -n 100 -r 10 -L offset=aseq:min=0:max=1000000:step=4096,size=4k -C 100us -R 256|neighbours 12|--log DIR/truth --least 1ms'
+	'memory|mem.reclaim|walk_group -- -n 60 -r 10 --memory 8M -C 100us -R 256|limit 32M|--client 1 --least 2ms'
 	'accept|net.accept|capture --model threads --cpu 200us -- --connections 60 --requests 60 --rate 500|server --accept-late 3ms|--truth DIR/truth'
 	'receive-queue|net.rxqueue|capture --model threads --cpu 2ms -- --requests 100 --think 5ms|client --pipeline 2|--truth DIR/truth'
 	'queue|app.queue|capture --model threads --protocol resp --read all --cpu 2ms -- --protocol resp --requests 100 --think 5ms|client --pipeline 2|--truth DIR/truth'
@@ -229,22 +230,26 @@ disk_start() # DELAY: sets $disk
 	disk=$(losetup --find --show --direct-io=on "$BATS_TEST_TMPDIR/slow/disk")
 }
 
-# Sets $fs: mounted on a disk that is never slow.
 fs_start()
+{
+	mke2fs -q -F -b 4096 -O journal_dev "$disk"
+	fs_mount -b 4096 -J "device=$disk"
+}
+
+fs_mount() # OPTION...: of mke2fs; sets $fs, where a disk that is never slow is mounted
 {
 	fs=$BATS_TEST_TMPDIR/fs
 	mkdir -p "$fs"
 	truncate -s "${DISK_MB}M" "$BATS_TEST_TMPDIR/fast"
 	fs_disk=$(losetup --find --show "$BATS_TEST_TMPDIR/fast")
-	mke2fs -q -F -b 4096 -O journal_dev "$disk"
-	mke2fs -q -F -b 4096 -t ext4 -J "device=$disk" "$fs_disk"
+	mke2fs -q -F -t ext4 "$@" "$fs_disk"
 	mount "$fs_disk" "$fs"
 }
 
 fs_end()
 {
 	[[ -z $fs_disk ]] || ! mountpoint -q "$fs" || umount "$fs"
-	[[ -z $fs_disk ]] || losetup -d "$fs_disk"
+	[[ -z $fs_disk || $fs_disk == "$disk" ]] || losetup -d "$fs_disk"
 	fs_disk=
 }
 
@@ -273,12 +278,35 @@ load_walk()
 	done
 	shift
 	node_start "$GAIT" node --sched-policy "fifo:$SERVICE_PRIORITY" -c "$SERVICE_CPU" "${node_words[@]}"
+	[[ -z $group ]] || echo "$node_pid" >"$group/cgroup.procs"
 	disturb
 	taskset -c "$CLIENT_CPU" chrt -f "$SERVICE_PRIORITY" "$GAIT" walk --to "$node" "$@" \
 		-O "$BATS_TEST_TMPDIR/$out.gait" >"$BATS_TEST_TMPDIR/walk.out" 2>&1 || [[ $? == 3 ]]
 	undisturb
 	stop "$node_pid"
-	disk_end
+	[[ -z $group ]] || stop "$neighbour"
+	inject_clean
+}
+
+# The same in a memory group, with a neighbour that writes to a file of a slow disk again and again: what is
+# cached of it is the group's.
+load_walk_group()
+{
+	group=/sys/fs/cgroup/memory/gait-inject-$$
+	mkdir "$group"
+	disk_start
+	fs=$BATS_TEST_TMPDIR/fs
+	mkdir -p "$fs"
+	mke2fs -q -F -t ext4 -b 4096 "$disk"
+	mount "$disk" "$fs"
+	fs_disk=$disk
+	disturb_slow
+	# shellcheck disable=SC2016 # it is that shell's own
+	start neighbour bash -c 'echo $$ >"$1/cgroup.procs"; shift; exec "$@"' bash "$group" \
+		taskset -c "$CLIENT_CPU" "$GAIT_TRUTH/neighbour" --write 1 --file "$fs/neighbour" --from 0 --to 44M --threads 1
+	neighbour=$pid
+	await "the neighbour writes" test -s "$fs/neighbour"
+	load_walk "$@"
 }
 
 # The same on a device that is slow always, takes four requests at a time, and has a scheduler.
@@ -405,10 +433,16 @@ disturb_loss()
 	injector "$GAIT_TRUTH/resent" --device "$LINK_DEVICE" --log "$BATS_TEST_TMPDIR/log"
 }
 
-# In the half of the disk that the service does not use.
-disturb_readers()
+disturb_limit() # BYTES
 {
-	injector "$GAIT_TRUTH/readers" --file "$disk" --from $((DISK_MB / 2))M --to "${DISK_MB}M" "$@"
+	echo "$1" >"$group/memory.limit_in_bytes"
+}
+
+# In the half of the disk that the service does not use.
+disturb_neighbours() # N
+{
+	injector "$GAIT_TRUTH/neighbour" --file "$disk" --from $((DISK_MB / 2))M --to "${DISK_MB}M" \
+		--threads "$1"
 }
 
 disturb_slow()
