@@ -105,11 +105,19 @@ static __always_inline struct file *file_of(__u64 fd)
 	return file;
 }
 
+/*
+ * Before 6.8 the verifier does not see that a number in a register and the same number on the stack
+ * are one: what bounds the first must bound what is used, so the compiler may not fetch it again.
+ */
+#define HELD(number) asm volatile("" : "+r"(number))
+
 /* Copies up to `room` of `bytes` from one piece; how many it were. */
 static __always_inline __u32 copy_flat(__u8 *to, __u64 from, __u64 bytes, __u32 room)
 {
+	HELD(bytes);
 	if (bytes > room)
 		bytes = room;
+	HELD(bytes);
 	return bpf_probe_read_user(to, bytes, (void *)from) ? 0 : bytes;
 }
 

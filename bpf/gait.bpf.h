@@ -268,6 +268,9 @@ static __always_inline void event_head(struct event_head *head, enum event_kind 
 	head->ns = now;
 }
 
+/* bpf/sched.bpf.c: the slot's counters into an event, and the time up to which they are true. */
+int counters_tell(const struct thread_slot *slot, struct event_call *e);
+
 /* It is in one that it was seen to enter: what it moves is ciphertext. */
 static __always_inline bool in_tls(const struct thread *thread)
 {
@@ -302,23 +305,20 @@ static __always_inline __u16 socket_flags_before(const struct sock *sk)
 		       SOCKET_BEFORE | SOCKET_OUTGOING;
 }
 
+/*
+ * bpf/sockets.bpf.c: what follows a socket, and what says who is connected to whom. Functions of
+ * their own, for the stack of a program has no room for them and the verifier looks at them once;
+ * a socket's address is a pointer that only by way of memory becomes a number.
+ */
+int socket_add(const __u64 *sock, __u64 inode, __u32 kind, __u32 flags);
+int socket_tell(const __u64 *sock, __u32 event_kind);
+
 static __always_inline struct socket_state *
 socket_create(const struct sock *sk, enum socket_kind kind, __u64 inode, __u16 flags)
 {
-	struct socket_state fresh = {};
 	__u64 key = (__u64)sk;
 
-	fresh.kind = kind;
-	fresh.inode = inode;
-	fresh.socket_id = __sync_fetch_and_add(&sockets_seen, 1) + 1;
-	fresh.flags = flags;
-	fresh.unsampled = kind != SOCKET_UDP && socket_is_unsampled(fresh.socket_id, flags);
-	if (fresh.unsampled)
-		__sync_fetch_and_add(&sockets_unsampled, 1);
-	if (bpf_map_update_elem(&sockets, &key, &fresh, BPF_ANY)) {
-		loss_count(LOSS_SOCKETS_OVER);
-		return NULL;
-	}
+	socket_add(&key, inode, kind, flags);
 	return bpf_map_lookup_elem(&sockets, &key);
 }
 
@@ -335,47 +335,12 @@ static __always_inline void round_trips(const struct sock *sk, __u32 *srtt_us, _
 	*min_rtt_us = BPF_CORE_READ(tcp, rtt_min.s[0].v);
 }
 
-/* Says who is connected to whom; from then on its segments are stamped. */
-static __always_inline void socket_announce(struct socket_state *state, const struct sock *sk,
-					    enum event_kind kind)
+/* From now on its segments are stamped. */
+static __always_inline void socket_announce(const struct sock *sk, enum event_kind kind)
 {
-	struct event_socket *e;
-	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
-	__u16 port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	__u64 key = (__u64)sk;
 
-	state->announced = 1;
-	if (is_tcp_state(state))
-		followed_ports[port] |= FOLLOWED_TCP;
-	else
-		stamps_wanted = 1;
-	if (state->unsampled)
-		return;
-	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
-	if (!e) {
-		loss_count(LOSS_RING_FULL);
-		return;
-	}
-	event_head(&e->head, kind, NULL, 0, bpf_ktime_get_ns());
-	e->socket_id = state->socket_id;
-	e->family = family;
-	e->local_port = port;
-	e->remote_port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
-	e->flags = state->flags;
-	__builtin_memset(e->local_addr, 0, sizeof(e->local_addr));
-	__builtin_memset(e->remote_addr, 0, sizeof(e->remote_addr));
-	e->srtt_us = e->min_rtt_us = 0;
-	if (!is_tcp_state(state)) {
-		e->local_port = e->remote_port = 0;
-	} else if (family == AF_INET) {
-		BPF_CORE_READ_INTO((__be32 *)e->local_addr, sk, __sk_common.skc_rcv_saddr);
-		BPF_CORE_READ_INTO((__be32 *)e->remote_addr, sk, __sk_common.skc_daddr);
-	} else {
-		BPF_CORE_READ_INTO(&e->local_addr, sk, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr8);
-		BPF_CORE_READ_INTO(&e->remote_addr, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
-	}
-	if (is_tcp_state(state))
-		round_trips(sk, &e->srtt_us, &e->min_rtt_us);
-	bpf_ringbuf_submit(e, ring_flags());
+	socket_tell(&key, kind);
 }
 
 /* The state of a socket that bytes move on; one that was open before gait came is met here first. */
@@ -386,7 +351,7 @@ static __always_inline struct socket_state *socket_meet(struct sock *sk)
 	if (!state)
 		state = socket_create(sk, SOCKET_TCP, 0, socket_flags_before(sk));
 	if (state && !state->announced)
-		socket_announce(state, sk, EVENT_SOCKET);
+		socket_announce(sk, EVENT_SOCKET);
 	return state;
 }
 
@@ -398,7 +363,7 @@ static __always_inline void socket_close(const struct sock *sk)
 	if (!state)
 		return;
 	if (state->announced)
-		socket_announce(state, sk, EVENT_SOCKET_CLOSE);
+		socket_announce(sk, EVENT_SOCKET_CLOSE);
 	if (state->kind == SOCKET_UDP)
 		bpf_map_delete_elem(&datagram_stamps, &key);
 	bpf_map_delete_elem(&sockets, &key);

@@ -2,6 +2,14 @@
 /* Microstates of followed threads: on and off the CPU, and what interrupts them. */
 #include "gait.bpf.h"
 
+/* Not inlined: it has a branch for each counter, and events are told in many places. */
+__noinline int counters_tell(const struct thread_slot *slot, struct event_call *e)
+{
+	if (slot && e)
+		e->head.ns = account_copy(slot, e->enter, e->exit);
+	return 0;
+}
+
 static __always_inline bool throttled(struct task_struct *task)
 {
 	struct task_struct___throttled *flavour = (void *)task;

@@ -13,6 +13,83 @@
 #define TCP_SYN_RECV 3
 #define TCP_LISTEN 10
 
+__noinline int socket_add(const __u64 *sock, __u64 inode, __u32 kind, __u32 flags)
+{
+	struct socket_state fresh = {};
+	__u64 key;
+
+	if (!sock)
+		return 0;
+	key = *sock; /* before 6.2 the key of a map must lie on the stack */
+	fresh.kind = kind;
+	fresh.inode = inode;
+	fresh.socket_id = __sync_fetch_and_add(&sockets_seen, 1) + 1;
+	fresh.flags = flags;
+	fresh.unsampled = kind != SOCKET_UDP && socket_is_unsampled(fresh.socket_id, flags);
+	if (fresh.unsampled)
+		__sync_fetch_and_add(&sockets_unsampled, 1);
+	if (bpf_map_update_elem(&sockets, &key, &fresh, BPF_ANY))
+		loss_count(LOSS_SOCKETS_OVER);
+	return 0;
+}
+
+static __always_inline void fill_ends(struct event_socket *e, const struct sock *sk)
+{
+	e->family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	e->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	e->remote_port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	if (e->family == AF_INET) {
+		BPF_CORE_READ_INTO((__be32 *)e->local_addr, sk, __sk_common.skc_rcv_saddr);
+		BPF_CORE_READ_INTO((__be32 *)e->remote_addr, sk, __sk_common.skc_daddr);
+	} else {
+		BPF_CORE_READ_INTO(&e->local_addr, sk, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr8);
+		BPF_CORE_READ_INTO(&e->remote_addr, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
+	}
+	round_trips(sk, &e->srtt_us, &e->min_rtt_us);
+}
+
+static __always_inline void fill_socket(struct event_socket *e, enum event_kind kind,
+					const struct socket_state *state, const struct sock *sk)
+{
+	event_head(&e->head, kind, NULL, 0, bpf_ktime_get_ns());
+	e->socket_id = state->socket_id;
+	e->flags = state->flags;
+	__builtin_memset(e->local_addr, 0, sizeof(e->local_addr));
+	__builtin_memset(e->remote_addr, 0, sizeof(e->remote_addr));
+	e->srtt_us = e->min_rtt_us = 0;
+	if (is_tcp_state(state)) {
+		fill_ends(e, sk);
+		return;
+	}
+	e->family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	e->local_port = e->remote_port = 0;
+}
+
+__noinline int socket_tell(const __u64 *sock, __u32 event_kind)
+{
+	const struct sock *sk = sock ? (const struct sock *)*sock : NULL;
+	struct socket_state *state = socket_find(sk);
+	struct event_socket *e;
+
+	if (!state)
+		return 0;
+	state->announced = 1;
+	if (is_tcp_state(state))
+		followed_ports[BPF_CORE_READ(sk, __sk_common.skc_num)] |= FOLLOWED_TCP;
+	else
+		stamps_wanted = 1;
+	if (state->unsampled)
+		return 0;
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	if (!e) {
+		loss_count(LOSS_RING_FULL);
+		return 0;
+	}
+	fill_socket(e, event_kind, state, sk);
+	bpf_ringbuf_submit(e, ring_flags());
+	return 0;
+}
+
 static __always_inline void socket_open(const struct sock *sk, int old_state)
 {
 	struct socket_state *state = socket_find(sk);
@@ -25,7 +102,7 @@ static __always_inline void socket_open(const struct sock *sk, int old_state)
 	    followed_ports[sk->__sk_common.skc_num] & FOLLOWED_TCP)
 		state = socket_create(sk, SOCKET_TCP, 0, 0);
 	if (state && !state->announced)
-		socket_announce(state, sk, EVENT_SOCKET);
+		socket_announce(sk, EVENT_SOCKET);
 }
 
 SEC("tp_btf/inet_sock_set_state")

@@ -279,7 +279,7 @@ static __always_inline void fill_call(struct event_call *e, const struct call *c
 		fill_file(e, call, thread->file);
 	if (thread->object == OBJECT_FILE && op_splices(e->op))
 		fill_splice(e, call);
-	e->head.ns = account_copy(call->slot, e->enter, e->exit);
+	counters_tell(call->slot, e);
 }
 
 /* An event was lost: the next brings the counters whole. */
@@ -442,14 +442,38 @@ int BPF_PROG(on_call_enter, struct pt_regs *regs, long nr)
 	return 0;
 }
 
+/*
+ * Several pieces take a loop of reads: a function of its own for each room, which the verifier
+ * looks at once instead of in each place that tells of bytes (before 6.6 that is beyond it).
+ */
+#define COPY_PIECES(room)                                                                    \
+	struct room_##room {                                                                 \
+		__u8 bytes[EVENT_BYTES_##room];                                              \
+	};                                                                                   \
+	__noinline int copy_pieces_##room(struct room_##room *to, __u64 iovec, __u64 iovecs, \
+					  __u64 bytes)                                       \
+	{                                                                                    \
+		struct user_bytes from = { .iovec = iovec, .iovecs = iovecs };               \
+                                                                                             \
+		return to ? copy_pieces(to->bytes, &from, bytes, sizeof(*to) / 2 - 1) : 0;   \
+	}
+
+COPY_PIECES(SMALL)
+COPY_PIECES(MIDDLE)
+COPY_PIECES(LARGE)
+
 static __always_inline __u32 copy_bytes(__u8 *to, const struct call *call, __u32 room)
 {
 	struct user_bytes from;
 
 	user_bytes_look(call->regs, call->slot->sys_op, &from);
-	if (from.iovecs > 1)
-		return copy_pieces(to, &from, call->shown, room / 2 - 1);
-	return copy_flat(to, from.base, call->shown, room);
+	if (from.iovecs <= 1)
+		return copy_flat(to, from.base, call->shown, room);
+	if (room == EVENT_BYTES_SMALL)
+		return copy_pieces_SMALL((void *)to, from.iovec, from.iovecs, call->shown);
+	if (room == EVENT_BYTES_MIDDLE)
+		return copy_pieces_MIDDLE((void *)to, from.iovec, from.iovecs, call->shown);
+	return copy_pieces_LARGE((void *)to, from.iovec, from.iovecs, call->shown);
 }
 
 /* With room for so many bytes. */
@@ -613,7 +637,7 @@ __noinline int socket_begin(__u64 sock, __u64 inode, __u32 kind, __u32 flags)
 	if (state && kind == SOCKET_UDP)
 		udp_begin(state, sk);
 	else if (state)
-		socket_announce(state, sk, EVENT_SOCKET);
+		socket_announce(sk, EVENT_SOCKET);
 	return 0;
 }
 
@@ -670,14 +694,14 @@ static __always_inline bool emit_datagram(const struct call *call, struct socket
 		call_lost(call);
 		return true;
 	}
-	datagram_fill(&e->datagram, socket, call->thread->sk, call->slot->sys_op, message,
-		      ARG5(call->regs), bytes);
+	datagram_fill(&e->datagram, socket, socket_number(call->thread), call->slot->sys_op,
+		      message, ARG5(call->regs), bytes);
 	if (peer_is_unsampled(socket, &e->datagram)) {
 		bpf_ringbuf_discard(e, 0);
 		return false;
 	}
 	fill_plain_call(&e->call, call, EVENT_DATAGRAM, socket);
-	e->call.head.ns = account_copy(call->slot, e->call.enter, e->call.exit);
+	counters_tell(call->slot, &e->call);
 	e->call.ret = bytes;
 	account_told(call->slot, moved);
 	e->datagram.arrival_ns = arrival_ns;
@@ -689,9 +713,8 @@ static __always_inline bool emit_datagram(const struct call *call, struct socket
 }
 
 static __always_inline void emit_datagram_more(const struct thread_slot *slot, __u32 index,
-					       const struct socket_state *socket,
-					       const struct sock *sk, __u64 message,
-					       __u64 arrival_ns)
+					       const struct socket_state *socket, __u64 sock,
+					       __u64 message, __u64 arrival_ns)
 {
 	struct event_datagram_more *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 
@@ -700,7 +723,7 @@ static __always_inline void emit_datagram_more(const struct thread_slot *slot, _
 		return;
 	}
 	event_head(&e->head, EVENT_DATAGRAM_MORE, slot, index, slot->last_ns);
-	datagram_fill(&e->datagram, socket, sk, slot->sys_op, message, 0, message_bytes(message));
+	datagram_fill(&e->datagram, socket, sock, slot->sys_op, message, 0, message_bytes(message));
 	e->datagram.arrival_ns = arrival_ns;
 	if (peer_is_unsampled(socket, &e->datagram))
 		bpf_ringbuf_discard(e, 0);
@@ -720,7 +743,7 @@ __noinline int tell_more_datagrams(__u32 index, __u64 sock, __u64 messages, long
 		return 0;
 	stamps = op_receives(slot->sys_op) ? stamps_of(sk) : NULL;
 	for (int i = 1; i < MESSAGES_MAX && i < count; i++)
-		emit_datagram_more(slot, index, socket, sk, messages + i * MMSGHDR_BYTES,
+		emit_datagram_more(slot, index, socket, sock, messages + i * MMSGHDR_BYTES,
 				   stamp_take(stamps));
 	return 0;
 }

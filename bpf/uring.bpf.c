@@ -353,7 +353,7 @@ static __always_inline void fill_done(struct event_call *e, enum event_kind kind
 	e->more = 0;
 	e->submit_ns = r->submit_ns;
 	e->done_ns = r->done_ns;
-	e->head.ns = account_copy(slot, e->enter, e->exit);
+	counters_tell(slot, e);
 	account_told(slot, moved);
 }
 
