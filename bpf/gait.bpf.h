@@ -369,4 +369,50 @@ static __always_inline void socket_close(const struct sock *sk)
 	bpf_map_delete_elem(&sockets, &key);
 }
 
+/*
+ * What came on an inet socket, and what went: body(sk, ret, flags) by the tracepoint of 6.3, or at the
+ * return of the functions that all calls pass. src/probe/hooks.c says which is attached.
+ */
+#define ON_RECEIVED(name, body)                                                             \
+	SEC("?tp_btf/sock_recv_length")                                                     \
+	int BPF_PROG(name, struct sock *sk, int ret, int flags)                             \
+	{                                                                                   \
+		return body(sk, ret, flags);                                                \
+	}                                                                                   \
+	SEC("?fexit/inet_recvmsg")                                                          \
+	int BPF_PROG(name##_inet, struct socket *socket, void *msg, __u64 size, int flags,  \
+		     int ret)                                                               \
+	{                                                                                   \
+		return body(socket->sk, ret, flags);                                        \
+	}                                                                                   \
+	SEC("?fexit/inet6_recvmsg")                                                         \
+	int BPF_PROG(name##_inet6, struct socket *socket, void *msg, __u64 size, int flags, \
+		     int ret)                                                               \
+	{                                                                                   \
+		return body(socket->sk, ret, flags);                                        \
+	}
+
+#define ON_SENT(name, body)                                                                  \
+	SEC("?tp_btf/sock_send_length")                                                      \
+	int BPF_PROG(name, struct sock *sk, int ret)                                         \
+	{                                                                                    \
+		return body(sk, ret);                                                        \
+	}                                                                                    \
+	SEC("?fexit/inet_sendmsg")                                                           \
+	int BPF_PROG(name##_inet, struct socket *socket, void *msg, __u64 size, int ret)     \
+	{                                                                                    \
+		return body(socket->sk, ret);                                                \
+	}                                                                                    \
+	SEC("?fexit/inet6_sendmsg")                                                          \
+	int BPF_PROG(name##_inet6, struct socket *socket, void *msg, __u64 size, int ret)    \
+	{                                                                                    \
+		return body(socket->sk, ret);                                                \
+	}                                                                                    \
+	SEC("?fexit/inet_sendpage") /* sendfile, before it was a kind of sendmsg */          \
+	int BPF_PROG(name##_page, struct socket *socket, void *page, int offset, __u64 size, \
+		     int flags, int ret)                                                     \
+	{                                                                                    \
+		return body(socket->sk, ret);                                                \
+	}
+
 #endif

@@ -55,8 +55,7 @@ static __always_inline struct event_bytes *bytes_begin(const struct thread *thre
 	return e;
 }
 
-SEC("?tp_btf/sock_recv_length")
-int BPF_PROG(on_bytes_in, struct sock *sk, int ret, int flags)
+static __always_inline int bytes_in(struct sock *sk, int ret, int flags)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct thread *thread = thread_of(task);
@@ -85,8 +84,9 @@ int BPF_PROG(on_bytes_in, struct sock *sk, int ret, int flags)
 	return 0;
 }
 
-SEC("?tp_btf/sock_send_length")
-int BPF_PROG(on_bytes_out, struct sock *sk, int ret)
+ON_RECEIVED(on_bytes_in, bytes_in)
+
+static __always_inline int bytes_out(struct sock *sk, int ret)
 {
 	__u64 tx_ns;
 	struct thread *thread = thread_of(bpf_get_current_task_btf());
@@ -110,11 +110,14 @@ int BPF_PROG(on_bytes_out, struct sock *sk, int ret)
 	return 0;
 }
 
+ON_SENT(on_bytes_out, bytes_out)
+
 /* What a price is per: it must be counted the same way with all other programs and without. */
-SEC("?tp_btf/sock_send_length")
-int BPF_PROG(on_send_counted, struct sock *sk, int ret)
+static __always_inline int send_counted(struct sock *sk, int ret)
 {
 	if (ret > 0 && sk->sk_protocol == IPPROTO_TCP_ && thread_of(bpf_get_current_task_btf()))
 		__sync_fetch_and_add(&sends, 1);
 	return 0;
 }
+
+ON_SENT(on_send_counted, send_counted)

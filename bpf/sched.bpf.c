@@ -73,9 +73,8 @@ static __always_inline void arrive(struct task_struct *task, struct thread_slot 
 		steal_begin(slot, task);
 }
 
-SEC("tp_btf/sched_switch")
-int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_struct *next,
-	     unsigned int prev_state)
+static __always_inline int switched(bool preempt, struct task_struct *prev,
+				    struct task_struct *next, unsigned int prev_state)
 {
 	struct thread_slot *slot = slot_of_task(prev);
 
@@ -85,6 +84,20 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_stru
 	if (slot)
 		arrive(next, slot, !prev->pid);
 	return 0;
+}
+
+SEC("?tp_btf/sched_switch")
+int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_struct *next,
+	     unsigned int prev_state)
+{
+	return switched(preempt, prev, next, prev_state);
+}
+
+/* Before 5.18 the state is not told: a waker on another CPU may have changed it by now. */
+SEC("?tp_btf/sched_switch")
+int BPF_PROG(on_switch_three, bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	return switched(preempt, prev, next, prev->__state);
 }
 
 SEC("tp_btf/sched_waking")

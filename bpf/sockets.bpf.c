@@ -182,8 +182,7 @@ static __always_inline void stamp_datagram(const struct sock *sk, __u64 now)
  * Bytes have been queued on a socket: all that tells of those without segments. When they are
  * gone already whoever took them had no stamp, and the next must not have this one.
  */
-SEC("?tp_btf/sk_data_ready")
-int BPF_PROG(on_data_ready, const struct sock *sk)
+static __always_inline int data_ready(const struct sock *sk)
 {
 	struct socket_state *state;
 
@@ -200,6 +199,19 @@ int BPF_PROG(on_data_ready, const struct sock *sk)
 	state->arrival_ns = state->latest_ns;
 	stamp_reader(state, state->latest_ns);
 	return 0;
+}
+
+SEC("?tp_btf/sk_data_ready")
+int BPF_PROG(on_data_ready, const struct sock *sk)
+{
+	return data_ready(sk);
+}
+
+/* Before 6.3 */
+SEC("?fentry/sock_def_readable")
+int BPF_PROG(on_data_readable, const struct sock *sk)
+{
+	return data_ready(sk);
 }
 
 SEC("tp_btf/net_dev_queue")
@@ -245,8 +257,7 @@ int BPF_PROG(on_retransmit, const struct sock *sk)
 }
 
 /* Our own threads: a run has no system call hooks, the thread finds the stamps in its slot. */
-SEC("?tp_btf/sock_recv_length")
-int BPF_PROG(on_own_receive, struct sock *sk, int ret)
+static __always_inline int own_receive(struct sock *sk, int ret, int flags)
 {
 	struct thread *thread = thread_of(bpf_get_current_task_btf());
 	struct thread_slot *slot = thread ? slot_of(thread) : NULL;
@@ -272,8 +283,9 @@ int BPF_PROG(on_own_receive, struct sock *sk, int ret)
 	return 0;
 }
 
-SEC("?tp_btf/sock_send_length")
-int BPF_PROG(on_own_send, struct sock *sk, int ret)
+ON_RECEIVED(on_own_receive, own_receive)
+
+static __always_inline int own_send(struct sock *sk, int ret)
 {
 	struct thread_slot *slot = slot_of_current();
 	struct socket_state *state;
@@ -287,3 +299,5 @@ int BPF_PROG(on_own_send, struct sock *sk, int ret)
 	slot->tx_sequence++;
 	return 0;
 }
+
+ON_SENT(on_own_send, own_send)

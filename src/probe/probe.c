@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "probe/expand.h"
+#include "probe/hooks.h"
 #include "probe/steal.h"
 #include "probe/syscalls.h"
 #include "probe/tls.h"
@@ -45,97 +46,6 @@ struct probe {
 	void *arg;
 };
 
-/* Of a tracepoint that has so many arguments: kernels differ. */
-#define USE_ARGS(n) ((n) << 16)
-
-/* When a program is loaded, and what it gives. */
-enum program_use {
-	USE_CAPTURE = 1 << 0,
-	USE_RUN = 1 << 1,
-	USE_REQUESTS = 1 << 2, /* capture --detail requests */
-	USE_BOTH = USE_CAPTURE | USE_RUN,
-	USE_ALL = USE_BOTH | USE_REQUESTS,
-	USE_OPTIONAL = 1 << 3, /* left out where the kernel has no such tracepoint */
-	USE_COUNT = 1 << 5,    /* what a price is per (--measure-overhead) */
-	USE_STEADY = 1 << 6,   /* stays attached during a pause: nothing that requests pass */
-	USE_STAMP = 1 << 4,    /* stamps bytes; a run that is skipped costs no more than a stamp */
-	USE_USER = 1 << 7,     /* attached to code of the service, where there is some */
-	USE_OLDER = 1 << 8, /* takes the place of the row before on a kernel that it does not fit */
-};
-
-struct program {
-	const char *name;
-	const char *tracepoint;
-	unsigned use;
-	const char *what;
-};
-
-static const struct program programs[] = {
-	{ "follow_targets", NULL, USE_ALL, "finding the threads of a process (iter/task)" },
-	{ "rebase_threads", NULL, USE_ALL, "pauses of the probes (iter/task)" },
-	{ "on_fork", "sched_process_fork", USE_ALL | USE_STEADY,
-	  "threads and processes started later" },
-	{ "on_exit", "sched_process_exit", USE_ALL | USE_STEADY, "threads that end" },
-	{ "on_switch", "sched_switch", USE_BOTH, "sched.*, block.device, fs.journal, waits" },
-	{ "on_waking", "sched_waking", USE_BOTH, "sched.wakeup, sched.runqueue" },
-	{ "on_softirq_entry", "softirq_entry", USE_BOTH, "cpu.irq.net, .block, .timer" },
-	{ "on_softirq_exit", "softirq_exit", USE_BOTH, "cpu.irq.net, .block, .timer" },
-	{ "on_irq_handler_entry", "irq_handler_entry", USE_BOTH | USE_OPTIONAL, "cpu.irq.other" },
-	{ "on_irq_handler_exit", "irq_handler_exit", USE_BOTH | USE_OPTIONAL, "cpu.irq.other" },
-	{ "on_local_timer_entry", "local_timer_entry", USE_BOTH | USE_OPTIONAL, "cpu.irq.timer" },
-	{ "on_local_timer_exit", "local_timer_exit", USE_BOTH | USE_OPTIONAL, "cpu.irq.timer" },
-	{ "on_reschedule_entry", "reschedule_entry", USE_BOTH | USE_OPTIONAL, "cpu.irq.other" },
-	{ "on_reschedule_exit", "reschedule_exit", USE_BOTH | USE_OPTIONAL, "cpu.irq.other" },
-	{ "on_call_function_entry", "call_function_entry", USE_BOTH | USE_OPTIONAL,
-	  "cpu.irq.other" },
-	{ "on_call_function_exit", "call_function_exit", USE_BOTH | USE_OPTIONAL, "cpu.irq.other" },
-	{ "on_call_function_single_entry", "call_function_single_entry", USE_BOTH | USE_OPTIONAL,
-	  "cpu.irq.other" },
-	{ "on_call_function_single_exit", "call_function_single_exit", USE_BOTH | USE_OPTIONAL,
-	  "cpu.irq.other" },
-	{ "on_irq_work_entry", "irq_work_entry", USE_BOTH | USE_OPTIONAL, "cpu.irq.other" },
-	{ "on_irq_work_exit", "irq_work_exit", USE_BOTH | USE_OPTIONAL, "cpu.irq.other" },
-	{ "on_vmscan_direct_reclaim_begin", "mm_vmscan_direct_reclaim_begin",
-	  USE_BOTH | USE_OPTIONAL, "mem.reclaim" },
-	{ "on_vmscan_direct_reclaim_end", "mm_vmscan_direct_reclaim_end", USE_BOTH | USE_OPTIONAL,
-	  "mem.reclaim" },
-	{ "on_vmscan_memcg_reclaim_begin", "mm_vmscan_memcg_reclaim_begin", USE_BOTH | USE_OPTIONAL,
-	  "mem.reclaim" },
-	{ "on_vmscan_memcg_reclaim_end", "mm_vmscan_memcg_reclaim_end", USE_BOTH | USE_OPTIONAL,
-	  "mem.reclaim" },
-	{ "on_compaction_begin", "mm_compaction_begin", USE_BOTH | USE_OPTIONAL, "mem.compaction" },
-	{ "on_compaction_end", "mm_compaction_end", USE_BOTH | USE_OPTIONAL, "mem.compaction" },
-	{ "on_block_insert", "block_rq_insert", USE_BOTH | USE_OPTIONAL, "block.queue" },
-	{ "on_block_issue", "block_rq_issue", USE_BOTH | USE_OPTIONAL, "block.queue" },
-	{ "on_socket_state", "inet_sock_set_state", USE_ALL | USE_STEADY, "connections" },
-	{ "on_socket_destroy", "tcp_destroy_sock", USE_ALL | USE_STEADY, "connections that end" },
-	{ "on_segment", "tcp_probe", USE_ALL | USE_STAMP, "arrival stamps, net.rxqueue" },
-	{ "on_data_ready", "sk_data_ready", USE_CAPTURE | USE_OPTIONAL | USE_STAMP,
-	  "arrival stamps of UNIX sockets and UDP" },
-	{ "on_transmit", "net_dev_queue", USE_ALL | USE_STAMP, "transmit stamps, net.wire" },
-	{ "on_leave", "net_dev_start_xmit", USE_RUN | USE_STAMP | USE_OPTIONAL, "net.qdisc" },
-	{ "on_retransmit", "tcp_retransmit_skb", USE_RUN | USE_STAMP | USE_OPTIONAL,
-	  "net.retransmit" },
-	{ "on_own_receive", "sock_recv_length", USE_RUN, "a node's own arrival stamps" },
-	{ "on_own_send", "sock_send_length", USE_RUN, "a node's own transmit stamps" },
-	{ "on_call_enter", "sys_enter", USE_CAPTURE, "a service's ops" },
-	{ "on_call_exit", "sys_exit", USE_CAPTURE, "a service's ops" },
-	{ "on_tls_enter", NULL, USE_CAPTURE | USE_USER, "plaintext of TLS services" },
-	{ "on_tls_leave", NULL, USE_CAPTURE | USE_USER, "plaintext of TLS services" },
-	{ "on_uring_create", "io_uring_create", USE_CAPTURE | USE_OPTIONAL, "io_uring" },
-	{ "on_uring_submit", "io_uring_submit_req", USE_CAPTURE | USE_OPTIONAL, "io_uring" },
-	{ "on_uring_submit_sqe", "io_uring_submit_sqe", USE_CAPTURE | USE_OPTIONAL | USE_OLDER,
-	  "io_uring" },
-	{ "on_uring_complete", "io_uring_complete", USE_CAPTURE | USE_OPTIONAL | USE_ARGS(3),
-	  "io_uring" },
-	{ "on_uring_complete_parts", "io_uring_complete",
-	  USE_CAPTURE | USE_OPTIONAL | USE_OLDER | USE_ARGS(7), "io_uring" },
-	{ "on_bytes_in", "sock_recv_length", USE_REQUESTS, "requests and sizes alone" },
-	{ "on_bytes_out", "sock_send_length", USE_REQUESTS, "requests and sizes alone" },
-	{ "on_send_counted", "sock_send_length", USE_COUNT | USE_STEADY, "--measure-overhead" },
-};
-#define PROGRAMS_COUNT (sizeof(programs) / sizeof(programs[0]))
-
 /* libbpf says why only through its printer; the last warning is kept for the sentence. */
 static __thread char libbpf_word[160];
 
@@ -153,35 +63,72 @@ __attribute__((format(printf, 2, 0))) static int keep_word(enum libbpf_print_lev
 }
 
 /* btf_trace_NAME is a pointer to a function: of some context first, then of what is traced. */
-static bool program_fits(const struct btf *btf, const struct program *p)
+static int tracepoint_args(const struct btf *btf, const char *target)
 {
 	const struct btf_type *type;
-	unsigned args = p->use / USE_ARGS(1);
 	char name[96];
 	int id;
 
-	snprintf(name, sizeof(name), "btf_trace_%s", p->tracepoint);
+	snprintf(name, sizeof(name), "btf_trace_%s", target);
 	id = btf__find_by_name_kind(btf, name, BTF_KIND_TYPEDEF);
-	if (id <= 0 || !args)
-		return id > 0;
+	if (id <= 0)
+		return -ENOENT;
 	type = btf__type_by_id(btf, btf__type_by_id(btf, id)->type);
 	type = btf__type_by_id(btf, type->type);
-	return btf_is_func_proto(type) && btf_vlen(type) == args + 1;
+	return btf_is_func_proto(type) ? btf_vlen(type) - 1 : -ENOENT;
 }
 
-/* Only the programs of this mode are loaded, and of the optional ones those that can be. */
-static void choose_programs(struct bpf_object *object, const struct btf *btf, unsigned use)
+/* Kernels have functions that they let nobody hook: a program that does nothing finds out. */
+static int try_function(int btf_id)
+{
+	static const struct bpf_insn nothing[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K }, /* r0 = 0 */
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = BPF_TRACE_FEXIT,
+		    .attach_btf_id = btf_id);
+	int link, fd = bpf_prog_load(BPF_PROG_TYPE_TRACING, "gait_try", "Dual BSD/GPL", nothing, 2,
+				     &opts);
+
+	if (fd < 0)
+		return -errno;
+	link = bpf_raw_tracepoint_open(NULL, fd);
+	close(fd);
+	if (link < 0)
+		return -errno;
+	close(link);
+	return 0;
+}
+
+static int function_args(const struct btf *btf, const char *target)
+{
+	int rc, id = btf__find_by_name_kind(btf, target, BTF_KIND_FUNC);
+
+	if (id <= 0)
+		return -ENOENT;
+	rc = try_function(id);
+	return rc ? rc : btf_vlen(btf__type_by_id(btf, btf__type_by_id(btf, id)->type));
+}
+
+static int args_here(void *btf, enum hook_kind kind, const char *target)
+{
+	return kind == HOOK_FUNCTION ? function_args(btf, target) : tracepoint_args(btf, target);
+}
+
+/* Only the programs of this mode are loaded, and of candidates the best that can be. */
+static void choose_programs(struct bpf_object *object, struct btf *btf, unsigned use)
 {
 	bool user = libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_KPROBE, NULL) == 1;
+	struct hook_kernel here = { args_here, btf };
+	bool chosen[HOOKS_MAX];
 
-	for (size_t i = 0; i < PROGRAMS_COUNT; i++) {
-		const struct program *p = &programs[i];
-		struct bpf_program *program = bpf_object__find_program_by_name(object, p->name);
-		bool there = !p->tracepoint || !(p->use & USE_OPTIONAL) || program_fits(btf, p);
+	hooks_choose(&here, chosen);
+	for (size_t i = 0; i < hooks_count; i++) {
+		bool can = hooks[i].kind == HOOK_USER ? user : chosen[i];
 
-		if (p->use & USE_USER)
-			there = user;
-		bpf_program__set_autoload(program, (p->use & use) && there);
+		bpf_program__set_autoload(bpf_object__find_program_by_name(object,
+									   hooks[i].program),
+					  (hooks[i].use & use) && can);
 	}
 }
 
@@ -297,6 +244,7 @@ static int attach(struct probe *p)
 	bpf_program__set_autoattach(p->skel->progs.follow_targets, false);
 	bpf_program__set_autoattach(p->skel->progs.rebase_threads, false);
 	bpf_program__set_autoattach(p->skel->progs.on_data_ready, false);
+	bpf_program__set_autoattach(p->skel->progs.on_data_readable, false);
 	rc = fill_free_slots(p->skel);
 	if (!rc)
 		rc = map_slots(p);
@@ -518,16 +466,31 @@ void probe_want_stamps(struct probe *p)
 	p->skel->bss->stamps_wanted = 1;
 }
 
-/* It runs for every segment of TCP too, on the whole host: only where somebody needs it. */
+static bool is_steady(const char *name)
+{
+	const struct hook *hook = hook_find(name);
+
+	return hook && (hook->use & USE_STEADY || !hook->target);
+}
+
+static bool is_late(const char *name)
+{
+	const struct hook *hook = hook_find(name);
+
+	return hook && hook->use & USE_LATE;
+}
+
+/* They run for every segment of TCP too, on the whole host: only where somebody needs it. */
 static void attach_stamps(struct probe *p)
 {
-	struct bpf_program *program = p->skel->progs.on_data_ready;
+	struct bpf_object_skeleton *s = p->skel->skeleton;
 
 	if (p->stamps_tried || !p->skel->bss->stamps_wanted)
 		return;
 	p->stamps_tried = true;
-	if (bpf_program__autoload(program))
-		p->skel->links.on_data_ready = bpf_program__attach(program);
+	for (int i = 0; i < s->prog_cnt; i++)
+		if (is_late(s->progs[i].name) && bpf_program__autoload(*s->progs[i].prog))
+			*s->progs[i].link = bpf_program__attach(*s->progs[i].prog);
 }
 
 int probe_poll(struct probe *p, int timeout_ms, probe_event_fn fn, void *arg)
@@ -540,14 +503,6 @@ int probe_poll(struct probe *p, int timeout_ms, probe_event_fn fn, void *arg)
 	rc = ring_buffer__poll(p->ring, timeout_ms);
 	/* most events come without a wake-up */
 	return rc == 0 ? ring_buffer__consume(p->ring) : rc;
-}
-
-static bool is_steady(const char *name)
-{
-	for (size_t i = 0; i < PROGRAMS_COUNT; i++)
-		if (!strcmp(programs[i].name, name))
-			return programs[i].use & USE_STEADY || !programs[i].tracepoint;
-	return false;
 }
 
 static int rebase(struct probe *p, enum rebase how, struct err *err)
@@ -579,8 +534,7 @@ int probe_pause(struct probe *p, struct err *err)
 
 static int attach_again(struct bpf_prog_skeleton *s, struct err *err)
 {
-	if (*s->link || !bpf_program__autoload(*s->prog) || is_steady(s->name) ||
-	    !strcmp(s->name, "on_data_ready"))
+	if (*s->link || !bpf_program__autoload(*s->prog) || is_steady(s->name) || is_late(s->name))
 		return 0;
 	*s->link = bpf_program__attach(*s->prog);
 	return *s->link ? 0 : err_errno(err, errno, "cannot attach '%s' again", s->name);
@@ -682,8 +636,8 @@ uint64_t probe_run_ns(const struct probe *p)
 	struct bpf_prog_info info;
 	uint64_t sum = 0;
 
-	for (size_t i = 0; i < PROGRAMS_COUNT; i++)
-		if (program_info(p, programs[i].name, &info))
+	for (size_t i = 0; i < hooks_count; i++)
+		if (program_info(p, hooks[i].program, &info))
 			sum += info.run_time_ns;
 	return sum;
 }
@@ -694,9 +648,9 @@ int probe_losses(struct probe *p, struct probe_losses *ret_losses)
 	for (size_t i = 0; i < LOSS_COUNT; i++)
 		ret_losses->count[i] = p->skel->bss->losses[i];
 	ret_losses->unsampled = p->skel->bss->sockets_unsampled;
-	for (size_t i = 0; i < PROGRAMS_COUNT; i++)
-		*(programs[i].use & USE_STAMP ? &ret_losses->stamp_misses : &ret_losses->misses) +=
-			misses_of(p, programs[i].name);
+	for (size_t i = 0; i < hooks_count; i++)
+		*(hooks[i].use & USE_STAMP ? &ret_losses->stamp_misses : &ret_losses->misses) +=
+			misses_of(p, hooks[i].program);
 	return 0;
 }
 
@@ -710,50 +664,94 @@ int probe_slots_fd(const struct probe *p)
 	return bpf_map__fd(p->skel->maps.slots);
 }
 
-/* Loads one program alone, which is the only honest test of whether it loads. */
-static int try_program(const struct program *wanted)
+/* A skeleton of which the programs that are wanted are loaded; NULL and errno: they were refused. */
+static struct gait_bpf *load_wanted(const bool wanted[HOOKS_MAX])
 {
 	struct gait_bpf *skel = gait_bpf__open();
-	struct bpf_program *program;
-	struct bpf_link *link = NULL;
 	int rc;
 
 	if (!skel)
-		return -errno;
+		return NULL;
 	bpf_map__set_max_entries(skel->maps.events, 4096);
-	bpf_object__for_each_program(program, skel->obj)
-		bpf_program__set_autoload(program,
-					  !strcmp(bpf_program__name(program), wanted->name));
+	for (size_t i = 0; i < hooks_count; i++)
+		bpf_program__set_autoload(
+			bpf_object__find_program_by_name(skel->obj, hooks[i].program), wanted[i]);
 	rc = gait_bpf__load(skel);
-	if (!rc) {
-		program = bpf_object__find_program_by_name(skel->obj, wanted->name);
-		link = bpf_program__attach(program);
-		if (!link)
-			rc = -errno;
-	}
+	if (!rc)
+		return skel;
+	gait_bpf__destroy(skel);
+	errno = -rc;
+	return NULL;
+}
+
+static int try_attach(struct gait_bpf *skel, const struct hook *hook)
+{
+	struct bpf_program *program = bpf_object__find_program_by_name(skel->obj, hook->program);
+	struct bpf_link *link = bpf_program__attach(program);
+
+	if (!link)
+		return -errno;
 	bpf_link__destroy(link);
+	return 0;
+}
+
+/* Loads one program alone. */
+static int try_program(size_t at)
+{
+	bool wanted[HOOKS_MAX] = { false };
+	struct gait_bpf *skel;
+	int rc;
+
+	wanted[at] = true;
+	skel = load_wanted(wanted);
+	if (!skel)
+		return -errno;
+	rc = try_attach(skel, &hooks[at]);
 	gait_bpf__destroy(skel);
 	return rc;
 }
 
-/* It stands for another kernel's shape of what is here as well. */
-static bool is_other_shape(const struct btf *btf, size_t i)
+/*
+ * Loading is the only honest test of whether a program loads. All that the kernel has hooks for are
+ * loaded at once, which on most is the end of it; else each alone, to see which it is.
+ */
+static struct gait_bpf *try_together(const bool chosen[HOOKS_MAX], const struct hook_kernel *here)
 {
-	if (programs[i].use & USE_OLDER)
-		return !program_fits(btf, &programs[i]);
-	return i + 1 < PROGRAMS_COUNT && programs[i + 1].use & USE_OLDER &&
-	       program_fits(btf, &programs[i + 1]);
+	bool wanted[HOOKS_MAX] = { false };
+
+	for (size_t i = 0; i < hooks_count; i++)
+		wanted[i] = chosen[i] && hooks[i].kind != HOOK_USER && hook_fits(&hooks[i], here);
+	return load_wanted(wanted);
 }
 
-static const char *program_needed(const struct program *p)
+static int try_hook(struct gait_bpf *together, size_t at, const struct hook_kernel *here)
 {
-	if (p->use & USE_OPTIONAL)
+	if (!hook_fits(&hooks[at], here))
+		return -ENOENT;
+	return together ? try_attach(together, &hooks[at]) : try_program(at);
+}
+
+static const char *hook_needed(const struct hook *hook)
+{
+	if (hook->use & USE_OPTIONAL)
 		return "optional";
-	if ((p->use & USE_BOTH) == USE_BOTH)
+	if ((hook->use & USE_BOTH) == USE_BOTH)
 		return "capture, replay";
-	if (p->use & (USE_REQUESTS | USE_COUNT))
+	if (hook->use & (USE_REQUESTS | USE_COUNT))
 		return "optional"; /* for --detail requests */
-	return p->use & USE_CAPTURE ? "capture" : "replay";
+	return hook->use & USE_CAPTURE ? "capture" : "replay";
+}
+
+/* Optional hooks that no candidate serves are not chosen, but told of. */
+static bool is_absent(size_t at, const bool chosen[HOOKS_MAX])
+{
+	if (hooks[at].rank)
+		return false;
+	for (size_t i = 0; i < hooks_count; i++)
+		if (chosen[i] && hooks[i].instead_of &&
+		    !strcmp(hooks[i].instead_of, hooks[at].program))
+			return false;
+	return !chosen[at];
 }
 
 static void advise(struct probe_check *check)
@@ -798,9 +796,35 @@ static void check_tls(struct probe_check *ret)
 	snprintf(ret->text, sizeof(ret->text), "%.159s", err.text);
 }
 
+static int check_hooks(struct probe_check *ret_checks, const struct hook_kernel *here)
+{
+	struct gait_bpf *together;
+	bool chosen[HOOKS_MAX];
+	int count = 0;
+
+	hooks_choose(here, chosen);
+	together = try_together(chosen, here);
+	for (size_t i = 0; i < hooks_count; i++) {
+		const struct hook *hook = &hooks[i];
+
+		if (hook->kind == HOOK_USER || (!chosen[i] && !is_absent(i, chosen)))
+			continue;
+		libbpf_word[0] = 0;
+		ret_checks[count] = (struct probe_check){
+			.name = hook->target ? hook->target : hook->program,
+			.what = hook->what,
+			.needed = hook_needed(hook),
+			.result = try_hook(together, i, here),
+		};
+		advise(&ret_checks[count++]);
+	}
+	gait_bpf__destroy(together);
+	return count;
+}
+
 int probe_doctor(struct probe_check ret_checks[PROBE_CHECKS_MAX])
 {
-	struct btf *btf;
+	struct hook_kernel here = { args_here, NULL };
 	struct err err;
 	int count = 0;
 
@@ -811,23 +835,11 @@ int probe_doctor(struct probe_check ret_checks[PROBE_CHECKS_MAX])
 		return count;
 	}
 	libbpf_set_print(keep_word);
-	btf = btf__load_vmlinux_btf();
-	for (size_t i = 0; i < PROGRAMS_COUNT; i++) {
-		const struct program *p = &programs[i];
-
-		if (p->use & USE_USER || (btf && is_other_shape(btf, i)))
-			continue;
-		libbpf_word[0] = 0;
-		ret_checks[count] = (struct probe_check){
-			.name = p->tracepoint ? p->tracepoint : p->name,
-			.what = p->what,
-			.needed = program_needed(p),
-			.result = try_program(p),
-		};
-		advise(&ret_checks[count++]);
-	}
+	here.arg = btf__load_vmlinux_btf();
+	if (here.arg)
+		count += check_hooks(ret_checks + count, &here);
 	check_tls(&ret_checks[count++]);
-	btf__free(btf);
+	btf__free(here.arg);
 	return count;
 }
 

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GAIT_PROBE_HOOKS_H
+#define GAIT_PROBE_HOOKS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * Which BPF program hangs where in the kernel, and what it gives. Kernels differ: where one lacks a
+ * hook another may stand in for it, so a hook has candidates, in order. The table is data and the
+ * choice is pure: tests/unit/test_hooks.c makes it for kernels that are not here.
+ */
+enum hook_kind {
+	HOOK_ITERATOR,
+	HOOK_TRACEPOINT, /* stable, and all there is where functions cannot be hooked */
+	HOOK_FUNCTION,	 /* of the kernel, at its entry or its return (fentry, fexit) */
+	HOOK_USER,	 /* code of the service */
+};
+
+/* When a program is loaded, and what for. */
+enum hook_use {
+	USE_CAPTURE = 1 << 0,
+	USE_RUN = 1 << 1,
+	USE_REQUESTS = 1 << 2, /* capture --detail requests */
+	USE_BOTH = USE_CAPTURE | USE_RUN,
+	USE_ALL = USE_BOTH | USE_REQUESTS,
+	USE_OPTIONAL = 1 << 3, /* left out where no candidate is there */
+	USE_STAMP = 1 << 4,    /* stamps bytes; a run that is skipped costs no more than a stamp */
+	USE_COUNT = 1 << 5,    /* what a price is per (--measure-overhead) */
+	USE_STEADY = 1 << 6,   /* stays attached during a pause: nothing that requests pass */
+	USE_LATE = 1 << 7,     /* attached only when somebody needs it (probe_want_stamps) */
+};
+
+struct hook {
+	const char *program;
+	enum hook_kind kind;
+	const char *target; /* tracepoint or function; NULL: none */
+	unsigned use;	    /* enum hook_use */
+	const char *what;
+	unsigned args;		/* only if the target has so many; 0: any */
+	unsigned rank;		/* among the candidates: the least that is there is taken */
+	const char *instead_of; /* the program of the first candidate; NULL: this is the first */
+};
+
+extern const struct hook hooks[];
+extern const size_t hooks_count;
+#define HOOKS_MAX 96
+
+/* What a kernel has: the number of arguments of a tracepoint or function, < 0 if it is not there. */
+struct hook_kernel {
+	int (*args_of)(void *arg, enum hook_kind kind, const char *target);
+	void *arg;
+};
+
+bool hook_fits(const struct hook *hook, const struct hook_kernel *kernel);
+
+/*
+ * Of each hook's candidates those of the least rank that fit. Where none does, the first is taken,
+ * for the kernel's own word about it, unless it is optional.
+ */
+void hooks_choose(const struct hook_kernel *kernel, bool ret_chosen[HOOKS_MAX]);
+
+/* The row of a program; NULL: there is none. */
+const struct hook *hook_find(const char *program);
+
+#endif

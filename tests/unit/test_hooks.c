@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which candidate of each hook is taken, on kernels that need not be here. */
+#include "check.h"
+#include "probe/hooks.h"
+
+/*
+ * What the kernels have of what gait asks for; what all have is in `everywhere`. 6.1 and 6.18 are read
+ * from their type information (Debian's 6.1.0-56, x86-64; 6.18.44), 5.15 from its sources.
+ */
+struct target {
+	enum hook_kind kind;
+	const char *name;
+	int args;
+};
+
+#define TP(name, args)                      \
+	{                                   \
+		HOOK_TRACEPOINT, name, args \
+	}
+#define FN(name, args)                    \
+	{                                 \
+		HOOK_FUNCTION, name, args \
+	}
+
+static const struct target everywhere[] = {
+	TP("sched_process_fork", 2), TP("sched_process_exit", 1),
+	TP("sched_waking", 1),	     TP("softirq_entry", 1),
+	TP("softirq_exit", 1),	     TP("irq_handler_entry", 2),
+	TP("irq_handler_exit", 3),   TP("inet_sock_set_state", 3),
+	TP("tcp_destroy_sock", 1),   TP("tcp_probe", 2),
+	TP("net_dev_queue", 1),	     TP("sys_enter", 2),
+	TP("sys_exit", 2),	     TP("io_uring_create", 5),
+	FN("inet_recvmsg", 4),	     FN("inet6_recvmsg", 4),
+	FN("inet_sendmsg", 3),	     FN("inet6_sendmsg", 3),
+	FN("sock_def_readable", 1),  {},
+};
+
+static const struct target x86[] = {
+	TP("local_timer_entry", 1),
+	TP("local_timer_exit", 1),
+	TP("reschedule_entry", 1),
+	TP("reschedule_exit", 1),
+	TP("call_function_entry", 1),
+	TP("call_function_exit", 1),
+	TP("call_function_single_entry", 1),
+	TP("call_function_single_exit", 1),
+	TP("irq_work_entry", 1),
+	TP("irq_work_exit", 1),
+	{},
+};
+
+static const struct target of_5_15[] = {
+	TP("sched_switch", 3),
+	TP("io_uring_submit_sqe", 7),
+	TP("io_uring_complete", 4),
+	FN("inet_sendpage", 5),
+	{},
+};
+
+static const struct target of_6_1[] = {
+	TP("sched_switch", 4),
+	TP("io_uring_submit_sqe", 2),
+	TP("io_uring_complete", 7),
+	FN("inet_sendpage", 5),
+	{},
+};
+
+static const struct target of_6_18[] = {
+	TP("sched_switch", 4),
+	TP("sk_data_ready", 1),
+	TP("sock_recv_length", 3),
+	TP("sock_send_length", 3),
+	TP("io_uring_submit_req", 1),
+	TP("io_uring_complete", 3),
+	{},
+};
+
+struct kernel {
+	const char *name;
+	const struct target *own;
+	bool is_x86;
+	bool hooks_functions;
+};
+
+static int look(const struct target *targets, enum hook_kind kind, const char *name)
+{
+	for (; targets->name; targets++)
+		if (targets->kind == kind && !strcmp(targets->name, name))
+			return targets->args;
+	return -1;
+}
+
+static int args_of(void *arg, enum hook_kind kind, const char *name)
+{
+	const struct kernel *k = arg;
+	int args = look(k->own, kind, name);
+
+	if (kind == HOOK_FUNCTION && !k->hooks_functions)
+		return -1;
+	if (args < 0)
+		args = look(everywhere, kind, name);
+	return args < 0 && k->is_x86 ? look(x86, kind, name) : args;
+}
+
+static bool is_chosen(const struct kernel *k, const char *program)
+{
+	struct hook_kernel kernel = { args_of, (void *)k };
+	bool chosen[HOOKS_MAX];
+
+	hooks_choose(&kernel, chosen);
+	return chosen[hook_find(program) - hooks];
+}
+
+static const struct kernel kernels[] = {
+	{ "5.15", of_5_15, true, true },
+	{ "6.1", of_6_1, true, true },
+	{ "6.18", of_6_18, true, false },
+	{ "6.1 arm64", of_6_1, false, false }, /* it hooks functions since 6.4 */
+};
+
+/* A program that is chosen on the kernels with a 1, in the order of `kernels`. */
+static const struct {
+	const char *program;
+	const char on[5];
+} choices[] = {
+	{ "on_switch", "0111" },
+	{ "on_switch_three", "1000" },
+	{ "on_local_timer_entry", "1110" },
+	{ "on_data_ready", "0010" },
+	{ "on_data_readable", "1100" },
+	{ "on_own_receive", "0011" }, /* the last: to hear why not */
+	{ "on_own_receive_inet", "1100" },
+	{ "on_own_receive_inet6", "1100" },
+	{ "on_own_send", "0011" },
+	{ "on_own_send_inet", "1100" },
+	{ "on_own_send_page", "1100" },
+	{ "on_bytes_in_inet", "1100" },
+	{ "on_send_counted_inet6", "1100" },
+	{ "on_uring_submit", "0010" },
+	{ "on_uring_submit_sqe", "0101" },
+	{ "on_uring_complete", "0010" },
+	{ "on_uring_complete_parts", "0101" },
+	{ "on_tls_enter", "1111" },
+	{ "follow_targets", "1111" },
+};
+
+static void test_choice(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(choices); i++)
+		for (size_t k = 0; k < ARRAY_SIZE(kernels); k++) {
+			check_case("%s on %s", choices[i].program, kernels[k].name);
+			if (!CHECK(hook_find(choices[i].program)))
+				continue;
+			CHECK_EQ(is_chosen(&kernels[k], choices[i].program),
+				 choices[i].on[k] == '1');
+		}
+}
+
+/* Where functions can be hooked all that is needed is there: capture and replay work. */
+static void test_needed_are_there(void)
+{
+	for (size_t k = 0; k < 3; k++) {
+		struct hook_kernel kernel = { args_of, (void *)&kernels[k] };
+		bool chosen[HOOKS_MAX];
+
+		hooks_choose(&kernel, chosen);
+		for (size_t i = 0; i < hooks_count; i++) {
+			check_case("%s on %s", hooks[i].program, kernels[k].name);
+			CHECK(!chosen[i] || hook_fits(&hooks[i], &kernel));
+		}
+	}
+}
+
+/* Every stand-in names a first candidate, and stands behind it in the table. */
+static void test_table(void)
+{
+	for (size_t i = 0; i < hooks_count; i++) {
+		const struct hook *first;
+
+		check_case("%s", hooks[i].program);
+		CHECK(hook_find(hooks[i].program) == &hooks[i]);
+		CHECK_EQ(!hooks[i].instead_of, !hooks[i].rank);
+		if (!hooks[i].instead_of)
+			continue;
+		first = hook_find(hooks[i].instead_of);
+		if (CHECK(first && first < &hooks[i] && !first->instead_of))
+			CHECK_EQ(first->use, hooks[i].use);
+	}
+}
+
+int main(void)
+{
+	RUN(test_choice);
+	RUN(test_needed_are_there);
+	RUN(test_table);
+	return check_done();
+}
