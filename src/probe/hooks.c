@@ -137,35 +137,33 @@ static const char *group_of(const struct hook *hook)
 	return hook->instead_of ? hook->instead_of : hook->program;
 }
 
-/* Whether a better candidate of the same group fits. */
-static bool is_outdone(size_t at, const bool fits[HOOKS_MAX])
+/* Whether a candidate of the same group before this one is chosen; the table has them in order. */
+static bool is_outdone(size_t at, const bool chosen[HOOKS_MAX])
 {
-	for (size_t i = 0; i < hooks_count; i++)
-		if (fits[i] && hooks[i].rank < hooks[at].rank &&
+	for (size_t i = 0; i < at; i++)
+		if (chosen[i] && hooks[i].rank < hooks[at].rank &&
 		    !strcmp(group_of(&hooks[i]), group_of(&hooks[at])))
 			return true;
 	return false;
 }
 
-static bool has_candidate(size_t at, const bool fits[HOOKS_MAX])
+static bool has_candidate(size_t at, const bool chosen[HOOKS_MAX])
 {
 	for (size_t i = 0; i < hooks_count; i++)
-		if (fits[i] && !strcmp(group_of(&hooks[i]), group_of(&hooks[at])))
+		if (chosen[i] && !strcmp(group_of(&hooks[i]), group_of(&hooks[at])))
 			return true;
 	return false;
 }
 
-void hooks_choose(const struct hook_kernel *kernel, bool ret_chosen[HOOKS_MAX])
+void hooks_choose(const struct hook_kernel *kernel, unsigned use, bool ret_chosen[HOOKS_MAX])
 {
-	bool fits[HOOKS_MAX] = { false };
-
 	for (size_t i = 0; i < hooks_count; i++)
-		fits[i] = hook_fits(&hooks[i], kernel);
-	for (size_t i = 0; i < hooks_count; i++) {
-		bool needed = !hooks[i].rank && !(hooks[i].use & USE_OPTIONAL);
-
-		ret_chosen[i] = fits[i] ? !is_outdone(i, fits) : needed && !has_candidate(i, fits);
-	}
+		ret_chosen[i] = hooks[i].use & use & USE_ANY && !is_outdone(i, ret_chosen) &&
+				hook_fits(&hooks[i], kernel);
+	for (size_t i = 0; i < hooks_count; i++)
+		if (hooks[i].use & use & USE_ANY && !hooks[i].rank &&
+		    !(hooks[i].use & USE_OPTIONAL) && !has_candidate(i, ret_chosen))
+			ret_chosen[i] = true;
 }
 
 const struct hook *hook_find(const char *program)

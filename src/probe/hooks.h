@@ -28,7 +28,8 @@ enum hook_use {
 	USE_STAMP = 1 << 4,    /* stamps bytes; a run that is skipped costs no more than a stamp */
 	USE_COUNT = 1 << 5,    /* what a price is per (--measure-overhead) */
 	USE_STEADY = 1 << 6,   /* stays attached during a pause: nothing that requests pass */
-	USE_LATE = 1 << 7,     /* attached only when somebody needs it (probe_want_stamps) */
+	USE_ANY = USE_ALL | USE_COUNT,
+	USE_LATE = 1 << 7, /* attached only when somebody needs it (probe_want_stamps) */
 };
 
 struct hook {
@@ -55,10 +56,11 @@ struct hook_kernel {
 bool hook_fits(const struct hook *hook, const struct hook_kernel *kernel);
 
 /*
- * Of each hook's candidates those of the least rank that fit. Where none does, the first is taken,
- * for the kernel's own word about it, unless it is optional.
+ * Of each hook that is used so, those candidates of the least rank that fit; the kernel is not asked
+ * for more, which may cost a while. Where none fits, the first is taken, for the kernel's own word
+ * about it, unless it is optional.
  */
-void hooks_choose(const struct hook_kernel *kernel, bool ret_chosen[HOOKS_MAX]);
+void hooks_choose(const struct hook_kernel *kernel, unsigned use, bool ret_chosen[HOOKS_MAX]);
 
 /* The row of a program; NULL: there is none. */
 const struct hook *hook_find(const char *program);

@@ -100,29 +100,45 @@ static int try_function(int btf_id)
 	return 0;
 }
 
-static int function_args(const struct btf *btf, const char *target)
+/* This kernel, as far as it has been asked. */
+struct here {
+	struct btf *btf;
+	bool tried;
+	int refused; /* once `tried`: whether its functions can be hooked; -errno */
+};
+
+/* One that can be hooked stands for all, for it takes the kernel a while to let go of it. */
+static int function_args(struct here *here, const char *target)
 {
-	int rc, id = btf__find_by_name_kind(btf, target, BTF_KIND_FUNC);
+	int id = btf__find_by_name_kind(here->btf, target, BTF_KIND_FUNC);
 
 	if (id <= 0)
 		return -ENOENT;
-	rc = try_function(id);
-	return rc ? rc : btf_vlen(btf__type_by_id(btf, btf__type_by_id(btf, id)->type));
+	if (!here->tried)
+		here->refused = try_function(id);
+	here->tried = true;
+	if (here->refused)
+		return here->refused;
+	return btf_vlen(btf__type_by_id(here->btf, btf__type_by_id(here->btf, id)->type));
 }
 
-static int args_here(void *btf, enum hook_kind kind, const char *target)
+static int args_here(void *arg, enum hook_kind kind, const char *target)
 {
-	return kind == HOOK_FUNCTION ? function_args(btf, target) : tracepoint_args(btf, target);
+	struct here *here = arg;
+
+	return kind == HOOK_FUNCTION ? function_args(here, target) :
+				       tracepoint_args(here->btf, target);
 }
 
 /* Only the programs of this mode are loaded, and of candidates the best that can be. */
 static void choose_programs(struct bpf_object *object, struct btf *btf, unsigned use)
 {
 	bool user = libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_KPROBE, NULL) == 1;
-	struct hook_kernel here = { args_here, btf };
+	struct here here = { .btf = btf };
+	struct hook_kernel kernel = { args_here, &here };
 	bool chosen[HOOKS_MAX];
 
-	hooks_choose(&here, chosen);
+	hooks_choose(&kernel, use, chosen);
 	for (size_t i = 0; i < hooks_count; i++) {
 		bool can = hooks[i].kind == HOOK_USER ? user : chosen[i];
 
@@ -802,7 +818,7 @@ static int check_hooks(struct probe_check *ret_checks, const struct hook_kernel 
 	bool chosen[HOOKS_MAX];
 	int count = 0;
 
-	hooks_choose(here, chosen);
+	hooks_choose(here, USE_ANY, chosen);
 	together = try_together(chosen, here);
 	for (size_t i = 0; i < hooks_count; i++) {
 		const struct hook *hook = &hooks[i];
@@ -824,7 +840,8 @@ static int check_hooks(struct probe_check *ret_checks, const struct hook_kernel 
 
 int probe_doctor(struct probe_check ret_checks[PROBE_CHECKS_MAX])
 {
-	struct hook_kernel here = { args_here, NULL };
+	struct here here = { 0 };
+	struct hook_kernel kernel = { args_here, &here };
 	struct err err;
 	int count = 0;
 
@@ -835,11 +852,11 @@ int probe_doctor(struct probe_check ret_checks[PROBE_CHECKS_MAX])
 		return count;
 	}
 	libbpf_set_print(keep_word);
-	here.arg = btf__load_vmlinux_btf();
-	if (here.arg)
-		count += check_hooks(ret_checks + count, &here);
+	here.btf = btf__load_vmlinux_btf();
+	if (here.btf)
+		count += check_hooks(ret_checks + count, &kernel);
 	check_tls(&ret_checks[count++]);
-	btf__free(here.arg);
+	btf__free(here.btf);
 	return count;
 }
 

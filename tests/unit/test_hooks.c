@@ -107,7 +107,7 @@ static bool is_chosen(const struct kernel *k, const char *program)
 	struct hook_kernel kernel = { args_of, (void *)k };
 	bool chosen[HOOKS_MAX];
 
-	hooks_choose(&kernel, chosen);
+	hooks_choose(&kernel, USE_ANY, chosen);
 	return chosen[hook_find(program) - hooks];
 }
 
@@ -163,12 +163,31 @@ static void test_needed_are_there(void)
 		struct hook_kernel kernel = { args_of, (void *)&kernels[k] };
 		bool chosen[HOOKS_MAX];
 
-		hooks_choose(&kernel, chosen);
+		hooks_choose(&kernel, USE_ANY, chosen);
 		for (size_t i = 0; i < hooks_count; i++) {
 			check_case("%s on %s", hooks[i].program, kernels[k].name);
 			CHECK(!chosen[i] || hook_fits(&hooks[i], &kernel));
 		}
 	}
+}
+
+/* What is not used, or has no need of a stand-in, is not asked for. */
+static int no_functions(void *arg, enum hook_kind kind, const char *name)
+{
+	CHECK_EQ(kind, HOOK_TRACEPOINT);
+	return args_of(arg, kind, name);
+}
+
+static void test_asked_for(void)
+{
+	const struct kernel *newest = &kernels[2];
+	struct hook_kernel kernel = { no_functions, (void *)newest };
+	bool chosen[HOOKS_MAX];
+
+	hooks_choose(&kernel, USE_ANY, chosen);
+	hooks_choose(&kernel, USE_RUN, chosen);
+	CHECK(chosen[hook_find("on_own_send") - hooks]);
+	CHECK(!chosen[hook_find("on_call_exit") - hooks]);
 }
 
 /* Every stand-in names a first candidate, and stands behind it in the table. */
@@ -192,6 +211,7 @@ int main(void)
 {
 	RUN(test_choice);
 	RUN(test_needed_are_there);
+	RUN(test_asked_for);
 	RUN(test_table);
 	return check_done();
 }
