@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <string.h>
 
+const char *const hook_kind_names[] = { "iterator", "tracepoint", "function", "uprobe" };
+
 #define ITERATOR(program, use, what)                                \
 	{                                                           \
 		program, HOOK_ITERATOR, NULL, use, what, 0, 0, NULL \
@@ -132,7 +134,7 @@ bool hook_fits(const struct hook *hook, const struct hook_kernel *kernel)
 	return args >= 0 && (!hook->args || hook->args == (unsigned)args);
 }
 
-static const char *group_of(const struct hook *hook)
+const char *hook_group(const struct hook *hook)
 {
 	return hook->instead_of ? hook->instead_of : hook->program;
 }
@@ -142,7 +144,7 @@ static bool is_outdone(size_t at, const bool chosen[HOOKS_MAX])
 {
 	for (size_t i = 0; i < at; i++)
 		if (chosen[i] && hooks[i].rank < hooks[at].rank &&
-		    !strcmp(group_of(&hooks[i]), group_of(&hooks[at])))
+		    !strcmp(hook_group(&hooks[i]), hook_group(&hooks[at])))
 			return true;
 	return false;
 }
@@ -150,7 +152,7 @@ static bool is_outdone(size_t at, const bool chosen[HOOKS_MAX])
 static bool has_candidate(size_t at, const bool chosen[HOOKS_MAX])
 {
 	for (size_t i = 0; i < hooks_count; i++)
-		if (chosen[i] && !strcmp(group_of(&hooks[i]), group_of(&hooks[at])))
+		if (chosen[i] && !strcmp(hook_group(&hooks[i]), hook_group(&hooks[at])))
 			return true;
 	return false;
 }

@@ -17,6 +17,8 @@ enum hook_kind {
 	HOOK_USER,	 /* code of the service */
 };
 
+extern const char *const hook_kind_names[];
+
 /* When a program is loaded, and what for. */
 enum hook_use {
 	USE_CAPTURE = 1 << 0,
@@ -52,6 +54,9 @@ struct hook_kernel {
 	int (*args_of)(void *arg, enum hook_kind kind, const char *target);
 	void *arg;
 };
+
+/* The first candidate's program: what the candidates of a hook have in common. */
+const char *hook_group(const struct hook *hook);
 
 bool hook_fits(const struct hook *hook, const struct hook_kernel *kernel);
 

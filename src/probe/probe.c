@@ -807,8 +807,11 @@ static void check_tls(struct probe_check *ret)
 {
 	struct err err = { "" };
 
-	*ret = (struct probe_check){ "uprobe OpenSSL", "plaintext of TLS services", "optional",
-				     try_tls(&err), "" };
+	*ret = (struct probe_check){ .name = "uprobe OpenSSL",
+				     .hook = hook_kind_names[HOOK_USER],
+				     .what = "plaintext of TLS services",
+				     .needed = "optional",
+				     .result = try_tls(&err) };
 	snprintf(ret->text, sizeof(ret->text), "%.159s", err.text);
 }
 
@@ -828,6 +831,8 @@ static int check_hooks(struct probe_check *ret_checks, const struct hook_kernel 
 		libbpf_word[0] = 0;
 		ret_checks[count] = (struct probe_check){
 			.name = hook->target ? hook->target : hook->program,
+			.hook = hook_kind_names[hook->kind],
+			.group = hook_group(hook),
 			.what = hook->what,
 			.needed = hook_needed(hook),
 			.result = try_hook(together, i, here),
@@ -845,8 +850,10 @@ int probe_doctor(struct probe_check ret_checks[PROBE_CHECKS_MAX])
 	struct err err;
 	int count = 0;
 
-	ret_checks[count++] = (struct probe_check){ "ground", "type information, process numbers",
-						    "capture, replay", check_ground(&err), "" };
+	ret_checks[count++] = (struct probe_check){ .name = "ground",
+						    .what = "type information, process numbers",
+						    .needed = "capture, replay",
+						    .result = check_ground(&err) };
 	if (ret_checks[0].result) {
 		snprintf(ret_checks[0].text, sizeof(ret_checks[0].text), "%.159s", err.text);
 		return count;

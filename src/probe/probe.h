@@ -140,8 +140,10 @@ void probe_read_own(const struct thread_slot *slot, uint64_t ret_counters[TS_COU
 
 /* What was tried, for `gait doctor`. */
 struct probe_check {
-	const char *name;   /* program or feature */
-	const char *what;   /* what it gives */
+	const char *name;  /* program or feature */
+	const char *hook;  /* "tracepoint", "function"...: what kind of hook it is; NULL: none */
+	const char *group; /* the program it is, or stands in for (src/probe/hooks.h); NULL: none */
+	const char *what;  /* what it gives */
 	const char *needed; /* "capture, replay", "optional" ... */
 	int result;	    /* 0 or -errno */
 	char text[160];	    /* the kernel's own word, and what to do */

@@ -105,8 +105,9 @@ int probe_slots_fd(const struct probe *p)
 
 int probe_doctor(struct probe_check ret_checks[PROBE_CHECKS_MAX])
 {
-	ret_checks[0] =
-		(struct probe_check){ "bpf", "all probes", "capture, replay", -ENOTSUP, "" };
+	ret_checks[0] = (struct probe_check){
+		.name = "bpf", .what = "all probes", .needed = "capture, replay", .result = -ENOTSUP
+	};
 	strcpy(ret_checks[0].text, "built with GAIT_BPF=OFF; configure with -DGAIT_BPF=ON");
 	return 1;
 }

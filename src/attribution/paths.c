@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "attribution/paths.h"
+
+#include <stddef.h>
+
+const char *const path_kind_names[] = { "measured", "inferred", "absent" };
+
+#define MEASURED(by, otherwise, ...)          \
+	{                                     \
+		PATH_MEASURED, by, otherwise, \
+		{                             \
+			__VA_ARGS__           \
+		}                             \
+	}
+#define INFERRED(by, otherwise, ...)          \
+	{                                     \
+		PATH_INFERRED, by, otherwise, \
+		{                             \
+			__VA_ARGS__           \
+		}                             \
+	}
+#define ABSENT(where)                     \
+	{                                 \
+		PATH_ABSENT, where, NULL, \
+		{                         \
+			NULL              \
+		}                         \
+	}
+
+/* A node stamps its own calls; of a captured service the kernel tells. */
+#define CALLS "on_call_enter", "on_call_exit"
+#define INTERRUPTED "the rows of the code that was interrupted"
+#define WAITED "unattributed"
+
+const struct path paths[SUB_COUNT] = {
+	[SUB_CLIENT_LATE] = MEASURED("the client's clock: due, and sent", NULL, NULL),
+	[SUB_CLIENT_SEND] = MEASURED("the client's send call, to the transmit stamp", "net.wire",
+				     "on_own_send", "on_transmit"),
+	[SUB_CLIENT_RECEIVE] = MEASURED("arrival stamp, to the client's read", "net.wire",
+					"on_own_receive", "on_segment"),
+	[SUB_NET_WIRE] = MEASURED("transmit stamp to arrival stamp, in runs", "net.rxqueue",
+				  "on_transmit", "on_segment"),
+	[SUB_NET_RETRANSMIT] = ABSENT("net.wire"),
+	[SUB_NET_QDISC] = ABSENT("net.wire"),
+	[SUB_NET_ACCEPT] = ABSENT("net.rxqueue"),
+	[SUB_NET_RXQUEUE] =
+		MEASURED("arrival stamp to read", WAITED, "on_segment", "on_data_ready"),
+	[SUB_NET_SOCKET] = MEASURED("off the CPU in a call on a socket", WAITED, "on_switch"),
+	[SUB_APP_QUEUE] = MEASURED("read, to the first of its own work", WAITED, CALLS),
+	[SUB_APP_HANDOFF] =
+		INFERRED("calls by which threads signal each other; nodes know", WAITED, CALLS),
+	[SUB_APP_SLEEP] = MEASURED("off the CPU in a timer call", WAITED, "on_switch"),
+	[SUB_CPU_USER] =
+		MEASURED("what is left of the time on the CPU", WAITED, "on_switch", CALLS),
+	[SUB_CPU_KERNEL_NET] = MEASURED("calls on sockets", "cpu.user", CALLS),
+	[SUB_CPU_KERNEL_FS] = MEASURED("calls on files", "cpu.user", CALLS),
+	[SUB_CPU_KERNEL_MM] = MEASURED("calls on memory", "cpu.user", CALLS),
+	[SUB_CPU_KERNEL_OTHER] = MEASURED("all other calls", "cpu.user", CALLS),
+	[SUB_CPU_IRQ_NET] = MEASURED("softirqs outside of network calls", INTERRUPTED,
+				     "on_softirq_entry", "on_softirq_exit"),
+	[SUB_CPU_IRQ_BLOCK] =
+		MEASURED("softirqs", INTERRUPTED, "on_softirq_entry", "on_softirq_exit"),
+	[SUB_CPU_IRQ_TIMER] = MEASURED("timer interrupts and softirqs", INTERRUPTED,
+				       "on_local_timer_entry", "on_local_timer_exit",
+				       "on_softirq_entry", "on_softirq_exit"),
+	[SUB_CPU_IRQ_OTHER] = MEASURED("interrupts of devices and of other CPUs", INTERRUPTED,
+				       "on_irq_handler_entry", "on_reschedule_entry",
+				       "on_call_function_entry", "on_call_function_single_entry",
+				       "on_irq_work_entry"),
+	[SUB_SCHED_WAKEUP] = MEASURED("woken, to running on a CPU that was idle",
+				      "the row of the wait", "on_waking", "on_switch"),
+	[SUB_SCHED_RUNQUEUE] = MEASURED("woken, to running on a CPU that was busy",
+					"the row of the wait", "on_waking", "on_switch"),
+	[SUB_SCHED_PREEMPTED] = MEASURED("off the CPU and runnable", WAITED, "on_switch"),
+	[SUB_SCHED_THROTTLED] = MEASURED("off the CPU and runnable, its group out of quota",
+					 "sched.preempted", "on_switch"),
+	[SUB_SCHED_STEAL] =
+		MEASURED("KVM's own counter, where it is found", "the row of the event", "on_switch"),
+	[SUB_BLOCK_QUEUE] = ABSENT("block.device"),
+	[SUB_BLOCK_DEVICE] = INFERRED("off the CPU and in_iowait", WAITED, "on_switch"),
+	[SUB_BLOCK_THROTTLED] = ABSENT("block.device"),
+	[SUB_FS_JOURNAL] =
+		INFERRED("off the CPU in a sync or file call, not in_iowait", WAITED, "on_switch"),
+	[SUB_FS_WRITEBACK] = ABSENT("block.device, fs.journal"),
+	[SUB_MEM_FAULT] = ABSENT("the code that faulted; on the device: block.device"),
+	[SUB_MEM_RECLAIM] = INFERRED("off the CPU and in_memstall; its work: the call's row",
+				     WAITED, "on_switch"),
+	[SUB_MEM_COMPACTION] = ABSENT("mem.reclaim"),
+	[SUB_LOCK_USER] = MEASURED("off the CPU in a futex call", WAITED, "on_switch"),
+	[SUB_LOCK_KERNEL] = ABSENT("fs.journal in file calls, else unattributed"),
+	[SUB_CALL] =
+		INFERRED("waiting for a connection of its own; nodes know", "net.socket", CALLS),
+};
+
+enum path_kind path_here(const struct path *path, path_loads_fn loads, void *arg)
+{
+	if (!path->programs[0])
+		return path->kind;
+	for (const char *const *p = path->programs; *p; p++)
+		if (loads(arg, *p))
+			return path->kind;
+	return PATH_ABSENT;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* By which way each row of the breakdown comes about. */
+#include "attribution/paths.h"
+#include "check.h"
+#include "probe/hooks.h"
+
+static bool all(void *arg, const char *program)
+{
+	return true;
+}
+
+static bool none(void *arg, const char *program)
+{
+	return false;
+}
+
+static bool all_but_timer(void *arg, const char *program)
+{
+	return !strstr(program, "local_timer");
+}
+
+/* Every row says where it comes from, of hooks that exist, and where its time is without them. */
+static void test_table(void)
+{
+	for (int i = 0; i < SUB_COUNT; i++) {
+		check_case("%s", subsystems[i].name);
+		CHECK(paths[i].by);
+		CHECK_EQ(!!paths[i].programs[0], !!paths[i].otherwise);
+		CHECK(paths[i].kind != PATH_ABSENT || !paths[i].programs[0]);
+		for (const char *const *p = paths[i].programs; *p; p++) {
+			const struct hook *hook = hook_find(*p);
+
+			if (CHECK(hook))
+				CHECK(!hook->instead_of);
+		}
+	}
+}
+
+static void test_here(void)
+{
+	CHECK_EQ(path_here(&paths[SUB_NET_WIRE], all, NULL), PATH_MEASURED);
+	CHECK_EQ(path_here(&paths[SUB_NET_WIRE], none, NULL), PATH_ABSENT);
+	CHECK_EQ(path_here(&paths[SUB_BLOCK_DEVICE], all, NULL), PATH_INFERRED);
+	CHECK_EQ(path_here(&paths[SUB_CLIENT_LATE], none, NULL), PATH_MEASURED);
+	/* the softirqs are left */
+	CHECK_EQ(path_here(&paths[SUB_CPU_IRQ_TIMER], all_but_timer, NULL), PATH_MEASURED);
+	CHECK_EQ(path_here(&paths[SUB_MEM_COMPACTION], all, NULL), PATH_ABSENT);
+}
+
+int main(void)
+{
+	RUN(test_table);
+	RUN(test_here);
+	return check_done();
+}
