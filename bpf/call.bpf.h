@@ -5,8 +5,6 @@
 /* The system call a thread is in: its number, arguments, and what gait follows it for. */
 #include "gait.bpf.h"
 
-#define TS_COMPAT 2 /* thread_info.status: a 32-bit call, numbered otherwise */
-
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000
 #define S_IFREG 0100000
@@ -19,20 +17,25 @@
 extern const volatile struct syscall_class cfg_syscalls[SYSCALLS_MAX];
 
 #if defined(__TARGET_ARCH_x86)
-#define ARG1(regs) ((regs)->di)
-#define ARG2(regs) ((regs)->si)
-#define ARG3(regs) ((regs)->dx)
-#define ARG4(regs) ((regs)->r10)
-#define ARG5(regs) ((regs)->r8)
-#define CALL_NUMBER(regs) ((regs)->orig_ax)
+#define ARG1(r) ((r)->di)
+#define ARG2(r) ((r)->si)
+#define ARG3(r) ((r)->dx)
+#define ARG4(r) ((r)->r10)
+#define ARG5(r) ((r)->r8)
+#define CALL_NUMBER(r) ((r)->orig_ax)
+#define TS_COMPAT 2
+#define IS_COMPAT(task) ((task)->thread_info.status & TS_COMPAT)
 #elif defined(__TARGET_ARCH_arm64)
-#define ARG1(regs) ((regs)->orig_x0)
-#define ARG2(regs) ((regs)->user_regs.regs[1])
-#define ARG3(regs) ((regs)->user_regs.regs[2])
-#define ARG4(regs) ((regs)->user_regs.regs[3])
-#define ARG5(regs) ((regs)->user_regs.regs[4])
-#define CALL_NUMBER(regs) ((regs)->user_regs.regs[8])
+#define ARG1(r) ((r)->orig_x0)
+#define ARG2(r) ((r)->user_regs.regs[1])
+#define ARG3(r) ((r)->user_regs.regs[2])
+#define ARG4(r) ((r)->user_regs.regs[3])
+#define ARG5(r) ((r)->user_regs.regs[4])
+#define CALL_NUMBER(r) ((r)->user_regs.regs[8])
+#define TIF_32BIT (1ul << 22)
+#define IS_COMPAT(task) ((task)->thread_info.flags & TIF_32BIT)
 #endif
+/* IS_COMPAT: a 32-bit call, numbered otherwise */
 
 static __always_inline bool op_receives(__u8 op)
 {

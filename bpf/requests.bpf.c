@@ -22,7 +22,7 @@ static __always_inline __u8 look_head(struct task_struct *task, __u64 bytes, __u
 	struct user_bytes from;
 	__u8 op;
 
-	if (nr >= SYSCALLS_MAX || task->thread_info.status & TS_COMPAT)
+	if (nr >= SYSCALLS_MAX || IS_COMPAT(task))
 		return 0;
 	op = cfg_syscalls[nr].op;
 	if (bytes > EVENT_BYTES_HEAD)

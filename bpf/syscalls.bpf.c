@@ -359,7 +359,7 @@ static __always_inline void call_begin(struct task_struct *task, struct thread *
 {
 	struct syscall_class class = { SYSCALL_OTHER, TS_KERNEL_OTHER, TS_WAIT_OTHER };
 
-	if (nr < SYSCALLS_MAX && !(task->thread_info.status & TS_COMPAT)) {
+	if (nr < SYSCALLS_MAX && !IS_COMPAT(task)) {
 		class.op = cfg_syscalls[nr].op;
 		class.cpu = cfg_syscalls[nr].cpu;
 		class.wait = cfg_syscalls[nr].wait;

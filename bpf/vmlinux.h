@@ -98,7 +98,8 @@ struct sched_entity {
 };
 
 struct thread_info {
-	__u32 status;
+	unsigned long flags;
+	__u32 status; /* x86 alone has it */
 };
 
 struct task_struct {

@@ -10,6 +10,8 @@ endif()
 if(GAIT_BPF)
 	find_program(GAIT_CLANG NAMES clang REQUIRED)
 	find_program(GAIT_BPFTOOL NAMES bpftool PATHS /usr/sbin /usr/local/sbin REQUIRED)
+	find_path(GAIT_ASM_INCLUDE asm/types.h REQUIRED) # of the machine that gait is for
+	mark_as_advanced(GAIT_ASM_INCLUDE)
 endif()
 
 # gait_bpf(NAME sources...): builds skel/NAME.skel.h (struct NAME_bpf); who links NAME_skel may
@@ -25,7 +27,7 @@ function(gait_bpf name)
 			COMMAND ${GAIT_CLANG} -g -O2 -mcpu=v3 -Wall -Werror -target bpf
 				-D__TARGET_ARCH_${GAIT_BPF_ARCH}
 				-I${CMAKE_SOURCE_DIR}/bpf -I${CMAKE_BINARY_DIR}/include/bpf-root
-				-idirafter /usr/include/${CMAKE_LIBRARY_ARCHITECTURE}
+				-idirafter ${GAIT_ASM_INCLUDE}
 				-MMD -MF ${object}.d -MT ${object} -c ${source} -o ${object}
 			DEPENDS ${source}
 			DEPFILE ${object}.d

@@ -27,6 +27,15 @@ static void futex_wait(atomic_uint *word, unsigned value)
 	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
 }
 
+static void cpu_relax(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	asm volatile("yield");
+#endif
+}
+
 static void futex_wake(atomic_uint *word)
 {
 	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
@@ -37,7 +46,7 @@ static bool spin_while(atomic_uint *word, unsigned value)
 	for (size_t i = 0; i < SPIN_ROUNDS && opts.wait_by == WAIT_SPIN; i++) {
 		if (atomic_load(word) != value)
 			return false;
-		__builtin_ia32_pause();
+		cpu_relax();
 	}
 	return atomic_load(word) == value;
 }
@@ -118,7 +127,7 @@ static void send_all(const unsigned counts[])
 		if (opts.wait_by == WAIT_FUTEX)
 			futex_wait(&unsent, left);
 		else
-			__builtin_ia32_pause();
+			cpu_relax();
 }
 
 static void pass(struct loop *loop)
