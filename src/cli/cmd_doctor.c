@@ -133,11 +133,11 @@ static int optional_missing(const struct checks *checks)
 
 static void print_checks(const struct checks *checks)
 {
-	printf("%-4s %-28s %-11s %-16s %s\n", "", "probe", "hook", "needed for", "gives");
+	printf("%-4s %-31s %-11s %-16s %s\n", "", "probe", "hook", "needed for", "gives");
 	for (int i = 0; i < checks->count; i++) {
 		const struct probe_check *check = &checks->at[i];
 
-		printf("%-4s %-28s %-11s %-16s %s\n", check->result ? "NO" : "ok", check->name,
+		printf("%-4s %-31s %-11s %-16s %s\n", check->result ? "NO" : "ok", check->name,
 		       check->hook ? check->hook : "", check->needed, check->what);
 		if (check->result)
 			printf("     -> %s\n",
