@@ -83,3 +83,20 @@ int cmd_print_json(struct json *json, struct err *err)
 	json_free(json);
 	return rc;
 }
+
+static volatile sig_atomic_t signals;
+
+static void count_signal(int signal)
+{
+	signals++;
+}
+
+const volatile sig_atomic_t *cmd_count_signals(void)
+{
+	static const int counted[] = { SIGINT, SIGTERM, SIGHUP };
+	const struct sigaction action = { .sa_handler = count_signal };
+
+	for (size_t i = 0; i < sizeof(counted) / sizeof(counted[0]); i++)
+		sigaction(counted[i], &action, NULL);
+	return &signals;
+}

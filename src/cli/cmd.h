@@ -6,6 +6,8 @@
 #include "base/json.h"
 #include "cli/options.h"
 
+#include <signal.h>
+
 /*
  * To add a command:
  *
@@ -61,6 +63,12 @@ int cmd_failed(const struct err *err);
 
 /* A wrong use that options_parse() cannot know of: prints it and the hint; EXIT_USAGE. */
 int cmd_misused(const struct options *options, const struct err *err);
+
+/*
+ * From now on SIGINT, SIGTERM and SIGHUP end nothing, but are counted: in what is returned, of which
+ * there is one. Calls that wait return with EINTR.
+ */
+const volatile sig_atomic_t *cmd_count_signals(void);
 
 /* Prints JSON to stdout and frees it. 0 or -ENOMEM (also of a NULL) with a sentence. */
 int cmd_print_json(struct json *json, struct err *err);

@@ -74,22 +74,6 @@ static const struct options options = {
 	.args_max = -1,
 };
 
-static volatile sig_atomic_t stop;
-
-static void on_signal(int signal_number)
-{
-	stop = 1;
-}
-
-static void catch_signals(void)
-{
-	struct sigaction action = { .sa_handler = on_signal };
-
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
-}
-
 /* From here on nothing is missed: who drives the load, a person or a test, waits for it. */
 static void say_ready(void)
 {
@@ -342,8 +326,7 @@ int cmd_capture(int argc, char **argv)
 	live.progress = !opts.quiet && isatty(STDERR_FILENO);
 	live.filter = filter;
 	live.on_ready = opts.quiet ? NULL : say_ready;
-	live.stop = &stop;
-	catch_signals();
+	live.stop = cmd_count_signals();
 	rc = live_capture(&live, &result, &err);
 	if (live.progress)
 		fputc('\n', stderr);

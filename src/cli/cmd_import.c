@@ -5,7 +5,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -50,22 +49,6 @@ static const struct options options = {
 	.args_min = 2,
 	.args_max = -1,
 };
-
-static volatile sig_atomic_t stop;
-
-static void on_signal(int signal_number)
-{
-	stop = 1;
-}
-
-static void catch_signals(void)
-{
-	struct sigaction action = { .sa_handler = on_signal };
-
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
-}
 
 /* The next row of import->servers; NULL: there is none left. */
 static struct packet_end *add_server(struct import_opts *import, struct err *err)
@@ -205,8 +188,7 @@ static int import_pcap(const struct import_cmd_opts *opts, char **files, size_t 
 	import.replace = opts->force;
 	import.progress = !opts->quiet && isatty(STDERR_FILENO);
 	import.description = text;
-	import.stop = &stop;
-	catch_signals();
+	import.stop = cmd_count_signals();
 	rc = import_packets(&import, &result, &err);
 	if (import.progress)
 		fputc('\n', stderr);

@@ -10,7 +10,6 @@
 #include "replay/replay.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -115,22 +114,6 @@ static const struct options options = {
 	.args_min = 1,
 	.args_max = 1,
 };
-
-static volatile sig_atomic_t signals;
-
-static void on_signal(int signal_number)
-{
-	signals++;
-}
-
-static void catch_signals(void)
-{
-	struct sigaction action = { .sa_handler = on_signal };
-
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
-}
 
 /* "redis=10.0.0.7:80": what stands before an equals sign, unless that is part of a path. */
 static size_t service_length(const char *text)
@@ -508,7 +491,7 @@ int cmd_replay(int argc, char **argv)
 	int code = cmd_parse(&options, argc, argv, &opts, &args);
 	struct sweep sweep = { 0 };
 	struct remotes *remotes = NULL;
-	struct replay_opts replay = { .interrupted = &signals, .progress_arg = &terminal };
+	struct replay_opts replay = { .progress_arg = &terminal };
 
 	if (code >= 0)
 		return code;
@@ -531,7 +514,7 @@ int cmd_replay(int argc, char **argv)
 	replay.accept_edited = opts.accept_edited;
 	replay.say = say;
 	replay.progress = opts.progress || terminal ? print_progress : NULL;
-	catch_signals();
+	replay.interrupted = cmd_count_signals();
 	if (start_remote(&opts, &replay, &remotes, &err))
 		return cmd_failed(&err);
 	code = opts.sweep ? replay_sweep(&sweep, &replay, opts.json) :

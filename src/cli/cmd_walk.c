@@ -14,15 +14,12 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define SUMMARY_BYTES (128 * WALK_THREADS_MAX) /* with a line of each thread */
-
-static volatile sig_atomic_t signals; /* how many came */
 
 static int print_description(const struct walk_opts *opts)
 {
@@ -36,20 +33,6 @@ static int print_description(const struct walk_opts *opts)
 		fputs(buf_text(&out), stdout);
 	buf_release(&out);
 	return rc ? cmd_failed(&err) : EXIT_FINE;
-}
-
-static void on_signal(int signal)
-{
-	signals++;
-}
-
-static void stop_on_signals(void)
-{
-	struct sigaction action = { .sa_handler = on_signal };
-
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
 }
 
 /* Late sending is a flaw of the figures; a script of DistWalk's expects no failure of that. */
@@ -145,7 +128,6 @@ static int run(const struct walk_program *program, const struct walk_cmd_opts *g
 			"--control ADDRESS says where");
 		return cmd_failed(&err);
 	}
-	stop_on_signals();
 	if (!opts->progress && (given->progress || (terminal && !lines && !program->is_distwalk)))
 		opts->progress = print_progress;
 	opts->progress_arg = &terminal;
@@ -168,7 +150,6 @@ static int write_plan(const struct walk_opts *opts)
 	struct ledger ledger;
 	struct err err;
 
-	stop_on_signals();
 	if (walk_trace_write(opts, &ledger, &err))
 		return cmd_failed(&err);
 	fprintf(stderr, "planned %" PRIu64 " requests, %" PRIu64 " operations: '%s'\n",
@@ -253,7 +234,6 @@ static int read_walker(const struct walk_program *program, struct walker *w,
 	int rc = walk_options_read(&w->given, program, o, &err);
 
 	w->read = true;
-	o->interrupted = &signals;
 	if (client) {
 		o->classes = client->classes;
 		o->classes_count = client->classes_count;
@@ -300,12 +280,14 @@ static int do_all(struct walkers *all)
 		.run = run_client,
 		.arg = all,
 		.json = given->json,
-		.interrupted = &signals,
+		.interrupted = cmd_count_signals(),
 		.progress = given->progress || terminal ? print_progress : NULL,
 		.progress_arg = &terminal,
 	};
 	int code = EXIT_FINE;
 
+	for (size_t i = 0; i < all->count; i++)
+		all->items[i].opts.interrupted = clients.interrupted;
 	if (all->count == 1)
 		return do_one(all->program, &all->items[0]);
 	if (given->dry_run || given->plan_only) {
@@ -316,7 +298,6 @@ static int do_all(struct walkers *all)
 		}
 		return code;
 	}
-	stop_on_signals();
 	return walk_clients_run(&clients);
 }
 
