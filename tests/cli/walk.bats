@@ -129,8 +129,8 @@ complains() {
 	complains "-n: '1.5' is not a whole number" -n 1.5
 	complains "'65537' is more than 65536" --nt 65537
 	complains "--num-threads: '0' is less than 1" --nt 0
-	complains "--agents: '0' is less than 1" --agents 0
-	complains "--agents: '65' is more than 64" --agents 65
+	complains "--agents: '0' is not within 1 .. 64" --agents 0
+	complains "--agents: '65' is not within 1 .. 64" --agents 65
 	complains "--rate: it must be above 0" -r 0
 	complains "--rate: 'exp:3' changes; --rate-step-secs must say" -r exp:3
 	complains "give one of them" -r 3 -p 5
