@@ -412,7 +412,8 @@ enum wire_status {
 	WIRE_STATUS_OK,
 	WIRE_STATUS_ERROR,
 	WIRE_STATUS_TIMEOUT,
-	WIRE_STATUS_PART, /* of a reply between nodes: more of it follows */
+	WIRE_STATUS_PART,   /* of a reply between nodes: more of it follows */
+	WIRE_STATUS_FORGET, /* of a request between nodes: it will not be made */
 	WIRE_STATUS_COUNT
 };
 

@@ -58,8 +58,10 @@ static void drop_planned(struct worker *w, struct conn *c)
 {
 	struct queued_request *q;
 
-	while ((q = conn_take_planned(c)))
+	while ((q = conn_take_planned(c))) {
+		forward_forget(w, q);
 		node_plan_give(&w->service->plan, q);
+	}
 }
 
 static void watch(struct worker *w, struct conn *c, uint32_t events)

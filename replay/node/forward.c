@@ -378,11 +378,43 @@ bool forward_begin(struct worker *w, struct active *a, const struct plan_op *op)
 	return true;
 }
 
+/* No reply comes, so there is nothing to wait for. */
+static void tell_forgotten(struct worker *w, uint32_t peer, uint64_t request)
+{
+	struct walk_conn **wc = &w->walk.forward.conns[peer];
+
+	if (!*wc)
+		*wc = walk_dial(w, peer);
+	if (*wc)
+		walk_post(w, *wc,
+			  &(struct walk_reply){ .request = request,
+						.size = WIRE_MESSAGE_BYTES,
+						.status = WIRE_STATUS_FORGET });
+}
+
+void forward_forget(struct worker *w, const struct queued_request *q)
+{
+	for (const struct queued_op *op = q->ops; op; op = queued_op_next(op))
+		if (op->op.kind == OP_FORWARD && op->op.offset != TRACE_NONE)
+			tell_forgotten(w, (uint32_t)op->op.work, (uint64_t)op->op.offset);
+}
+
+void forward_drop_unwanted(struct worker *w)
+{
+	struct queued_request *q;
+
+	while ((q = called_unwanted(&w->called))) {
+		forward_forget(w, q);
+		node_plan_give(&w->service->plan, q);
+	}
+}
+
 void forward_reply(struct worker *w, const struct wire_message *m)
 {
 	static const int statuses[WIRE_STATUS_COUNT] = {
 		[WIRE_STATUS_ERROR] = EIO,
 		[WIRE_STATUS_TIMEOUT] = ETIMEDOUT,
+		[WIRE_STATUS_FORGET] = EIO, /* no reply is that */
 	};
 	struct forward_work *work = &w->walk.forward;
 	struct forward_target *t = m->cookie < work->targets_count ? work->targets[m->cookie] :

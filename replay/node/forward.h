@@ -10,6 +10,7 @@
 
 struct active;
 struct plan_op;
+struct queued_request;
 struct walk_conn;
 struct worker;
 
@@ -56,6 +57,13 @@ void forward_work_release(struct forward_work *work);
 
 /* The request stands at a forward. False: it could not be begun, and its status says why. */
 bool forward_begin(struct worker *w, struct active *a, const struct plan_op *op);
+
+/*
+ * Of a replay: a request is not served, so what it would have called for is not called for either,
+ * which the peers are told. And those that this worker was told of are dropped, with their own.
+ */
+void forward_forget(struct worker *w, const struct queued_request *q);
+void forward_drop_unwanted(struct worker *w);
 
 /* A message of a peer. */
 void forward_reply(struct worker *w, const struct wire_message *message);

@@ -12,6 +12,9 @@
 #define NODE_REQUESTS_AHEAD_MAX (1u << 24)
 #define NODE_OPS_PER_REQUEST 8 /* ops held: that many times the requests */
 
+/* Requests of a thread that nobody will call for, and whose plan is to come. More stay planned. */
+#define NODE_FORGOTTEN (1u << 18)
+
 /* Bytes of all files, appends too. Layout beyond it ends the session; a store gets EDQUOT. */
 #define NODE_STORAGE_BYTES (4ull << 30)
 

@@ -104,6 +104,7 @@ void serve_abandon(struct worker *w, struct active *a)
 	w->exec.ledger.count[LG_OPEN_AT_END]++;
 	if (w->exec.meter.owner == &a->account)
 		meter_disown(&w->exec.meter);
+	forward_forget(w, a->plan);
 	active_free(w, a);
 }
 

@@ -294,10 +294,10 @@ int service_add_request(struct service *s, const struct plan_request *request,
 			       "more than %llu requests, or %d times as many ops, ahead: start "
 			       "the node with a larger --max-requests-ahead",
 			       (unsigned long long)s->setup.requests_ahead, NODE_OPS_PER_REQUEST);
-	if (request->parent_id)
-		called_put(&c->worker->called, q);
-	else
+	if (!request->parent_id)
 		conn_put(c, q);
+	else if (called_put(&c->worker->called, q))
+		worker_wake(c->worker);
 	return 0;
 }
 

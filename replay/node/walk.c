@@ -542,8 +542,14 @@ static bool serve(struct worker *w, struct walk_conn *wc, struct queued_request 
 /* Of a replay: it is in the plan, or has come before that, and fails. */
 static bool call_came(struct worker *w, struct walk_conn *wc)
 {
-	struct queued_request *q = called_take(&w->called, wc->message.request);
+	struct queued_request *q;
 
+	if (wc->message.status == WIRE_STATUS_FORGET) {
+		called_forget(&w->called, wc->message.request);
+		forward_drop_unwanted(w);
+		return true;
+	}
+	q = called_take(&w->called, wc->message.request);
 	if (q)
 		return serve(w, wc, q);
 	w->exec.ledger.count[LG_PLAN_OVERTAKEN]++;

@@ -390,6 +390,7 @@ static void on_mail(struct worker *w, struct source *source, uint32_t events)
 	}
 	take_arrivals(w, meet);
 	take_handed(w);
+	forward_drop_unwanted(w);
 }
 
 /* Another thread has heard its preface. */

@@ -300,7 +300,9 @@ void walk_link_answered(struct walk_link *l, const struct wire_message *reply, i
 		[WIRE_STATUS_OK] = WALK_OK,
 		[WIRE_STATUS_ERROR] = WALK_ERROR,
 		[WIRE_STATUS_TIMEOUT] = WALK_TIMEOUT,
-		[WIRE_STATUS_PART] = WALK_ERROR, /* a walk's replies have none */
+		/* a walk's replies have none of these */
+		[WIRE_STATUS_PART] = WALK_ERROR,
+		[WIRE_STATUS_FORGET] = WALK_ERROR,
 	};
 	struct walk_request *r = answered(l, reply->request);
 

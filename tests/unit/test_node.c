@@ -91,8 +91,8 @@ static void flush(struct fixture *f)
 	buf_reset(&f->out);
 }
 
-/* The next frame that is no CREDIT; its payload lives until the next call. */
-static enum wire_type next_frame(struct fixture *f, struct wire_frame *ret_frame)
+/* The next frame; its payload lives until the next call. */
+static enum wire_type any_frame(struct fixture *f, struct wire_frame *ret_frame)
 {
 	int n;
 
@@ -112,7 +112,29 @@ static enum wire_type next_frame(struct fixture *f, struct wire_frame *ret_frame
 	if (!CHECK(n > 0))
 		return 0;
 	f->taken = (size_t)n;
-	return ret_frame->type == WIRE_CREDIT ? next_frame(f, ret_frame) : ret_frame->type;
+	return ret_frame->type;
+}
+
+/* The next that is no CREDIT. */
+static enum wire_type next_frame(struct fixture *f, struct wire_frame *ret_frame)
+{
+	enum wire_type type;
+
+	do
+		type = any_frame(f, ret_frame);
+	while (type == WIRE_CREDIT);
+	return type;
+}
+
+/* The node is through with so many requests of the plan. */
+static void await_credit(struct fixture *f, uint64_t requests)
+{
+	struct wire_credit credit = { 0 };
+	struct wire_frame frame;
+
+	while (credit.requests < requests && CHECK_EQ(any_frame(f, &frame), WIRE_CREDIT))
+		CHECK_EQ(wire_get_credit(&frame, &credit, NULL), 0);
+	CHECK_EQ(credit.requests, requests);
 }
 
 static void start_node(struct fixture *f, const struct node_opts *extra)
@@ -283,23 +305,23 @@ static const struct wire_row *row_of(const struct fixture *f, uint64_t request_i
 	{                                                                                          \
 		.op_id = 1, .kind = OP_COMPUTE, .owners = 1, .work = (units), .offset = TRACE_NONE \
 	}
-#define REPLY(n)                                                                                   \
-	{                                                                                          \
-		.op_id = 2, .kind = OP_REPLY, .owners = 1, .bytes = (n), .offset = TRACE_NONE      \
+#define REPLY(n)                                                                              \
+	{                                                                                     \
+		.op_id = 2, .kind = OP_REPLY, .owners = 1, .bytes = (n), .offset = TRACE_NONE \
 	}
-#define STORE(n, how)                                                                              \
-	{                                                                                          \
-		.op_id = 3, .kind = OP_STORE, .flags = OPF_APPEND, .mode = how, .owners = 2,       \
-		.bytes = (n), .offset = 0, .target_id = 7                                          \
+#define STORE(n, how)                                                                        \
+	{                                                                                    \
+		.op_id = 3, .kind = OP_STORE, .flags = OPF_APPEND, .mode = how, .owners = 2, \
+		.bytes = (n), .offset = 0, .target_id = 7                                    \
 	}
-#define SYNC(how)                                                                                  \
-	{                                                                                          \
-		.op_id = 4, .kind = OP_SYNC, .flags = OPF_DSYNC, .mode = how, .owners = 2,         \
-		.offset = TRACE_NONE, .target_id = 7                                               \
+#define SYNC(how)                                                                          \
+	{                                                                                  \
+		.op_id = 4, .kind = OP_SYNC, .flags = OPF_DSYNC, .mode = how, .owners = 2, \
+		.offset = TRACE_NONE, .target_id = 7                                       \
 	}
-#define SLEEP(ns)                                                                                  \
-	{                                                                                          \
-		.op_id = 5, .kind = OP_SLEEP, .owners = 1, .work = (ns), .offset = TRACE_NONE      \
+#define SLEEP(ns)                                                                             \
+	{                                                                                     \
+		.op_id = 5, .kind = OP_SLEEP, .owners = 1, .work = (ns), .offset = TRACE_NONE \
 	}
 
 /* Messages are as long as planned: 5 bytes, 100 kB, none; several on one connection, in order. */
@@ -320,7 +342,8 @@ static void test_sizes(void)
 	put_service(&f, 1, PLAN_BATCHING_LIVE);
 	put_connection(&f, 1, 0);
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++)
-		put_request(&f, 100 + i, 1, sizes[i].request_bytes, sizes[i].response_bytes, ops, 2);
+		put_request(&f, 100 + i, 1, sizes[i].request_bytes, sizes[i].response_bytes, ops,
+			    2);
 	lay_out(&f);
 	fd = open_data(&f, 1);
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
@@ -379,7 +402,8 @@ static size_t count_calls(const struct fixture *f, uint32_t kind, uint64_t *ret_
  */
 static void test_live_batching(void)
 {
-	struct plan_op set[] = { COMPUTE(100), STORE(100, PLAN_SHARED), SYNC(PLAN_SHARED), REPLY(5) };
+	struct plan_op set[] = { COMPUTE(100), STORE(100, PLAN_SHARED), SYNC(PLAN_SHARED),
+				 REPLY(5) };
 	struct plan_op get[] = { STORE(0, PLAN_WAIT), SYNC(PLAN_WAIT), REPLY(9) };
 	struct fixture f;
 	uint64_t bytes;
@@ -449,6 +473,85 @@ static void test_recorded_batching(void)
 	close(a);
 	close(b);
 	stop_node(&f);
+}
+
+/* Of a back that is called: by request 1, 2 or 3 of the front. */
+static void put_called(struct fixture *f)
+{
+	const struct plan_op reply = REPLY(40);
+
+	for (uint64_t id = 11; id <= 13; id++) {
+		const struct plan_request request = { .request_id = id,
+						      .connection_id = 1,
+						      .request_bytes = 30,
+						      .response_bytes = 40,
+						      .parent_id = id - 10,
+						      .ops_count = 1 };
+
+		wire_put_plan(&f->out, &request, &reply);
+	}
+}
+
+static void put_caller(struct fixture *f, uint64_t id)
+{
+	const struct plan_op ops[] = { { .op_id = 1,
+					 .kind = OP_FORWARD,
+					 .owners = 1,
+					 .bytes = 30,
+					 .offset = (int64_t)id + 10 },
+				       REPLY(5) };
+
+	put_request(f, id, 1, 10, 5, ops, ARRAY_SIZE(ops));
+}
+
+/*
+ * A connection breaks within its first request: who would have been called for is not any more,
+ * whether that is planned before it is heard or after, and takes no place.
+ */
+static void test_forgotten_calls(void)
+{
+	struct fixture front, back;
+	struct wire_peer peer = { .index = 0 };
+	int fd;
+
+	for (int late = 0; late < 2; late++) {
+		check_case(late ? "planned later" : "planned before");
+		start_node(&back, NULL);
+		start_node(&front, NULL);
+		meet(&back);
+		meet(&front);
+		put_service(&back, 1, PLAN_BATCHING_LIVE);
+		put_connection(&back, 1, 0);
+		if (!late)
+			put_called(&back);
+		lay_out(&back);
+		wire_put_service(&front.out, &(struct wire_service){
+						     .service_id = 2, .threads = 1, .peers = 1 });
+		snprintf(peer.address, sizeof(peer.address), "127.0.0.1:%u", node_port(back.node));
+		memcpy(peer.token, back.hello.token, sizeof(peer.token));
+		wire_put_peer(&front.out, &peer);
+		put_connection(&front, 1, 0);
+		put_caller(&front, 1);
+		put_caller(&front, 2);
+		lay_out(&front);
+		fd = open_data(&front, 1);
+		send_bytes(fd, 5);
+		close(fd);
+		await_credit(&front, 2);
+		put_caller(&front, 3);
+		flush(&front);
+		await_credit(&front, 3);
+		if (late)
+			put_called(&back);
+		flush(&back);
+		await_credit(&back, 3);
+		stop_session(&front);
+		stop_session(&back);
+		CHECK_EQ(back.rows_count, 0);
+		CHECK_EQ(back.ledger.count[LG_PLAN_OVERTAKEN], 0);
+		stop_node(&front);
+		stop_node(&back);
+	}
 }
 
 /* A reply out of a file; what the file lacks, and a file that is not there, cost no byte. */
@@ -641,7 +744,10 @@ static void send_text(struct fixture *f, const char *text, size_t bytes)
 static void test_garbage(void)
 {
 	static const char zeros[64];
-#define BYTES(text) { text, sizeof(text) - 1 }
+#define BYTES(text)                    \
+	{                              \
+		text, sizeof(text) - 1 \
+	}
 	static const struct {
 		const char *bytes;
 		size_t count;
@@ -692,9 +798,12 @@ static void test_refusals(void)
 		const char *why;
 		enum { DUE, STORAGE, UNKNOWN, CPU, AHEAD, TWICE } what;
 	} cases[] = {
-		{ "not due", DUE },	   { "max-storage", STORAGE },
-		{ "unknown connection", UNKNOWN }, { "computes for more", CPU },
-		{ "max-requests-ahead", AHEAD },   { "twice", TWICE },
+		{ "not due", DUE },
+		{ "max-storage", STORAGE },
+		{ "unknown connection", UNKNOWN },
+		{ "computes for more", CPU },
+		{ "max-requests-ahead", AHEAD },
+		{ "twice", TWICE },
 	};
 	struct plan_op forever[] = { COMPUTE(1ull << 60) };
 	struct fixture f;
@@ -821,10 +930,18 @@ static void test_io_modes(void)
 	};
 	const struct plan_op ops[] = {
 		{ .op_id = 1, .kind = OP_STORE, .owners = 1, .bytes = IO_BYTES, .target_id = 7 },
-		{ .op_id = 2, .kind = OP_SYNC, .flags = OPF_SYNC, .owners = 1,
-		  .offset = TRACE_NONE, .target_id = 7 },
-		{ .op_id = 3, .kind = OP_LOAD, .owners = 1, .bytes = 2 * IO_BYTES,
-		  .offset = IO_BYTES / 2, .target_id = 7 },
+		{ .op_id = 2,
+		  .kind = OP_SYNC,
+		  .flags = OPF_SYNC,
+		  .owners = 1,
+		  .offset = TRACE_NONE,
+		  .target_id = 7 },
+		{ .op_id = 3,
+		  .kind = OP_LOAD,
+		  .owners = 1,
+		  .bytes = 2 * IO_BYTES,
+		  .offset = IO_BYTES / 2,
+		  .target_id = 7 },
 		REPLY(5),
 	};
 
@@ -907,11 +1024,12 @@ static void test_end_within_io(void)
 /* The ops of a walk act on the node's devices, whoever does the I/O; one it lacks is said. */
 static void test_walk_on_devices(void)
 {
-	static const char text[] = "-S\n4096,sync\n-L\n4096\n-S\n512,sync,dev=1\n--lock\n5us\n-R\n64\n";
+	static const char text[] =
+		"-S\n4096,sync\n-L\n4096\n-S\n512,sync,dev=1\n--lock\n5us\n-R\n64\n";
 	static const char missing[] = "-S\n4096,dev=2\n-R\n64\n";
-	static const struct io_opts modes[] = {
-		{ IO_WORKER, 0 }, { IO_THREADS, 2 }, { IO_URING, 8 }
-	};
+	static const struct io_opts modes[] = { { IO_WORKER, 0 },
+						{ IO_THREADS, 2 },
+						{ IO_URING, 8 } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
 		static const struct device_defaults none;
@@ -1152,6 +1270,7 @@ int main(void)
 	RUN(test_sizes);
 	RUN(test_live_batching);
 	RUN(test_recorded_batching);
+	RUN(test_forgotten_calls);
 	RUN(test_sendfile);
 	RUN(test_sleep);
 	RUN(test_after_reply);
