@@ -131,6 +131,7 @@ complains() {
 	complains "--num-threads: '0' is less than 1" --nt 0
 	complains "--agents: '0' is not within 1 .. 64" --agents 0
 	complains "--agents: '65' is not within 1 .. 64" --agents 65
+	complains "--agents: the port '' of 'host:'" --agents host:
 	complains "--rate: it must be above 0" -r 0
 	complains "--rate: 'exp:3' changes; --rate-step-secs must say" -r exp:3
 	complains "give one of them" -r 3 -p 5

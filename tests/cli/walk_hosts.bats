@@ -124,7 +124,7 @@ least_way() { # PARITY
 	behind_at=$at
 	run -1 walks -n 3 -F "$behind_at" -R -R
 	[[ "$output" == *"the node refuses: it calls nobody at $behind_at"* ]]
-	walks -n 3 -F 127.0.0.1:$port_of_node -R -R --json >summary.json || [ $? = 3 ]
+	walks -n 3 -F "127.0.0.1:$port_of_node" -R -R --json >summary.json || [ $? = 3 ]
 	is "$(jq .answered summary.json)" 3
 	on 0 start_as free "$GAIT" node --no-attribution --key a.key --listen 10.78.2.1:0 \
 		--forward-to 10.0.0.1,10.78.2.0/24
