@@ -220,3 +220,56 @@ capture_redis()
 	assert_equal "bytes, cut" "$(csv requests '{ n += at("response_bytes") } END { print n }')" \
 		"$(awk '{ n += $2 } END { print n }' "$at/access.log")"
 }
+
+# of $trace: "client number class bytes_in bytes_out arrival_ns", a line for each request
+told()
+{
+	local rows=$BATS_TEST_TMPDIR/rows
+
+	csv classes 'NR > 1 { print at("class_id"), at("name") }' >"$rows.classes"
+	csv connections 'NR > 1 { print at("connection_id"), at("remote") }' >"$rows.clients"
+	csv requests 'NR > 1 { print at("request_id"), at("connection_id"), at("class_id"), at("request_bytes"),
+		at("response_bytes"), at("status"), at("arrival_ns") }' | sort -n |
+		awk 'FILENAME ~ /classes$/ { class[$1] = $2; next }
+			FILENAME ~ /clients$/ { client[$1] = $2; next }
+			{ print client[$2], ++n[$2], class[$3], $4, $5, NF == 7 ? $6 : "-", $NF }' \
+			"$rows.classes" "$rows.clients" - | sort -k 1,1 -k 2,2n
+}
+
+# of $trace: what is to be added to its times to have the wall clock's
+epoch()
+{
+	# 64 bits are too many for jq
+	sed -En 's/.*"(start_monotonic_ns|realtime_offset_start_ns)": ([0-9]+).*/\2/p' \
+		"$trace/manifest.json" | paste -sd +
+}
+
+@test "memcached: captured by eBPF and by tcpdump at once, the same requests at the same times" {
+	local ahead memcached
+
+	require_bpf memcached setpriv
+	for _ in 1 2 3; do
+		port=$(free_port)
+		! start_listening memcached "$port" setpriv --reuid=65534 --regid=65534 \
+			--clear-groups memcached -t 2 -l 127.0.0.1 -p "$port" -U 0 || break
+	done
+	memcached=$pid
+	sniff_start
+	capture_start --pid "$memcached"
+	"$GAIT_TRUTH/memcached" --port "$port" --connections 8 --rounds 40 --value 3000 --keys 3 --noreply 1 >/dev/null
+	await "memcached sees the connections end" connections_gone "$port"
+	capture_stop
+	sniff_stop
+	told >"$BATS_TEST_TMPDIR/ebpf"
+	ahead=$(epoch)
+	trace=$BATS_TEST_TMPDIR/packets.gait
+	import 0 "$packets"
+	told >"$BATS_TEST_TMPDIR/pcap"
+	ahead=$((($(epoch)) - (ahead)))
+	(($(wc -l <"$BATS_TEST_TMPDIR/pcap") > 8 * 40 * 5)) || fail "there are too few requests"
+	diff <(cut -d ' ' -f 1-6 "$BATS_TEST_TMPDIR/ebpf") <(cut -d ' ' -f 1-6 "$BATS_TEST_TMPDIR/pcap")
+	paste -d ' ' "$BATS_TEST_TMPDIR/ebpf" "$BATS_TEST_TMPDIR/pcap" |
+		awk -v ahead="$ahead" '{ d = $14 + ahead - $7; print d < 0 ? -d : d }' | median >"$BATS_TEST_TMPDIR/median"
+	echo "# arrivals differ by $(<"$BATS_TEST_TMPDIR/median") ns in the median" >&3
+	(($(<"$BATS_TEST_TMPDIR/median") < 100000)) || fail "they differ by 100 us and more"
+}
