@@ -398,3 +398,26 @@ assert_reconnects() # RUNS
 			print at("thread_id")
 		}' | sort) | wc -l)" 0
 }
+
+# "client bytes_in bytes_out" of each request that was answered, in order
+answered()
+{
+	told | awk '$6 == "-" { print $1, $4, $5 }'
+}
+
+@test "tcpdump of the same run: the same turns on each connection, byte by byte" {
+	require_packets
+	start_postgresql
+	sniff_start
+	capture_start --pid "$postgresql"
+	benchmark simple 2
+	benchmark prepared 3
+	capture_stop
+	sniff_stop
+	answered >"$BATS_TEST_TMPDIR/ebpf"
+	import 0 "$packets"
+	answered >"$BATS_TEST_TMPDIR/pcap"
+	(($(wc -l <"$BATS_TEST_TMPDIR/pcap") > 2 * 7 * TRANSACTIONS)) || fail "there are too few requests"
+	diff "$BATS_TEST_TMPDIR/ebpf" "$BATS_TEST_TMPDIR/pcap"
+	assert_equal "protocol" "$(csv connections 'NR > 1 { print at("protocol") }' | sort -u)" postgresql
+}

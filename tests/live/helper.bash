@@ -208,6 +208,54 @@ capture_await() # [STATUS]: it ends by itself
 	assert_equal "exit status of gait capture" "$status" "${1:-0}"
 }
 
+# --- packets -----------------------------------------------------------------------------------
+
+# sniff_start: what goes to and from $port on loopback, into $packets
+sniff_start()
+{
+	packets=$BATS_TEST_TMPDIR/packets.pcap
+	start sniff tcpdump -Z root -i lo -U -B 65536 -w "$packets" \
+		"tcp port $port or udp port $port"
+	sniff=$pid
+	await "tcpdump listens" grep -qs 'listening on' "$BATS_TEST_TMPDIR/sniff.err"
+}
+
+# A datagram is the last that is captured: then all before it is in the file.
+sniff_stop()
+{
+	printf that-is-all >"/dev/udp/127.0.0.1/$port"
+	await "tcpdump has written all" grep -qs that-is-all "$packets"
+	stop "$sniff" INT
+	grep -q '^0 packets dropped by kernel' "$BATS_TEST_TMPDIR/sniff.err" ||
+		fail "tcpdump lost packets"
+}
+
+# import STATUS FILE...: into $trace
+import()
+{
+	local want=$1 status=0
+
+	shift
+	"$GAIT" import pcap "$@" --filter "tcp port $port" -P "$port" -o "$trace" -f >/dev/null ||
+		status=$?
+	assert_equal "exit status of gait import" "$status" "$want"
+}
+
+# of $trace: "client number class bytes_in bytes_out arrival_ns", a line for each request
+told()
+{
+	local rows=$BATS_TEST_TMPDIR/rows
+
+	csv classes 'NR > 1 { print at("class_id"), at("name") }' >"$rows.classes"
+	csv connections 'NR > 1 { print at("connection_id"), at("remote") }' >"$rows.clients"
+	csv requests 'NR > 1 { print at("request_id"), at("connection_id"), at("class_id"), at("request_bytes"),
+		at("response_bytes"), at("status"), at("arrival_ns") }' | sort -n |
+		awk 'FILENAME ~ /classes$/ { class[$1] = $2; next }
+			FILENAME ~ /clients$/ { client[$1] = $2; next }
+			{ print client[$2], ++n[$2], class[$3], $4, $5, NF == 7 ? $6 : "-", $NF }' \
+			"$rows.classes" "$rows.clients" - | sort -k 1,1 -k 2,2n
+}
+
 # --- memory ------------------------------------------------------------------------------------
 
 # Of its own: the ring buffer and the other maps are not counted, which hide a leak by their size.

@@ -10,42 +10,11 @@ setup()
 {
 	require_packets jq ss redis-server redis-cli redis-benchmark nginx curl
 	trace=$BATS_TEST_TMPDIR/trace.gait
-	packets=$BATS_TEST_TMPDIR/packets.pcap
 }
 
 teardown()
 {
 	stop_all
-}
-
-# sniff_start: what goes to and from $port on loopback, into $packets
-sniff_start()
-{
-	start sniff tcpdump -Z root -i lo -U -B 65536 -w "$packets" \
-		"tcp port $port or udp port $port"
-	sniff=$pid
-	await "tcpdump listens" grep -qs 'listening on' "$BATS_TEST_TMPDIR/sniff.err"
-}
-
-# A datagram is the last that is captured: then all before it is in the file.
-sniff_stop()
-{
-	printf that-is-all >"/dev/udp/127.0.0.1/$port"
-	await "tcpdump has written all" grep -qs that-is-all "$packets"
-	stop "$sniff" INT
-	grep -q '^0 packets dropped by kernel' "$BATS_TEST_TMPDIR/sniff.err" ||
-		fail "tcpdump lost packets"
-}
-
-# import STATUS FILE...: into $trace
-import()
-{
-	local want=$1 status=0
-
-	shift
-	"$GAIT" import pcap "$@" --filter "tcp port $port" -P "$port" -o "$trace" -f >/dev/null ||
-		status=$?
-	assert_equal "exit status of gait import" "$status" "$want"
 }
 
 # change WHAT N: of $packets, into changed.pcap; sets $wrote and $changed
@@ -219,21 +188,6 @@ capture_redis()
 	assert_equal "requests, cut" "$(rows requests)" 203
 	assert_equal "bytes, cut" "$(csv requests '{ n += at("response_bytes") } END { print n }')" \
 		"$(awk '{ n += $2 } END { print n }' "$at/access.log")"
-}
-
-# of $trace: "client number class bytes_in bytes_out arrival_ns", a line for each request
-told()
-{
-	local rows=$BATS_TEST_TMPDIR/rows
-
-	csv classes 'NR > 1 { print at("class_id"), at("name") }' >"$rows.classes"
-	csv connections 'NR > 1 { print at("connection_id"), at("remote") }' >"$rows.clients"
-	csv requests 'NR > 1 { print at("request_id"), at("connection_id"), at("class_id"), at("request_bytes"),
-		at("response_bytes"), at("status"), at("arrival_ns") }' | sort -n |
-		awk 'FILENAME ~ /classes$/ { class[$1] = $2; next }
-			FILENAME ~ /clients$/ { client[$1] = $2; next }
-			{ print client[$2], ++n[$2], class[$3], $4, $5, NF == 7 ? $6 : "-", $NF }' \
-			"$rows.classes" "$rows.clients" - | sort -k 1,1 -k 2,2n
 }
 
 # of $trace: what is to be added to its times to have the wall clock's
