@@ -31,6 +31,7 @@ INJECTIONS=(
 	'retransmit|net.retransmit|link -n 24 -r 4 -C 100us -R 256|loss|--log DIR/log --from sent_ns --to arrival_ns --service 0'
 	'device-queue|block.queue|walk_shallow --storage device=DISK,odirect -- -n 100 -r 10 -L offset=aseq:min=0:max=1000000:step=4096,size=4k -C 100us -R 256|neighbours 12|--log DIR/truth --least 1ms'
 	'memory|mem.reclaim|walk_group -- -n 60 -r 10 --memory 8M -C 100us -R 256|limit 32M|--client 1 --least 2ms'
+	'node-receive-queue|net.rxqueue|replay -n 100 -r 50 -C 2ms -R 256|plan --nt 2|--log DIR/truth --to read_ns --least 1ms'
 	'accept|net.accept|capture --model threads --cpu 200us -- --connections 60 --requests 60 --rate 500|server --accept-late 3ms|--truth DIR/truth'
 	'receive-queue|net.rxqueue|capture --model threads --cpu 2ms -- --requests 100 --think 5ms|client --pipeline 2|--truth DIR/truth'
 	'queue|app.queue|capture --model threads --protocol resp --read all --cpu 2ms -- --protocol resp --requests 100 --think 5ms|client --pipeline 2|--truth DIR/truth'
@@ -44,7 +45,7 @@ DISK_MB=64
 
 # How much of what is known of the server's requests is in the truth file of a case.
 declare -gA INJECT_TRUTHS=(
-	[device-queue]=issued [accept]=unread [receive-queue]=unread [queue]=queued [hand-off]=queued
+	[node-receive-queue]=computed [device-queue]=issued [accept]=unread [receive-queue]=unread [queue]=queued [hand-off]=queued
 )
 
 inject_find() # NAME: sets row, load, disturbance, judged
@@ -67,6 +68,7 @@ inject_run() # NAME
 	inject_once base "$load" none || return
 	inject_once run "$load" "$disturbance" || return
 	case ${INJECT_TRUTHS[$1]:-} in
+	computed) truth_computed ;;
 	issued) truth_issued ;;
 	unread) truth_unread ;;
 	queued) truth_queued ;;
@@ -122,11 +124,12 @@ as_service() # COMMAND...
 	chrt -f "$SERVICE_PRIORITY" taskset -c "$SERVICE_CPU" "$@"
 }
 
-# plan WALK_OPTION...: plan.gait, once for both runs
+# plan WALK_OPTION...: plan.gait, once for both runs unless the disturbance is in it
 plan()
 {
-	[[ -d $BATS_TEST_TMPDIR/plan.gait ]] ||
-		"$GAIT" walk --plan-only -O "$BATS_TEST_TMPDIR/plan.gait" "$@" >"$BATS_TEST_TMPDIR/plan.out" 2>&1
+	[[ ${disturb_words[0]} != plan ]] || set -- "$@" "${disturb_words[@]:1}"
+	[[ -d $BATS_TEST_TMPDIR/plan.gait && ${disturb_words[0]} != plan ]] ||
+		"$GAIT" walk --plan-only --force -O "$BATS_TEST_TMPDIR/plan.gait" "$@" >"$BATS_TEST_TMPDIR/plan.out" 2>&1
 }
 
 node_start() # NODE_COMMAND...: sets $node, where it listens
@@ -153,7 +156,7 @@ load_replay() # OUT WALK_OPTION...
 	local out=$1 control
 
 	plan "${@:2}" || return
-	node_start "$GAIT" node --once --sched-policy "fifo:$SERVICE_PRIORITY" -c "$SERVICE_CPU"
+	node_start "$GAIT" node --once --threads 1 --sched-policy "fifo:$SERVICE_PRIORITY" -c "$SERVICE_CPU"
 	control=$node
 	disturb
 	replay_plan "$out" --control "$control"
@@ -379,6 +382,11 @@ disturb_none()
 	:
 }
 
+disturb_plan() # it was made with these
+{
+	:
+}
+
 disturb_client()
 {
 	more_client=("$@")
@@ -496,6 +504,16 @@ truth_queued()
 		split(at("burns"), burn, "[@/]")
 		printf "%s,%s,%.0f\n", at("peer"), at("request"), burn[2] - burn[1] / 2 - at("read_end_ns")
 	}'
+}
+
+# start_ns,end_ns: when the run's node computed; a request that is not read yet waits for another one
+truth_computed()
+{
+	local anchor
+
+	anchor=$(jq .start_monotonic_ns "$BATS_TEST_TMPDIR/run.gait/manifest.json")
+	trace=$BATS_TEST_TMPDIR/run.gait csv ops 'at("kind") == "compute" {
+		printf "%.0f,%.0f\n", at("start_ns") + '"$anchor"', at("start_ns") + at("elapsed_ns") + '"$anchor"' }'
 }
 
 # start_ns,end_ns: from when a request of the run set about reading to when the disk had that
