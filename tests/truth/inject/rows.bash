@@ -18,7 +18,7 @@ SERVICE_PRIORITY=5
 # A thread that has quota again still has to wait for whoever has the CPU then: that is the run queue.
 # DIR is the test's folder. The disturbance `client` or `server` is further options of that one.
 INJECTIONS=(
-	'preempted|sched.preempted|replay -n 200 -r 100 -C 1ms -R 256|hog --cpu 1 --priority 50 --on 2ms..4ms --off 3ms..9ms|--log DIR/log --from read_ns'
+	'preempted|sched.preempted|replay -n 400 -r 150 -C 1ms -R 256|hog --cpu 1 --priority 50 --on 2ms..3ms --off 4ms..8ms|--log DIR/log --from read_ns'
 	'run-queue|sched.runqueue|replay -n 200 -r 100 -C 300us -R 256|hog --cpu 1 --priority 50 --on 2ms..3ms --off 4ms..7ms|--log DIR/log --to read_ns'
 	'throttled|sched.throttled|quota -n 60 -r 10 -C 8ms -R 256|quota 3000 10000|--log DIR/log --least 1ms --besides sched.runqueue'
 	'irq|cpu.irq.timer|replay -n 200 -r 100 -C 2ms -R 256|irq --cpu 1 --spin 500us --period 3ms|--log DIR/log --from read_ns --least 400us'
@@ -32,6 +32,7 @@ INJECTIONS=(
 	'device-queue|block.queue|walk_shallow --storage device=DISK,odirect -- -n 100 -r 10 -L offset=aseq:min=0:max=1000000:step=4096,size=4k -C 100us -R 256|neighbours 12|--log DIR/truth --least 1ms'
 	'memory|mem.reclaim|walk_group -- -n 60 -r 10 --memory 8M -C 100us -R 256|limit 32M|--client 1 --least 2ms'
 	'node-receive-queue|net.rxqueue|replay -n 100 -r 50 -C 2ms -R 256|plan --nt 2|--log DIR/truth --to read_ns --least 1ms'
+	'sleep|app.sleep|replay -n 100 -r 50 -C 300us -R 256|plan --sleep 3ms|--amount 3ms'
 	'accept|net.accept|capture --model threads --cpu 200us -- --connections 60 --requests 60 --rate 500|server --accept-late 3ms|--truth DIR/truth'
 	'receive-queue|net.rxqueue|capture --model threads --cpu 2ms -- --requests 100 --think 5ms|client --pipeline 2|--truth DIR/truth'
 	'queue|app.queue|capture --model threads --protocol resp --read all --cpu 2ms -- --protocol resp --requests 100 --think 5ms|client --pipeline 2|--truth DIR/truth'
@@ -127,7 +128,7 @@ as_service() # COMMAND...
 # plan WALK_OPTION...: plan.gait, once for both runs unless the disturbance is in it
 plan()
 {
-	[[ ${disturb_words[0]} != plan ]] || set -- "$@" "${disturb_words[@]:1}"
+	[[ ${disturb_words[0]} != plan ]] || set -- "${disturb_words[@]:1}" "$@"
 	[[ -d $BATS_TEST_TMPDIR/plan.gait && ${disturb_words[0]} != plan ]] ||
 		"$GAIT" walk --plan-only --force -O "$BATS_TEST_TMPDIR/plan.gait" "$@" >"$BATS_TEST_TMPDIR/plan.out" 2>&1
 }
