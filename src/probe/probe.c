@@ -740,10 +740,26 @@ static struct gait_bpf *try_together(const bool chosen[HOOKS_MAX], const struct 
 	return load_wanted(wanted);
 }
 
-static int try_hook(struct gait_bpf *together, size_t at, const struct hook_kernel *here)
+/* Another program hangs where this one does, and was tried. */
+static int tried_before(size_t at, const int results[HOOKS_MAX])
 {
+	for (size_t i = 0; i < at; i++)
+		if (results[i] <= 0 && hooks[at].target && hooks[i].kind == hooks[at].kind &&
+		    !strcmp(hooks[i].target, hooks[at].target))
+			return i;
+	return -1;
+}
+
+/* Results that are not there yet are 1. A hook is tried once: to let go of it takes a while. */
+static int try_hook(struct gait_bpf *together, size_t at, const struct hook_kernel *here,
+		    const int results[HOOKS_MAX])
+{
+	int before = together ? tried_before(at, results) : -1;
+
 	if (!hook_fits(&hooks[at], here))
 		return -ENOENT;
+	if (before >= 0)
+		return results[before];
 	return together ? try_attach(together, &hooks[at]) : try_program(at);
 }
 
@@ -819,23 +835,25 @@ static int check_hooks(struct probe_check *ret_checks, const struct hook_kernel 
 {
 	struct gait_bpf *together;
 	bool chosen[HOOKS_MAX];
-	int count = 0;
+	int results[HOOKS_MAX], count = 0;
 
 	hooks_choose(here, USE_ANY, chosen);
 	together = try_together(chosen, here);
 	for (size_t i = 0; i < hooks_count; i++) {
 		const struct hook *hook = &hooks[i];
 
+		results[i] = 1;
 		if (hook->kind == HOOK_USER || (!chosen[i] && !is_absent(i, chosen)))
 			continue;
 		libbpf_word[0] = 0;
+		results[i] = try_hook(together, i, here, results);
 		ret_checks[count] = (struct probe_check){
 			.name = hook->target ? hook->target : hook->program,
 			.hook = hook_kind_names[hook->kind],
 			.group = hook_group(hook),
 			.what = hook->what,
 			.needed = hook_needed(hook),
-			.result = try_hook(together, i, here),
+			.result = results[i],
 		};
 		advise(&ret_checks[count++]);
 	}

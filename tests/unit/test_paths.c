@@ -36,6 +36,17 @@ static void test_table(void)
 	}
 }
 
+/* A row that a hook is said to give is not said to be absent. */
+static void test_given(void)
+{
+	for (size_t h = 0; h < hooks_count; h++)
+		for (int i = 0; i < SUB_COUNT; i++) {
+			check_case("%s gives %s", hooks[h].program, subsystems[i].name);
+			CHECK(!strstr(hooks[h].what, subsystems[i].name) ||
+			      paths[i].kind != PATH_ABSENT);
+		}
+}
+
 static void test_here(void)
 {
 	CHECK_EQ(path_here(&paths[SUB_NET_WIRE], all, NULL), PATH_MEASURED);
@@ -44,12 +55,13 @@ static void test_here(void)
 	CHECK_EQ(path_here(&paths[SUB_CLIENT_LATE], none, NULL), PATH_MEASURED);
 	/* the softirqs are left */
 	CHECK_EQ(path_here(&paths[SUB_CPU_IRQ_TIMER], all_but_timer, NULL), PATH_MEASURED);
-	CHECK_EQ(path_here(&paths[SUB_LOCK_KERNEL], all, NULL), PATH_ABSENT);
+	CHECK_EQ(path_here(&paths[SUB_MEM_FAULT], all, NULL), PATH_ABSENT);
 }
 
 int main(void)
 {
 	RUN(test_table);
+	RUN(test_given);
 	RUN(test_here);
 	return check_done();
 }
