@@ -528,7 +528,7 @@ static void test_forgotten_calls(void)
 		wire_put_service(&front.out, &(struct wire_service){
 						     .service_id = 2, .threads = 1, .peers = 1 });
 		snprintf(peer.address, sizeof(peer.address), "127.0.0.1:%u", node_port(back.node));
-		memcpy(peer.token, back.hello.token, sizeof(peer.token));
+		memcpy(peer.secret, back.hello.secret, sizeof(peer.secret));
 		wire_put_peer(&front.out, &peer);
 		put_connection(&front, 1, 0);
 		put_caller(&front, 1);
