@@ -52,9 +52,9 @@ teardown() {
 	[ -z "$helper" ] || kill "$helper" 2>/dev/null || true
 }
 
-# eventually COMMAND...: within 10 s
+# eventually COMMAND...: within 30 s
 eventually() {
-	for _ in $(seq 200); do
+	for _ in $(seq 600); do
 		! "$@" || return 0
 		sleep 0.05
 	done
@@ -63,6 +63,7 @@ eventually() {
 
 # Sets $node, its pid, and $port.
 start_node() {
+	: >"$OUT/out" # of an earlier one
 	"$GAIT" node --no-attribution "$@" >"$OUT/out" 2>"$OUT/err" &
 	node=$!
 	eventually test -s "$OUT/out"

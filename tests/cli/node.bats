@@ -16,9 +16,10 @@ teardown() {
 
 # Sets $node, its pid, and $port.
 start_node() {
+	: >"$BATS_TEST_TMPDIR/out" # of an earlier one
 	"$GAIT" node --no-attribution "$@" >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" &
 	node=$!
-	for _ in $(seq 100); do
+	for _ in $(seq 400); do
 		[ ! -s "$BATS_TEST_TMPDIR/out" ] || break
 		sleep 0.05
 	done

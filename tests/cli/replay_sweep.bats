@@ -89,11 +89,11 @@ standing_still() {
 	jq -e '.late_share_p99_band > 0.5 and .latency_ns.max > 350e6' out
 	table run.gait/requests.csv 'at("sent_ns") - at("intended_ns") > 1e7 { n++ } END { print n }' >late
 	[ "$(<late)" -ge 70 ]
-	# the other point is INVALID too where others take the machine for a while
+	# Which point that was, and whether the other one is INVALID too, is up to a busy machine.
 	standing_still "$GAIT" replay made.gait --local --no-attribution -o sweep --sweep 1..1.5:2 \
 		--hold p99=10s --json || [ $? = 3 ]
-	jq -e '.points[0].verdict | startswith("INVALID")' out
-	jq -e '.holds == null or .holds.speed == 1.5' out
+	jq -e '[.points[].verdict | startswith("INVALID")] | any' out
+	jq -e '.holds == null or .holds.verdict == ""' out
 }
 
 @test "a node that is the limit does not: latency counts from when a request was due" {

@@ -44,6 +44,7 @@ start_node() { # NAME [OPTION...]
 	local name=$1
 
 	shift
+	: >"$name.out" # of an earlier one
 	"$GAIT" node --no-attribution --listen "127.0.0.1:0" "$@" >"$name.out" 2>"$name.err" &
 	node[$name]=$!
 	await "node $name" is_listening "$name"
