@@ -77,27 +77,28 @@ static int shape_load(struct replay *r, struct err *err)
 	return ret;
 }
 
-static int make_plan(struct replay *r, struct err *err)
-{
-	const char *names[PLAN_SERVICES_MAX];
-	struct plan_choice choice = { .names = names, .all = !r->opts->places_count };
-	int ret;
-
-	for (size_t i = 0; i < r->opts->places_count; i++)
-		if (r->opts->places[i].service)
-			names[choice.names_count++] = r->opts->places[i].service;
-	ret = plan_set_build(r->trace, &r->opts->plan, &choice, &r->set, err);
-	return ret ? ret : shape_load(r, err);
-}
-
-/* They are complete: what the client needs of them is little, the rest can come from files. */
-static int put_plans_aside(struct replay *r, struct err *err)
+static int choose_scratch(struct replay *r, struct err *err)
 {
 	char run[PATH_MAX];
 
 	snprintf(run, sizeof(run), "%s", r->opts->run);
 	snprintf(r->scratch, sizeof(r->scratch), "%s", dirname(run));
-	return plan_set_spill(&r->set, r->scratch, err);
+	return 0;
+}
+
+static int make_plan(struct replay *r, struct err *err)
+{
+	const char *names[PLAN_SERVICES_MAX];
+	struct plan_choice choice = { .names = names, .all = !r->opts->places_count };
+	struct plan_opts opts = r->opts->plan;
+	int ret;
+
+	for (size_t i = 0; i < r->opts->places_count; i++)
+		if (r->opts->places[i].service)
+			names[choice.names_count++] = r->opts->places[i].service;
+	opts.scratch = r->scratch;
+	ret = plan_set_build(r->trace, &opts, &choice, &r->set, err);
+	return ret ? ret : shape_load(r, err);
 }
 
 /* Before there are threads, and before the local nodes, which share it. */
@@ -378,8 +379,8 @@ typedef int (*replay_step)(struct replay *r, struct err *err);
 int replay_run(const struct replay_opts *opts, struct replay_result *ret_result, struct err *err)
 {
 	static const replay_step preparations[] = {
-		refuse_existing, load_secrets, open_trace,  make_plan,	start_probe, start_local,
-		put_plans_aside, open_nodes,   open_client, create_run, start,
+		refuse_existing, load_secrets, open_trace,  choose_scratch, make_plan, start_probe,
+		start_local,	 open_nodes,   open_client, create_run,	    start,
 	};
 	struct replay r = { .opts = opts, .result = ret_result };
 	int ret = 0;

@@ -4,6 +4,7 @@
 #include "replay/net/wire.h"
 #include "replay/plan/idmap.h"
 #include "replay/plan/source.h"
+#include "replay/scratch.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -64,11 +65,11 @@ static int count_parts(struct composer *c, const struct plan_part *parts, size_t
 			ops += c->from->requests[r].ops_count;
 		}
 		instances = parts[i].instance > instances ? parts[i].instance : instances;
-		if (requests + (c->copies_ops ? ops : 0) > PLAN_ROWS_MAX)
+		if (requests > PLAN_ROWS_MAX || (c->copies_ops && ops > PLAN_ROWS_MAX))
 			return err_set(err, E2BIG,
-				       "that makes more than %d rows, which is what a replay holds "
-				       "in memory",
-				       PLAN_ROWS_MAX);
+				       "that makes more than %llu requests or ops, which is what "
+				       "a replay can count",
+				       (unsigned long long)PLAN_ROWS_MAX);
 	}
 	if (instances && (!c->span || instances > INT64_MAX / c->span - 1))
 		return err_set(err, E2BIG, "the trace's ids are too large for copies");
@@ -79,13 +80,15 @@ static int count_parts(struct composer *c, const struct plan_part *parts, size_t
 
 static int allocate(struct composer *c, size_t parts, size_t requests, size_t ops, struct err *err)
 {
-	c->to.requests = calloc(requests + 1, sizeof(*c->to.requests));
+	const char *scratch = c->from->scratch;
+
+	c->to.requests = scratch_alloc(scratch, requests * sizeof(*c->to.requests), err);
+	if (c->to.requests && c->copies_ops)
+		c->to.ops = scratch_alloc(scratch, ops * sizeof(*c->to.ops), err);
+	if (!c->to.requests || (c->copies_ops && !c->to.ops))
+		return -ENOMEM;
 	c->to.connections = calloc(parts + 1, sizeof(*c->to.connections));
-	if (c->copies_ops)
-		c->to.ops = calloc(ops + 1, sizeof(*c->to.ops));
-	if (c->to.requests && c->to.connections && (c->to.ops || !c->copies_ops))
-		return 0;
-	return err_errno(err, ENOMEM, "cannot hold %zu requests", requests);
+	return c->to.connections ? 0 : err_errno(err, ENOMEM, "cannot hold the connections");
 }
 
 void plan_copy_ops(const struct plan *from, uint64_t offset, struct plan *to,
@@ -211,7 +214,7 @@ static int complete(struct composer *c, struct err *err)
 
 static void replace(struct plan *plan, struct composer *c)
 {
-	free(plan->requests);
+	scratch_free(plan->requests);
 	free(plan->connections);
 	plan->requests = c->to.requests;
 	plan->connections = c->to.connections;
@@ -219,7 +222,7 @@ static void replace(struct plan *plan, struct composer *c)
 	plan->connections_count = c->to.connections_count;
 	if (!c->copies_ops)
 		return;
-	free(plan->ops);
+	scratch_free(plan->ops);
 	plan->ops = c->to.ops;
 	plan->ops_count = c->to.ops_count;
 }

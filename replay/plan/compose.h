@@ -26,7 +26,7 @@ struct plan_part {
  * Replaces *plan's requests, connections and ops by those of the parts, in order of
  * time; a request that waited for one that is no longer there goes by the clock. A
  * part without requests is none. Targets, background and duration stay. -E2BIG with a
- * sentence when it is more than a node takes or memory shall hold; *plan is as it was
+ * sentence when it is more than a node takes or a replay can count; *plan is as it was
  * then.
  */
 int plan_compose(struct plan *plan, const struct plan_chains *chains, const struct plan_part *parts,

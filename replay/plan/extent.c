@@ -157,9 +157,9 @@ static int refuse_times(const struct plan *plan, uint64_t times, struct err *err
 	if (plan->requests_count > PLAN_ROWS_MAX / times)
 		return err_set(
 			err, E2BIG,
-			"%llu times %zu requests are more than the %d that a replay holds in "
-			"memory",
-			(unsigned long long)times, plan->requests_count, PLAN_ROWS_MAX);
+			"%llu times %zu requests are more than the %llu that a replay can count",
+			(unsigned long long)times, plan->requests_count,
+			(unsigned long long)PLAN_ROWS_MAX);
 	if (plan->connections_count > WIRE_CONNECTIONS_MAX / times)
 		return err_set(err, E2BIG,
 			       "%llu times %zu connections are more than the %u that a node takes",

@@ -3,6 +3,7 @@
 #include "replay/plan/compose.h"
 #include "replay/plan/source.h"
 #include "replay/plan/tree.h"
+#include "replay/scratch.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -119,17 +120,15 @@ static int take_all(struct follower *f, take_fn take, struct err *err)
 static int count(struct follower *f, const struct copy *copy, uint32_t number, struct err *err)
 {
 	struct following *plan = &f->plans[plan_tree_plan(&f->tree, number)];
-	size_t rows = 0;
 
 	plan->requests++;
 	plan->ops += plan_tree_request(&f->tree, number)->ops_count;
-	for (size_t p = 0; p < f->tree.set->count; p++)
-		rows += f->plans[p].requests + f->plans[p].ops;
-	if (rows <= PLAN_ROWS_MAX)
+	if (plan->requests <= PLAN_ROWS_MAX && plan->ops <= PLAN_ROWS_MAX)
 		return 0;
-	return err_set(err, E2BIG,
-		       "that makes more than %d rows, which is what a replay holds in memory",
-		       PLAN_ROWS_MAX);
+	return err_set(
+		err, E2BIG,
+		"that makes more than %llu requests or ops, which is what a replay can count",
+		(unsigned long long)PLAN_ROWS_MAX);
 }
 
 static size_t connections_max(const struct following *plan)
@@ -137,16 +136,19 @@ static size_t connections_max(const struct following *plan)
 	return plan->requests < WIRE_CONNECTIONS_MAX ? plan->requests : WIRE_CONNECTIONS_MAX;
 }
 
-static int allocate(struct following *plan)
+static int allocate(struct following *plan, const char *scratch, struct err *err)
 {
 	struct plan *to = &plan->to;
 
-	to->requests = calloc(plan->requests + 1, sizeof(*to->requests));
-	to->ops = calloc(plan->ops + 1, sizeof(*to->ops));
-	to->connections = calloc(connections_max(plan) + 1, sizeof(*to->connections));
-	if (!to->requests || !to->ops || !to->connections)
+	to->requests = scratch_alloc(scratch, plan->requests * sizeof(*to->requests), err);
+	if (to->requests)
+		to->ops = scratch_alloc(scratch, plan->ops * sizeof(*to->ops), err);
+	if (!to->ops)
 		return -ENOMEM;
-	return idmap_init(&plan->connections, connections_max(plan));
+	to->connections = calloc(connections_max(plan) + 1, sizeof(*to->connections));
+	if (to->connections && !idmap_init(&plan->connections, connections_max(plan)))
+		return 0;
+	return err_errno(err, ENOMEM, "cannot hold the connections");
 }
 
 /* A copy of the request's, which others of the same copy have too. NULL: that is one too many. */
@@ -208,9 +210,9 @@ static int put(struct follower *f, const struct copy *copy, uint32_t number, str
 
 static int complete(struct plan *plan, struct plan *to, enum plan_batching batching)
 {
-	free(plan->requests);
+	scratch_free(plan->requests);
 	free(plan->connections);
-	free(plan->ops);
+	scratch_free(plan->ops);
 	plan->requests = to->requests;
 	plan->connections = to->connections;
 	plan->ops = to->ops;
@@ -230,9 +232,8 @@ static int follow(struct follower *f, struct plan_set *set, enum plan_batching b
 	if (rc)
 		return rc;
 	for (size_t p = 0; p < set->count; p++)
-		if (allocate(&f->plans[p]))
-			return err_errno(err, ENOMEM, "cannot hold %zu requests",
-					 f->plans[p].requests);
+		if (allocate(&f->plans[p], set->plans[p].scratch, err))
+			return -ENOMEM;
 	rc = take_all(f, put, err);
 	for (size_t p = 0; p < set->count && !rc; p++)
 		if (complete(&set->plans[p], &f->plans[p].to, batching))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "replay/net/wire.h"
 #include "replay/plan/owners.h"
+#include "replay/scratch.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,18 +69,6 @@ static bool is_playable(const struct planner *p, const struct row_op *op, struct
 static uint64_t scale_work(uint64_t work, uint32_t ppm)
 {
 	return work / 1000000 * ppm + work % 1000000 * ppm / 1000000;
-}
-
-static int compare_owners(const void *a, const void *b, void *arg)
-{
-	const struct owner *x = a, *y = b;
-	const struct row_op *ops = arg;
-
-	if (x->request != y->request)
-		return x->request < y->request ? -1 : 1;
-	if (ops[x->op].start_ns != ops[y->op].start_ns)
-		return ops[x->op].start_ns < ops[y->op].start_ns ? -1 : 1;
-	return (ops[x->op].op_id > ops[y->op].op_id) - (ops[x->op].op_id < ops[y->op].op_id);
 }
 
 static struct plan_op op_here(const struct row_op *op)
@@ -260,23 +248,25 @@ static void emit_call(struct planner *p, const struct owner *owner, struct emitt
 	}
 }
 
-/* The ops of one request out of its owners; returns how many owners it took. */
-static size_t emit_request(struct planner *p, uint32_t r, const struct owner *owners, size_t left)
+/* The ops of one request out of its parts in them. */
+static void emit_request(struct planner *p, uint32_t r, const struct owners *o,
+			 const uint32_t *parts, size_t parts_count)
 {
 	struct plan *plan = p->plan;
 	struct plan_request *request = &plan->requests[r];
 	struct emitted e = { .ops = &plan->ops[plan->ops_count] };
-	size_t taken, count;
+	size_t count;
 
-	for (taken = 0; taken < left && owners[taken].request == r; taken++) {
-		const struct row_op *op = &p->source.ops[owners[taken].op];
+	for (size_t i = 0; i < parts_count; i++) {
+		const struct owner *owner = &o->at[parts[i]];
+		const struct row_op *op = &p->source.ops[owner->op];
 
-		if (!is_playable(p, op, &plan->ledger) || !owners[taken].group)
+		if (!is_playable(p, op, &plan->ledger) || !owner->group)
 			continue;
 		if (op->kind == OP_FORWARD)
-			emit_call(p, &owners[taken], &e);
+			emit_call(p, owner, &e);
 		else if (has_room(&e, &plan->ledger))
-			e.ops[e.count++] = op_of_owner(p, &owners[taken]);
+			e.ops[e.count++] = op_of_owner(p, owner);
 	}
 	count = fix_replies(e.ops, e.count, request->response_bytes);
 	move_reply(e.ops, count);
@@ -285,7 +275,6 @@ static size_t emit_request(struct planner *p, uint32_t r, const struct owner *ow
 	request->first_op = (uint32_t)plan->ops_count;
 	request->ops_count = (uint32_t)count;
 	plan->ops_count += count;
-	return taken;
 }
 
 /* Calls that became several requests are as many ops. */
@@ -298,21 +287,91 @@ static size_t count_further_calls(const struct planner *p)
 	return count;
 }
 
-/* Leaves the owners sorted by request, so that owners_of() no longer holds: the last step. */
-static int emit_requests(struct planner *p, struct owners *o)
+/* The parts that each request has in ops, as indices of owners: those of r begin at first[r]. */
+struct parts_of {
+	uint32_t *first, *at;
+};
+
+static int parts_of_init(struct parts_of *parts, const struct planner *p, const struct owners *o)
+{
+	size_t requests = p->plan->requests_count;
+
+	parts->first = calloc(requests + 2, sizeof(*parts->first));
+	parts->at = malloc((o->count + 1) * sizeof(*parts->at));
+	if (!parts->first || !parts->at)
+		return -ENOMEM;
+	for (size_t i = 0; i < o->count; i++)
+		parts->first[o->at[i].request + 2]++;
+	for (size_t r = 0; r < requests; r++)
+		parts->first[r + 2] += parts->first[r + 1];
+	for (size_t i = 0; i < o->count; i++) /* first[r + 1] runs up to where r + 1 begins */
+		parts->at[parts->first[o->at[i].request + 1]++] = (uint32_t)i;
+	return 0;
+}
+
+static void parts_of_release(struct parts_of *parts)
+{
+	free(parts->first);
+	free(parts->at);
+}
+
+struct part_order {
+	const struct owner *owners;
+	const struct row_op *ops;
+};
+
+static int compare_parts(const void *a, const void *b, void *arg)
+{
+	const struct part_order *order = arg;
+	uint32_t i = *(const uint32_t *)a, j = *(const uint32_t *)b;
+	const struct row_op *x = &order->ops[order->owners[i].op];
+	const struct row_op *y = &order->ops[order->owners[j].op];
+
+	if (x->start_ns != y->start_ns)
+		return x->start_ns < y->start_ns ? -1 : 1;
+	if (x->op_id != y->op_id)
+		return x->op_id < y->op_id ? -1 : 1;
+	return (i > j) - (i < j);
+}
+
+static void emit_all(struct planner *p, const struct owners *o, const struct parts_of *parts)
+{
+	struct part_order order = { o->at, p->source.ops };
+
+	for (uint32_t r = 0; r < p->plan->requests_count; r++) {
+		uint32_t *at = &parts->at[parts->first[r]];
+		size_t count = parts->first[r + 1] - parts->first[r];
+
+		qsort_r(at, count, sizeof(*at), compare_parts, &order);
+		emit_request(p, r, o, at, count);
+	}
+}
+
+static int allocate_ops(struct plan *plan, size_t most, struct err *err)
+{
+	if (most > PLAN_ROWS_MAX)
+		return err_set(err, E2BIG, "%zu ops are more than the %llu that a replay can count",
+			       most, (unsigned long long)PLAN_ROWS_MAX);
+	plan->ops = scratch_alloc(plan->scratch, most * sizeof(*plan->ops), err);
+	return plan->ops ? 0 : -ENOMEM;
+}
+
+/* Each request may have a reply and a wait added. */
+static int emit_requests(struct planner *p, struct owners *o, struct err *err)
 {
 	struct plan *plan = p->plan;
-	size_t taken = 0;
+	struct parts_of parts = { 0 };
+	size_t most = o->count + count_further_calls(p) + 2 * plan->requests_count;
+	int ret = allocate_ops(plan, most, err);
 
-	plan->ops = calloc(o->count + count_further_calls(p) + 2 * plan->requests_count + 1,
-			   sizeof(*plan->ops));
-	if (!plan->ops)
-		return -ENOMEM;
-	qsort_r(o->at, o->count, sizeof(*o->at), compare_owners, p->source.ops);
-	for (uint32_t r = 0; r < plan->requests_count; r++)
-		taken += emit_request(p, r, &o->at[taken], o->count - taken);
-	assert(taken == o->count);
-	return 0;
+	if (!ret && parts_of_init(&parts, p, o))
+		ret = err_errno(err, ENOMEM, "cannot hold %zu ops", o->count);
+	if (!ret) {
+		emit_all(p, o, &parts);
+		scratch_trim(plan->ops, plan->ops_count * sizeof(*plan->ops));
+	}
+	parts_of_release(&parts);
+	return ret;
 }
 
 static bool is_background(const struct planner *p, const struct owners *o, size_t i)
@@ -345,7 +404,7 @@ static int compare_background(const void *a, const void *b)
 	return (x->op.op_id > y->op.op_id) - (x->op.op_id < y->op.op_id);
 }
 
-static int emit_background(struct planner *p, struct owners *o)
+static int emit_background(struct planner *p, const struct owners *o, struct err *err)
 {
 	struct plan *plan = p->plan;
 	uint32_t next_thread = plan->threads;
@@ -355,7 +414,7 @@ static int emit_background(struct planner *p, struct owners *o)
 		count += is_background(p, o, i);
 	plan->background = calloc(count + 1, sizeof(*plan->background));
 	if (!plan->background)
-		return -ENOMEM;
+		return err_errno(err, ENOMEM, "cannot hold %zu background ops", count);
 	for (size_t i = 0; i < p->source.ops_count; i++) {
 		const struct row_op *op = &p->source.ops[i];
 		struct plan_background *background = &plan->background[plan->background_count];
@@ -381,14 +440,14 @@ static int emit_background(struct planner *p, struct owners *o)
 int plan_ops_build(struct planner *p, struct err *err)
 {
 	struct owners owners;
-	int ret = owners_init(&owners, p);
+	int ret = owners_init(&owners, p, err);
 
+	if (!ret && owners_give_parts(&owners, p))
+		ret = err_errno(err, ENOMEM, "cannot hold %zu ops", p->source.ops_count);
 	if (!ret)
-		ret = owners_give_parts(&owners, p);
+		ret = emit_background(p, &owners, err);
 	if (!ret)
-		ret = emit_background(p, &owners);
-	if (!ret)
-		ret = emit_requests(p, &owners);
+		ret = emit_requests(p, &owners, err);
 	owners_release(&owners);
-	return ret ? err_errno(err, -ret, "cannot hold %zu ops", p->source.ops_count) : 0;
+	return ret;
 }

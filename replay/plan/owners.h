@@ -22,14 +22,13 @@ struct owner {
 /* All owners, by op: those of op i are at[first[i]] up to at[first[i + 1]], its doers in front. */
 struct owners {
 	struct owner *at;
-	size_t *first;
-	uint32_t *doers;
+	uint32_t *first;
 	size_t count;
 	size_t most; /* owners of one op */
 };
 
-/* Only the requests and ops of the planner are needed. 0 or -ENOMEM. */
-int owners_init(struct owners *o, const struct planner *p);
+/* Only the requests and ops of the planner are needed. 0, -ENOMEM, or -E2BIG. */
+int owners_init(struct owners *o, const struct planner *p, struct err *err);
 void owners_release(struct owners *o);
 
 /*

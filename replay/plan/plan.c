@@ -4,7 +4,7 @@
 #include "replay/net/wire.h"
 #include "replay/plan/chains.h"
 #include "replay/plan/source.h"
-#include "replay/plan/spill.h"
+#include "replay/scratch.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -64,13 +64,16 @@ static int collect_requests(struct planner *p, struct err *err)
 	struct plan *plan = p->plan;
 
 	p->origins = calloc(s->requests_count + 1, sizeof(*p->origins));
-	plan->requests = calloc(s->requests_count + 1, sizeof(*plan->requests));
-	if (!p->origins || !plan->requests || idmap_init(&p->requests, s->requests_count))
+	if (!p->origins || idmap_init(&p->requests, s->requests_count))
 		return err_errno(err, ENOMEM, "cannot hold %zu requests", s->requests_count);
 
 	for (size_t i = 0; i < s->requests_count; i++)
 		if (is_replayable(p, &s->requests[i], &plan->ledger))
 			p->origins[plan->requests_count++].row = &s->requests[i];
+	plan->requests =
+		scratch_alloc(plan->scratch, plan->requests_count * sizeof(*plan->requests), err);
+	if (!plan->requests)
+		return -ENOMEM;
 	qsort(p->origins, plan->requests_count, sizeof(*p->origins), compare_due);
 	for (size_t i = 0; i < plan->requests_count; i++) {
 		const struct row_request *row = p->origins[i].row;
@@ -324,6 +327,14 @@ static int64_t duration_of(const struct plan *plan, int64_t duration_ns)
 
 typedef int (*plan_step)(struct planner *p, struct err *err);
 
+/* Each goes over the rows once more, mostly in their order. */
+static int run_step(struct planner *p, plan_step step, struct err *err)
+{
+	plan_source_forget(&p->source);
+	plan_forget(p->plan);
+	return step(p, err);
+}
+
 int plan_build_service(const struct plan_source *source, const struct plan_opts *opts,
 		       const struct row_service *service, const struct plan_calls *calls,
 		       struct plan *ret_plan, struct err *err)
@@ -332,12 +343,12 @@ int plan_build_service(const struct plan_source *source, const struct plan_opts 
 		collect_requests,     resolve_classes, collect_threads,	    collect_connections,
 		describe_connections, collect_targets, plan_find_structure, plan_ops_build,
 	};
-	struct plan plan = { .service = *service };
+	struct plan plan = { .service = *service, .scratch = opts->scratch };
 	struct planner p = { .source = *source, .opts = opts, .calls = calls, .plan = &plan };
 	int ret = 0;
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && !ret; i++)
-		ret = steps[i](&p, err);
+		ret = run_step(&p, steps[i], err);
 	plan.duration_ns = duration_of(&plan, source->duration_ns);
 	free(p.origins);
 	idmap_release(&p.requests);
@@ -374,15 +385,20 @@ void plan_sort(struct plan *p)
 	qsort(p->connections, p->connections_count, sizeof(*p->connections), compare_connections);
 }
 
+void plan_forget(const struct plan *p)
+{
+	scratch_forget(p->requests);
+	scratch_forget(p->ops);
+}
+
 void plan_release(struct plan *p)
 {
 	if (!p)
 		return;
 	free(p->targets);
 	free(p->connections);
-	plan_unspill(p);
-	free(p->requests);
-	free(p->ops);
+	scratch_free(p->requests);
+	scratch_free(p->ops);
 	free(p->background);
 	*p = (struct plan){ 0 };
 }

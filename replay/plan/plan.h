@@ -77,7 +77,7 @@ struct plan {
 	uint64_t most_id; /* of the plans that this one's requests call: its copies stay clear */
 	int64_t duration_ns;
 	struct ledger ledger; /* what the plan leaves out */
-	bool spilled;	      /* requests and ops are in a file */
+	const char *scratch; /* directory of the files that requests and ops are in; NULL: memory */
 };
 
 enum plan_batching { PLAN_BATCHING_LIVE, PLAN_BATCHING_RECORDED };
@@ -86,6 +86,12 @@ enum plan_arrivals { PLAN_ARRIVALS_AUTO, PLAN_ARRIVALS_CLOCK, PLAN_ARRIVALS_DEPE
 struct plan_opts {
 	enum plan_batching batching;
 	enum plan_arrivals arrivals;
+	/*
+	 * Directory for files without names, which what is long goes to: the rows of the trace
+	 * while the plan is made, and its requests and ops for as long as it is. It is not copied.
+	 * NULL: they are in memory.
+	 */
+	const char *scratch;
 };
 
 /* Of the service that the world calls most; plan/set.h has those of several. */
@@ -97,11 +103,9 @@ void plan_release(struct plan *p);
 void plan_sort(struct plan *p);
 
 /*
- * A plan that is complete need not be in memory: its requests and ops go to files of that
- * directory, without names, and are read from there as they are looked at. plan_forget(): what
- * was looked at may leave memory again. To be called now and then, from any thread.
+ * What was looked at of requests and ops may leave memory again: to be called now and then, from
+ * any thread.
  */
-int plan_spill(struct plan *p, const char *directory, struct err *err);
 void plan_forget(const struct plan *p);
 
 #endif

@@ -4,6 +4,7 @@
 #include "replay/plan/compose.h"
 #include "replay/plan/source.h"
 #include "replay/plan/tree.h"
+#include "replay/scratch.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -159,32 +160,46 @@ static int count_sent(struct plan *client, const struct plan *plan)
 	return 0;
 }
 
-static int gather_client(struct plan_set *set)
+static size_t count_roots(const struct plan *plan)
+{
+	size_t roots = 0;
+
+	for (size_t i = 0; i < plan->requests_count; i++)
+		roots += !plan->requests[i].parent_id;
+	return roots;
+}
+
+static int gather_client(struct plan_set *set, struct err *err)
 {
 	struct plan *client = &set->client;
 	size_t requests = 0, connections = 0;
 	int rc = 0;
 
 	set->client_is_own = true;
-	*client = (struct plan){ .service = set->plans[0].service };
+	*client =
+		(struct plan){ .service = set->plans[0].service, .scratch = set->plans[0].scratch };
 	for (size_t p = 0; p < set->count; p++) {
 		const struct plan *plan = &set->plans[p];
 
-		requests += plan->requests_count;
+		requests += count_roots(plan);
 		connections += plan->connections_count;
 		if (plan->duration_ns > client->duration_ns)
 			client->duration_ns = plan->duration_ns;
 		if (plan_most_id(plan) > client->most_id)
 			client->most_id = plan_most_id(plan);
 	}
-	client->requests = calloc(requests + 1, sizeof(*client->requests));
-	client->connections = calloc(connections + 1, sizeof(*client->connections));
-	if (!client->requests || !client->connections)
+	client->requests =
+		scratch_alloc(client->scratch, requests * sizeof(*client->requests), err);
+	if (!client->requests)
 		return -ENOMEM;
+	client->connections = calloc(connections + 1, sizeof(*client->connections));
+	rc = client->connections ? 0 : -ENOMEM;
 	for (size_t p = 0; p < set->count && !rc; p++)
 		rc = count_sent(client, &set->plans[p]);
+	if (rc)
+		return err_errno(err, ENOMEM, "cannot hold the connections");
 	plan_sort(client);
-	return rc;
+	return 0;
 }
 
 void plan_set_renew_client(struct plan_set *set)
@@ -248,13 +263,18 @@ static void count_left_out(const struct plan_source *s, struct plan_set *set)
 
 static int join_plans(struct plan_set *set, struct err *err)
 {
+	int rc;
+
 	if (set->count == 1) {
 		plan_set_renew_client(set);
 		return 0;
 	}
-	if (plan_link(set) || gather_client(set))
+	if (plan_link(set))
 		return err_errno(err, ENOMEM, "cannot hold the requests of %zu services",
 				 set->count);
+	rc = gather_client(set, err);
+	if (rc)
+		return rc;
 	return set->client.requests_count ?
 		       0 :
 		       err_set(err, ENODATA, "the trace has no request that a client sent");
@@ -266,7 +286,7 @@ int plan_set_build(struct trace *t, const struct plan_opts *opts, const struct p
 	const struct row_service *services[PLAN_SERVICES_MAX];
 	struct plan_source source = { 0 };
 	struct plan_set set = { .count = 0 };
-	int rc = plan_source_read(&source, t, err);
+	int rc = plan_source_read(&source, t, opts->scratch, err);
 
 	if (!rc)
 		rc = choose(&source, choice, services, err);
@@ -284,18 +304,6 @@ int plan_set_build(struct trace *t, const struct plan_opts *opts, const struct p
 		plan_set_release(&set);
 	else
 		*ret_set = set;
-	return rc;
-}
-
-int plan_set_spill(struct plan_set *set, const char *directory, struct err *err)
-{
-	int rc = 0;
-
-	for (size_t p = 0; p < set->count && !rc; p++)
-		rc = plan_spill(&set->plans[p], directory, err);
-	if (!rc && set->client_is_own)
-		rc = plan_spill(&set->client, directory, err);
-	plan_set_renew_client(set);
 	return rc;
 }
 

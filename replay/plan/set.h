@@ -41,11 +41,7 @@ void plan_set_release(struct plan_set *set);
 /* What the client sends is made anew, as plans[0] was changed. For a set of one. */
 void plan_set_renew_client(struct plan_set *set);
 
-/*
- * plan_spill() of each, the client's too, and plan_forget(). The set is complete: no plan of it is
- * changed any more.
- */
-int plan_set_spill(struct plan_set *set, const char *directory, struct err *err);
+/* plan_forget() of each, the client's too. */
 void plan_set_forget(const struct plan_set *set);
 
 /* Requests that others call for. */

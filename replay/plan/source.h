@@ -10,10 +10,10 @@
 #include <stdbool.h>
 
 /*
- * Inside the planner: the tables of a trace in memory, and what is known of the
- * plan so far. The whole trace is held, so its size has a limit.
+ * Inside the planner: the tables of a trace, and what is known of the plan so far.
+ * Rows are known by 32-bit indices, which is their limit.
  */
-#define PLAN_ROWS_MAX 20000000 /* of all tables */
+#define PLAN_ROWS_MAX 4000000000 /* of a table, and of the ops of a plan */
 
 struct plan_source {
 	struct row_service *services;
@@ -29,9 +29,15 @@ struct plan_source {
 	int64_t duration_ns;
 };
 
-/* 0, -E2BIG for a trace that is too large, -EINVAL for one without demands, and others. */
-int plan_source_read(struct plan_source *s, struct trace *t, struct err *err);
+/*
+ * The tables go to files of that directory (plan_opts.scratch). 0, -E2BIG for a trace that is too
+ * large, -EINVAL for one without demands, and others.
+ */
+int plan_source_read(struct plan_source *s, struct trace *t, const char *scratch, struct err *err);
 void plan_source_release(struct plan_source *s);
+
+/* What was touched of requests and ops need not stay mapped. */
+void plan_source_forget(const struct plan_source *s);
 
 /* What became of the requests that services of the plan call for (plan/calls.c). */
 enum plan_call {

@@ -142,6 +142,18 @@ column() {
 	grep -q partial files
 }
 
+@test "a plan that the disk cannot hold is one sentence, before anything is sent" {
+	[ "$(id -u)" = 0 ] || skip "needs root for a small file system"
+	"$GAIT" walk -r 100k -n 20000 -C 1us -R 8 --plan-only -O long.gait
+	mkdir small
+	mount -t tmpfs -o size=100k none small || skip "cannot mount"
+	run -1 "$GAIT" replay long.gait --local --no-attribution -o small/run.gait
+	ls small >files
+	umount small
+	[ "$output" = "gait: cannot keep the rows of 'long.gait/requests.csv' in 'small': No space left on device" ]
+	[ ! -s files ]
+}
+
 @test "wrong use" {
 	run -2 "$GAIT" replay "$TRACE" --local
 	[[ "$output" == "gait: where does the run go?"* ]]

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define COUNT 100000 /* of which every 7th was not sent */
 
@@ -96,21 +97,59 @@ static void test_no_folder(void)
 	CHECK_STR(err.text, "cannot keep rows in '/nowhere': No such file or directory");
 }
 
+static bool is_all(const char *data, char c, size_t bytes)
+{
+	return data[0] == c && !memcmp(data, data + 1, bytes - 1);
+}
+
+static void test_alloc(void)
+{
+	const char *const directories[] = { "/tmp", NULL };
+	struct err err;
+	char *data;
+
+	CHECK(!scratch_alloc("/nowhere", 100000, &err));
+	CHECK_STR(err.text, "cannot keep rows in '/nowhere': No such file or directory");
+	for (size_t i = 0; i < 2; i++) {
+		data = scratch_alloc(directories[i], 100000, &err);
+		if (!CHECK(data != NULL))
+			continue;
+		CHECK(is_all(data, 0, 100000));
+		memset(data, 'x', 100000);
+		scratch_forget(data);
+		scratch_trim(data, 50000);
+		scratch_forget(data);
+		CHECK(is_all(data, 'x', 50000));
+		scratch_free(data);
+	}
+	scratch_free(NULL);
+	scratch_forget(NULL);
+}
+
+/* No file can be as large: it is said before anything is written. */
+static void test_no_room(void)
+{
+	struct err err = { "" };
+
+	CHECK(!scratch_alloc("/tmp", SIZE_MAX / 4, &err));
+	CHECK(strstr(err.text, " of the plan in '/tmp': ") != NULL);
+}
+
 static void test_map(void)
 {
-	char *data = malloc(100000);
-	void *map = data;
 	struct err err;
+	int fd = scratch_open("/tmp", &err);
+	char *data;
 
-	memset(data, 'x', 100000);
-	CHECK_EQ(scratch_map("/nowhere", &map, 100000, &err), -ENOENT);
-	CHECK(map == data);
-	if (!CHECK_EQ(scratch_map("/tmp", &map, 100000, &err), 0))
+	if (!CHECK(fd >= 0) || !CHECK_EQ(scratch_put(fd, "rows", 4, SCRATCH_HEAD), 0))
 		return;
-	data = map;
-	scratch_forget(map, 100000);
-	CHECK(data[0] == 'x' && data[99999] == 'x');
-	scratch_unmap(map, 100000);
+	data = scratch_map(fd, 4, &err);
+	close(fd);
+	if (!CHECK(data != NULL))
+		return;
+	scratch_forget(data);
+	CHECK(!memcmp(data, "rows", 4));
+	scratch_free(data);
 }
 
 int main(void)
@@ -118,6 +157,8 @@ int main(void)
 	RUN(test_order);
 	RUN(test_end_early);
 	RUN(test_no_folder);
+	RUN(test_alloc);
+	RUN(test_no_room);
 	RUN(test_map);
 	return check_done();
 }

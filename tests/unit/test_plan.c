@@ -589,7 +589,7 @@ static void test_when_replies_go(void)
 		check_case("deferred %d", deferred);
 		begin_trace();
 		put_trio(deferred);
-		plan = end_trace((struct plan_opts){ PLAN_BATCHING_LIVE, PLAN_ARRIVALS_AUTO });
+		plan = end_trace((struct plan_opts){ .batching = PLAN_BATCHING_LIVE });
 		CHECK_EQ(op_of(&plan, 0, 0)->mode, deferred ? PLAN_WAIT : PLAN_INLINE);
 		CHECK_EQ(op_of(&plan, 0, deferred)->kind, OP_REPLY);
 		CHECK_EQ(plan.requests[0].ops_count, 1 + deferred);

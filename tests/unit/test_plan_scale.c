@@ -5,6 +5,7 @@
 #include "replay/plan/compose.h"
 #include "replay/plan/extent.h"
 #include "replay/plan/scale.h"
+#include "replay/scratch.h"
 
 #include <errno.h>
 #include <stdint.h>
@@ -33,8 +34,8 @@ static void plan_new(struct plan *plan, size_t connections)
 {
 	*plan = (struct plan){ .threads = 2 };
 	plan->connections = calloc(connections + 1, sizeof(*plan->connections));
-	plan->requests = calloc(REQUESTS_MAX, sizeof(*plan->requests));
-	plan->ops = calloc(2 * REQUESTS_MAX, sizeof(*plan->ops));
+	plan->requests = scratch_alloc(NULL, REQUESTS_MAX * sizeof(*plan->requests), NULL);
+	plan->ops = scratch_alloc(NULL, 2 * REQUESTS_MAX * sizeof(*plan->ops), NULL);
 	plan->background = calloc(4, sizeof(*plan->background));
 	plan->targets = calloc(1, sizeof(*plan->targets));
 	for (size_t c = 0; c < connections; c++)
