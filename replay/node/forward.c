@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "replay/node/forward.h"
 
+#include "replay/net/datagram.h"
 #include "replay/node/service.h"
 
 #include "replay/chain/chain.h"
@@ -51,7 +52,18 @@ void forward_peers_release(struct forward_peers *peers)
 	*peers = (struct forward_peers){ 0 };
 }
 
-int forward_peers_tell(struct forward_peers *peers, const struct wire_peer *peer, struct err *err)
+/* By datagrams only what may be asked again, and is known by its place in a chain. */
+static int check_transport(const struct address *address, const char *text, bool walks,
+			   struct err *err)
+{
+	if (address->transport == TRANSPORT_TCP || (walks && address->transport == TRANSPORT_UDP))
+		return 0;
+	return err_set(err, EPROTONOSUPPORT, "'%s': nodes call each other by TCP%s", text,
+		       walks ? " or UDP" : " in a replay");
+}
+
+int forward_peers_tell(struct forward_peers *peers, const struct wire_peer *peer, bool walks,
+		       struct err *err)
 {
 	const struct address_defaults defaults = { "localhost", CHAIN_PORT };
 	struct endpoint endpoints[ADDRESS_ENDPOINTS_MAX];
@@ -62,9 +74,8 @@ int forward_peers_tell(struct forward_peers *peers, const struct wire_peer *peer
 	if (peer->index >= peers->count)
 		return err_set(err, EPROTO, "there is no peer %u", peer->index);
 	rc = address_parse(peer->address, &defaults, &address, err);
-	if (!rc && address.transport != TRANSPORT_TCP)
-		rc = err_set(err, EPROTONOSUPPORT, "'%s': nodes call each other by TCP",
-			     peer->address);
+	if (!rc)
+		rc = check_transport(&address, peer->address, walks, err);
 	if (!rc)
 		rc = address_resolve(&address, false, endpoints, err);
 	if (rc < 0)
@@ -73,6 +84,7 @@ int forward_peers_tell(struct forward_peers *peers, const struct wire_peer *peer
 	to->endpoint = endpoints[0];
 	memcpy(to->secret, peer->secret, sizeof(to->secret));
 	to->thread = peer->thread;
+	to->datagrams = address.transport == TRANSPORT_UDP;
 	to->known = true;
 	return 0;
 }
@@ -258,10 +270,12 @@ static bool ask(struct worker *w, struct forward_target *t)
 	return true;
 }
 
-/* None is less than its header. */
-static uint32_t message_size(uint64_t bytes)
+/* None is less than its headers. */
+static uint32_t message_size(uint64_t bytes, bool datagram)
 {
-	return (uint32_t)(bytes > WIRE_MESSAGE_BYTES ? bytes : WIRE_MESSAGE_BYTES);
+	uint64_t least = datagram ? DATAGRAM_REQUEST_BYTES : WIRE_MESSAGE_BYTES;
+
+	return (uint32_t)(bytes > least ? bytes : least);
 }
 
 static size_t count_targets(const struct chain *c, const struct chain_op *op)
@@ -275,11 +289,12 @@ static size_t count_targets(const struct chain *c, const struct chain_op *op)
 	}
 }
 
-static void add_target(struct forward_call *call, struct forward_target t, uint64_t bytes)
+static void add_target(struct worker *w, struct forward_call *call, struct forward_target t,
+		       uint64_t bytes)
 {
 	t.call = call;
 	t.waits = true;
-	t.bytes = message_size(bytes);
+	t.bytes = message_size(bytes, w->service->peers.all[t.peer].datagrams);
 	t.result->bytes += t.bytes;
 	call->targets[call->targets_count++] = t;
 	call->waiting++;
@@ -310,7 +325,7 @@ static struct forward_call *call_of_replay(struct worker *w, struct active *a,
 			continue;
 		}
 		call->results[i].done = true;
-		add_target(call,
+		add_target(w, call,
 			   (struct forward_target){ .request = (uint64_t)q->op.offset,
 						    .peer = (uint16_t)q->op.work,
 						    .result = &call->results[i] },
@@ -335,7 +350,7 @@ static struct forward_call *call_of_walk(struct worker *w, struct active *a,
 	call->results->done = true;
 	for (;; of_chain = &c->ops[of_chain->forward->next_branch]) {
 		for (uint32_t i = 0; i < of_chain->forward->peers_count; i++)
-			add_target(call,
+			add_target(w, call,
 				   (struct forward_target){ .request = a->plan->request.request_id,
 							    .peer = of_chain->forward->peers[i],
 							    .at = (uint16_t)(of_chain - c->ops + 1),

@@ -19,11 +19,13 @@ struct worker;
  * worker's own connection to it, and the request waits for as many replies as are enough. A peer that does not
  * answer in time is asked again, as often as the chain says; what it answers later is passed over.
  * A peer that is gone fails an attempt that is the last at once; the others wait for their time.
+ * Of one that is asked by datagrams (forward_datagram.h) nobody knows that it is gone.
  */
 struct forward_peer {
 	struct endpoint endpoint;
 	uint8_t secret[WIRE_TOKEN_BYTES]; /* of the session there */
 	uint32_t thread;		  /* of a replay: that serves there */
+	bool datagrams;			  /* it is asked by them; of a walk */
 	bool known;			  /* PEER has come: else there is no way to it */
 };
 
@@ -36,8 +38,9 @@ struct forward_peers {
 int forward_peers_init(struct forward_peers *peers, size_t count);
 void forward_peers_release(struct forward_peers *peers);
 
-/* Where a peer is. -EPROTO, or what address_resolve() says. */
-int forward_peers_tell(struct forward_peers *peers, const struct wire_peer *peer, struct err *err);
+/* Where a peer is. -EPROTO, -EPROTONOSUPPORT, or what address_resolve() says. */
+int forward_peers_tell(struct forward_peers *peers, const struct wire_peer *peer, bool walks,
+		       struct err *err);
 
 /* A worker's own. */
 struct forward_work {

@@ -304,7 +304,7 @@ static int on_peer(struct session *s, const struct wire_frame *frame, struct err
 	int rc = wire_get_peer(frame, &peer, err);
 
 	if (!rc)
-		rc = forward_peers_tell(peers, &peer, err);
+		rc = forward_peers_tell(peers, &peer, s->service->walk, err);
 	if (rc || reach_permits(s->setup.reach, &peers->all[peer.index].endpoint,
 				control_from(s->control, &client) ? &client : NULL))
 		return rc;

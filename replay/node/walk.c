@@ -2,6 +2,7 @@
 #include "replay/node/walk.h"
 
 #include "replay/node/datagram.h"
+#include "replay/node/forward_datagram.h"
 #include "replay/node/limits.h"
 #include "replay/node/service.h"
 
@@ -204,7 +205,7 @@ static void replies_shrink(struct walk_conn *wc)
 	wc->replies_capacity = 0;
 }
 
-static void die(struct worker *w, struct walk_conn *wc)
+void walk_drop(struct worker *w, struct walk_conn *wc)
 {
 	struct conn *c = &wc->conn;
 
@@ -226,10 +227,10 @@ static void message_add(struct worker *w, struct walk_conn *wc, const struct wal
 	if (wc->replies_count < wc->replies_capacity || replies_grow(wc))
 		*reply_at(wc, wc->replies_count++) = *message;
 	else
-		die(w, wc);
+		walk_drop(w, wc);
 }
 
-static struct wire_message message_of(const struct walk_reply *r)
+struct wire_message walk_message_of(const struct walk_reply *r)
 {
 	return (struct wire_message){
 		.size = r->size,
@@ -261,7 +262,7 @@ static void reply_add(struct worker *w, struct walk_conn *wc, const struct wire_
 		.at = m->at,
 		.status = status,
 	};
-	const struct wire_message message = message_of(&reply);
+	const struct wire_message message = walk_message_of(&reply);
 
 	take_from_file(&reply, q);
 	if (wc->conn.peer)
@@ -284,7 +285,7 @@ static size_t compose(const struct walk_conn *wc, char *out, size_t room)
 		uint64_t left = (r->file ? WIRE_MESSAGE_BYTES : r->size) - from;
 
 		if (from < WIRE_MESSAGE_BYTES) {
-			const struct wire_message m = message_of(r);
+			const struct wire_message m = walk_message_of(r);
 			uint8_t head[WIRE_MESSAGE_BYTES];
 			size_t part = WIRE_MESSAGE_BYTES - (size_t)from;
 
@@ -353,7 +354,7 @@ static void flush(struct worker *w, struct walk_conn *wc)
 		if (n == -EINTR)
 			continue;
 		if (n < 0 && n != -EAGAIN)
-			die(w, wc);
+			walk_drop(w, wc);
 		if (n < 0)
 			return;
 		replies_sent(wc, (uint64_t)n);
@@ -380,7 +381,7 @@ static void watch(struct worker *w, struct walk_conn *wc)
 		events |= channel_write_events(&c->channel);
 
 	if (c->eof && !wc->open && !wc->replies_count)
-		die(w, wc);
+		walk_drop(w, wc);
 	if (c->source.fd < 0 || events == c->events)
 		return;
 	worker_watch(w, &c->source, c->events, events);
@@ -435,9 +436,12 @@ void walk_finish(struct worker *w, struct active *a)
 struct walk_conn *walk_dial(struct worker *w, uint32_t peer)
 {
 	const struct endpoint *to = &w->service->peers.all[peer].endpoint;
-	struct conn *c = walk_conn_new(w, 0);
+	struct conn *c;
 	int on = 1;
 
+	if (w->service->peers.all[peer].datagrams)
+		return forward_dial_datagrams(w, peer);
+	c = walk_conn_new(w, 0);
 	if (!c)
 		return NULL;
 	of_walk(c)->peer = peer + 1;
@@ -448,37 +452,49 @@ struct walk_conn *walk_dial(struct worker *w, uint32_t peer)
 	if (c->source.fd < 0 ||
 	    (connect(c->source.fd, (const struct sockaddr *)&to->at, to->size) &&
 	     errno != EINPROGRESS)) {
-		die(w, of_walk(c));
+		walk_drop(w, of_walk(c));
 		return NULL;
 	}
 	watch(w, of_walk(c));
 	return of_walk(c);
 }
 
+struct wire_preface walk_preface(const struct worker *w, uint32_t peer)
+{
+	const struct forward_peer *to = &w->service->peers.all[peer];
+	bool walks = w->service->walk != NULL;
+	struct wire_preface preface = { .flags = walks ? WIRE_PREFACE_WALK : WIRE_PREFACE_CALL };
+	uint32_t random;
+
+	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		abort(); /* so few are always there */
+	preface.flags |= to->datagrams ? WIRE_PREFACE_DATAGRAM : 0;
+	preface.connection_id = WIRE_CALL_ID(random, walks ? 0 : to->thread + 1);
+	wire_preface_sign(&preface, to->secret);
+	return preface;
+}
+
 /* The connect is through, well or not: who we are goes first. */
 static void dialled(struct worker *w, struct walk_conn *wc)
 {
-	const struct forward_peer *peer = &w->service->peers.all[wc->peer - 1];
-	bool walks = w->service->walk != NULL;
-	struct wire_preface preface = { .flags = walks ? WIRE_PREFACE_WALK : WIRE_PREFACE_CALL };
+	const struct wire_preface preface = walk_preface(w, wc->peer - 1);
 	uint8_t bytes[WIRE_PREFACE_BYTES];
 	socklen_t size = sizeof(int);
 	int error = 0;
-	uint32_t random;
 
 	wc->dialled = false;
-	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
-		abort(); /* so few are always there */
-	preface.connection_id = WIRE_CALL_ID(random, walks ? 0 : peer->thread + 1);
-	wire_preface_sign(&preface, peer->secret);
 	wire_preface_encode(&preface, bytes);
 	getsockopt(wc->conn.source.fd, SOL_SOCKET, SO_ERROR, &error, &size);
 	if (error || send(wc->conn.source.fd, bytes, sizeof(bytes), MSG_NOSIGNAL) != sizeof(bytes))
-		die(w, wc);
+		walk_drop(w, wc);
 }
 
 void walk_post(struct worker *w, struct walk_conn *wc, const struct walk_reply *message)
 {
+	if (wc->datagrams) {
+		forward_send_datagram(w, wc, message);
+		return;
+	}
 	message_add(w, wc, message);
 	flush(w, wc);
 	watch(w, wc);
@@ -612,7 +628,7 @@ static void take_all(struct worker *w, struct walk_conn *wc, const char *bytes, 
 
 		if (!part) {
 			w->exec.ledger.count[LG_MESSAGES_BAD]++;
-			die(w, wc);
+			walk_drop(w, wc);
 		}
 		bytes += part;
 		n -= part;
@@ -633,7 +649,7 @@ static void read_all(struct worker *w, struct walk_conn *wc)
 		else if (!n)
 			c->eof = true;
 		else if (n != -EAGAIN && n != -EINTR)
-			die(w, wc);
+			walk_drop(w, wc);
 	} while (n > 0 && channel_has_more(&c->channel) && !is_full(wc));
 	wc->left_over = n > 0 && channel_has_more(&c->channel);
 }
@@ -667,6 +683,10 @@ void walk_event(struct worker *w, struct conn *c, uint32_t events)
 	struct walk_conn *wc = of_walk(c);
 	uint32_t reads = channel_read_events(&c->channel) | EPOLLIN | EPOLLHUP | EPOLLERR;
 
+	if (wc->datagrams) {
+		forward_receive_datagrams(w, wc);
+		return;
+	}
 	if (wc->dialled)
 		dialled(w, wc);
 	if (c->source.fd >= 0 && (events & reads || (wc->left_over && !is_full(wc))))

@@ -51,11 +51,13 @@ struct walk_conn {
 	uint64_t sent_of_first;
 	uint32_t peer;	/* 1 + its index, of a connection that we opened; 0: a client's */
 	bool dialled;	/* and it is not through yet */
-	uint32_t open;	/* requests under way */
-	bool parsing;	/* its bytes are being taken apart: replies leave at the end */
-	bool left_over; /* TLS holds bytes that are not read yet */
-	bool dead;	/* it goes when none is */
-	bool doomed;	/* it is in walk_work.doomed */
+	bool datagrams; /* forward_datagram.c's: nothing of it waits here */
+	struct wire_preface preface; /* of its datagrams */
+	uint32_t open;		     /* requests under way */
+	bool parsing;		     /* its bytes are being taken apart: replies leave at the end */
+	bool left_over;		     /* TLS holds bytes that are not read yet */
+	bool dead;		     /* it goes when none is */
+	bool doomed;		     /* it is in walk_work.doomed */
 	struct walk_conn *next_doomed;
 };
 
@@ -101,6 +103,14 @@ struct walk_conn *walk_dial(struct worker *w, uint32_t peer);
 
 /* A message goes out as soon as may be. */
 void walk_post(struct worker *w, struct walk_conn *wc, const struct walk_reply *message);
+
+/* The connection is of no use: it goes when the pass ends and nothing is under way on it. */
+void walk_drop(struct worker *w, struct walk_conn *wc);
+
+struct wire_message walk_message_of(const struct walk_reply *message);
+
+/* What a data connection to a peer shows first; signed for it. */
+struct wire_preface walk_preface(const struct worker *w, uint32_t peer);
 
 /*
  * serve.c: the response of a->plan leaves, or a part of it that is not the last, by the op q;

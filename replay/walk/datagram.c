@@ -117,23 +117,45 @@ static int check_size(const struct spec *bytes, const char *what, struct err *er
 		what, DATAGRAM_MAX, DATAGRAM_MAX);
 }
 
-/* What nodes send each other is not ours, nor does it go this way. */
-int walk_check_datagrams(const struct walk_opts *o, struct err *err)
+static bool goes_by_datagrams(const struct chain *c, const struct chain_forward *f)
+{
+	for (uint32_t i = 0; i < f->peers_count; i++)
+		if (c->peers[f->peers[i]].transport == TRANSPORT_UDP)
+			return true;
+	return false;
+}
+
+/* The ops of one node, [from, end), whose replies are `datagrams` or not, and of those it calls. */
+static int check_ops(const struct chain *c, size_t from, size_t end, bool datagrams,
+		     struct err *err)
 {
 	int rc = 0;
 
-	if (o->to.transport != TRANSPORT_UDP)
-		return 0;
-	rc = check_size(&o->request_bytes, "a request (--ps)", err);
-	for (size_t i = 0; i < o->classes_count && !rc; i++)
-		if (o->classes[i].has_size)
-			rc = check_size(&o->classes[i].request_bytes, "a request of a class", err);
-	for (size_t i = 0; i < o->chain.count && !rc;) {
-		const struct chain_op *op = &o->chain.ops[i];
+	for (size_t i = from; i < end && !rc;) {
+		const struct chain_op *op = &c->ops[i];
 
-		if (op->kind == OP_REPLY)
+		if (op->kind == OP_REPLY && datagrams)
 			rc = check_size(&op->amount, "a reply (-R)", err);
+		if (op->kind == OP_FORWARD) {
+			bool called = goes_by_datagrams(c, op->forward);
+
+			if (called)
+				rc = check_size(&op->amount, "what a forward sends (-F)", err);
+			if (!rc)
+				rc = check_ops(c, i + 1, op->end, called, err);
+		}
 		i = op->kind == OP_FORWARD ? op->end : i + 1;
 	}
 	return rc;
+}
+
+int walk_check_datagrams(const struct walk_opts *o, struct err *err)
+{
+	bool datagrams = o->to.transport == TRANSPORT_UDP;
+	int rc = datagrams ? check_size(&o->request_bytes, "a request (--ps)", err) : 0;
+
+	for (size_t i = 0; datagrams && i < o->classes_count && !rc; i++)
+		if (o->classes[i].has_size)
+			rc = check_size(&o->classes[i].request_bytes, "a request of a class", err);
+	return rc ? rc : check_ops(&o->chain, 0, o->chain.count, datagrams, err);
 }

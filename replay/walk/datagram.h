@@ -14,7 +14,7 @@ struct walk_opts;
 int walk_link_send_datagrams(struct walk_link *l, bool may_begin, uint64_t *ret_begun);
 int walk_link_receive_datagrams(struct walk_link *l, char *scratch);
 
-/* Whether each request and reply of a walk to a udp address is sure to be one. -EMSGSIZE. */
+/* Whether each request, call and reply that goes to a udp address is sure to be one. -EMSGSIZE. */
 int walk_check_datagrams(const struct walk_opts *opts, struct err *err);
 
 /* walk/link.c's, for both ways of sending. */

@@ -48,7 +48,7 @@ struct walk {
 /* What is not there yet is said, not passed over. */
 static int check_forward(enum transport transport, struct err *err)
 {
-	if (transport == TRANSPORT_TCP || transport == TRANSPORT_UNIX)
+	if (transport == TRANSPORT_TCP || transport == TRANSPORT_UDP || transport == TRANSPORT_UNIX)
 		return 0;
 	return err_set(err, EPROTONOSUPPORT, "a forward does not go over %s so far",
 		       transport_name(transport));
@@ -118,6 +118,16 @@ static int open_session(struct walk *w, const struct address *address,
 	return 0;
 }
 
+/* Where a peer takes clients in: beside datagrams by TCP, at a port of the same number. */
+static struct address control_of(const struct address *data)
+{
+	struct address control = *data;
+
+	if (control.transport == TRANSPORT_UDP)
+		control.transport = TRANSPORT_TCP;
+	return control;
+}
+
 /* The node itself, and those that the chain names. */
 static int open_sessions(struct walk *w, struct err *err)
 {
@@ -137,18 +147,26 @@ static int open_sessions(struct walk *w, struct err *err)
 				  &session, err);
 	for (size_t i = 0; !rc && i < chain->peers_count; i++) {
 		struct wire_peer *peer = &w->peers[i];
-		struct address data = chain->peers[i];
+		struct address data = chain->peers[i], control = control_of(&data);
 		char text[ADDRESS_TEXT_SIZE];
 
-		rc = open_session(w, &chain->peers[i], &session, err);
+		rc = open_session(w, &control, &session, err);
 		if (rc)
 			break;
 		peer->index = (uint32_t)i;
-		data.port = (uint16_t)client_session_node(session)->data_port;
+		if (data.transport == TRANSPORT_TCP)
+			data.port = (uint16_t)client_session_node(session)->data_port;
 		snprintf(peer->address, sizeof(peer->address), "%s", address_format(&data, text));
 		memcpy(peer->secret, client_session_node(session)->secret, sizeof(peer->secret));
 	}
 	return rc;
+}
+
+static bool is_at(const struct address *peer, const struct address *session)
+{
+	const struct address control = control_of(peer);
+
+	return address_equal(&control, session);
 }
 
 /* The -F around an op; chain->count: it is of the outermost chain. */
@@ -169,8 +187,7 @@ static bool has_op(const struct walk *w, size_t session, size_t at)
 	if (call == c->count)
 		return !session;
 	for (uint32_t i = 0; i < c->ops[call].forward->peers_count; i++)
-		if (address_equal(&c->peers[c->ops[call].forward->peers[i]],
-				  &w->addresses[session]))
+		if (is_at(&c->peers[c->ops[call].forward->peers[i]], &w->addresses[session]))
 			return true;
 	return false;
 }

@@ -195,6 +195,8 @@ refused() { # WORDS OPTION...
 	refused "a reply (-R) may be larger than a datagram" -R 65508
 	refused "give it a smaller size, or a distribution a max=65507" -R exp:1k
 	refused "a reply (-R) may be larger" -F :1 -R 100k -R unif:min=1:max=66k
+	refused "a reply (-R) may be larger" -F udp://:1 -R 66k -R 1k
+	refused "what a forward sends (-F) may be larger" -F udp://:1,size=66k -R 1k -R 1k
 	run -0 "$GAIT" walk --to "udp://$at" --dry-run -F :1 -R 100k -R exp:1k:max=65507
 }
 
