@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BUCKETS 16384 /* a power of two */
-
 /* As many as came when its buffer was full, since it was opened. */
 static uint32_t drops_of(int fd)
 {
@@ -41,9 +39,7 @@ struct datagram_port *datagram_work_add(struct datagram_work *work, const struct
 {
 	struct datagram_port *port = calloc(1, sizeof(*port));
 
-	if (!work->buckets)
-		work->buckets = calloc(BUCKETS, sizeof(struct datagram_peer *));
-	if (!port || !work->buckets) {
+	if (!port || (!work->peers.buckets && peers_init(&work->peers))) {
 		free(port);
 		return NULL;
 	}
@@ -57,74 +53,36 @@ struct datagram_port *datagram_work_add(struct datagram_work *work, const struct
 
 /* --- peers --------------------------------------------------------------------------------- */
 
-/* Unless they want to, peers differ in their ports. */
-static size_t bucket_of(const struct endpoint *at, uint64_t connection_id)
+static struct datagram_peer *of_datagrams(struct peer *p)
 {
-	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&at->at;
-	const struct sockaddr_in *v4 = (const struct sockaddr_in *)&at->at;
-	uint64_t h = connection_id * 0x9e3779b97f4a7c15u;
-
-	if (at->at.ss_family == AF_INET6)
-		h ^= v6->sin6_port | (uint64_t)v6->sin6_addr.s6_addr32[3] << 16;
-	else
-		h ^= v4->sin_port | (uint64_t)v4->sin_addr.s_addr << 16;
-	h *= 0xff51afd7ed558ccdu;
-	return (h >> 40) & (BUCKETS - 1);
-}
-
-static bool is_peer(const struct datagram_peer *p, const struct datagram_port *port,
-		    const struct endpoint *at, uint64_t connection_id)
-{
-	return p->port == port && p->conn->connection_id == connection_id &&
-	       p->at.size == at->size && !memcmp(&p->at.at, &at->at, at->size);
-}
-
-static void unlink_age(struct datagram_work *work, struct datagram_peer *p)
-{
-	*(p->older ? &p->older->newer : &work->oldest) = p->newer;
-	*(p->newer ? &p->newer->older : &work->newest) = p->older;
-}
-
-static void link_newest(struct datagram_work *work, struct datagram_peer *p)
-{
-	p->older = work->newest;
-	p->newer = NULL;
-	*(work->newest ? &work->newest->newer : &work->oldest) = p;
-	work->newest = p;
+	return (struct datagram_peer *)p;
 }
 
 /* What it asked for goes on, and nobody hears of it. */
 static void peer_forget(struct worker *w, struct datagram_peer *p)
 {
-	struct datagram_work *work = &w->datagrams;
-	struct datagram_peer **at = &work->buckets[bucket_of(&p->at, p->conn->connection_id)];
-
-	while (*at != p)
-		at = &(*at)->same;
-	*at = p->same;
-	unlink_age(work, p);
-	work->peers--;
+	peers_remove(&w->datagrams.peers, &p->peer);
+	w->exec.ledger.count[LG_PEERS_FORGOTTEN]++;
 	p->conn->peer = NULL;
 	walk_peer_gone(w, p->conn);
 	free(p);
 }
 
-static struct datagram_peer *peer_find(struct datagram_work *work, struct datagram_port *port,
-				       const struct endpoint *at, uint64_t connection_id)
+void datagram_peers_expire(struct worker *w)
 {
-	struct datagram_peer *p = work->buckets[bucket_of(at, connection_id)];
+	const int64_t idle_ns = w->service->setup.workers->peer_idle_ns;
+	struct peer *p;
 
-	while (p && !is_peer(p, port, at, connection_id))
-		p = p->same;
-	return p;
+	while ((p = peers_overdue(&w->datagrams.peers, NODE_PEERS_MAX, idle_ns,
+				  w->exec.meter.last.ns)))
+		peer_forget(w, of_datagrams(p));
 }
 
 /* NULL: no memory, or the preface names no connection that it may be. */
 static struct datagram_peer *peer_new(struct worker *w, struct datagram_port *port,
 				      const struct endpoint *at, const struct wire_preface *preface)
 {
-	struct datagram_work *work = &w->datagrams;
-	struct datagram_peer *p = calloc(1, sizeof(*p)), **bucket;
+	struct datagram_peer *p = calloc(1, sizeof(*p));
 	bool ours;
 
 	if (p)
@@ -134,50 +92,27 @@ static struct datagram_peer *peer_new(struct worker *w, struct datagram_port *po
 		return NULL;
 	}
 	p->port = port;
-	p->at = *at;
+	p->peer = (struct peer){ .port = port,
+				 .at = *at,
+				 .connection_id = preface->connection_id,
+				 .ages = p->conn->walks };
 	memcpy(p->token, preface->token, sizeof(p->token));
 	p->conn->peer = p;
-	bucket = &work->buckets[bucket_of(at, preface->connection_id)];
-	p->same = *bucket;
-	*bucket = p;
-	if (!p->conn->walks)
-		return p;
-	if (work->peers == NODE_PEERS_MAX)
-		peer_forget(w, work->oldest);
-	link_newest(work, p);
-	work->peers++;
+	peers_add(&w->datagrams.peers, &p->peer, w->exec.meter.last.ns);
+	datagram_peers_expire(w);
 	return p;
 }
 
-static void peer_heard(struct worker *w, struct datagram_peer *p)
+static void drop_peer(struct peer *p)
 {
-	p->heard_ns = w->exec.meter.last.ns;
-	if (!p->conn->walks)
-		return;
-	unlink_age(&w->datagrams, p);
-	link_newest(&w->datagrams, p);
-}
-
-void datagram_peers_expire(struct worker *w)
-{
-	struct datagram_work *work = &w->datagrams;
-	int64_t since_ns = w->exec.meter.last.ns - NODE_PEER_IDLE_S * NS_PER_SEC;
-
-	while (work->oldest && work->oldest->heard_ns < since_ns)
-		peer_forget(w, work->oldest);
+	free(of_datagrams(p));
 }
 
 void datagram_work_release(struct datagram_work *work)
 {
-	for (size_t i = 0; work->buckets && i < BUCKETS; i++) {
-		for (struct datagram_peer *same, *p = work->buckets[i]; p; p = same) {
-			same = p->same;
-			free(p);
-		}
-	}
+	peers_release(&work->peers, drop_peer);
 	for (size_t i = 0; i < work->ports_count; i++)
 		free(work->ports[i]);
-	free(work->buckets);
 }
 
 /* --- requests ------------------------------------------------------------------------------ */
@@ -289,7 +224,7 @@ static void take(struct worker *w, struct datagram_port *port, const struct dgra
 		refuse(w);
 		return;
 	}
-	p = peer_find(&w->datagrams, port, &d->peer, preface.connection_id);
+	p = of_datagrams(peers_find(&w->datagrams.peers, port, &d->peer, preface.connection_id));
 	if (p ? !wire_tokens_equal(p->token, preface.token) :
 		!service_signed(w->service, &preface)) {
 		if (!pass_on(w, port, d))
@@ -303,7 +238,7 @@ static void take(struct worker *w, struct datagram_port *port, const struct dgra
 			refuse(w);
 		return;
 	}
-	peer_heard(w, p);
+	peers_heard(&w->datagrams.peers, &p->peer, w->exec.meter.last.ns);
 	conn_note_receive(w, p->conn, receipt);
 	if (!(p->conn->walks ? walk_datagram(w, p->conn, &message) : take_planned(w, p, &message)))
 		refuse(w);
@@ -363,7 +298,7 @@ void datagram_reply(struct worker *w, const struct conn *c, const struct wire_me
 	if (port->out.count == DATAGRAM_BATCH)
 		datagrams_flush(w, port);
 	d = &port->out.at[port->out.count++];
-	d->peer = c->peer->at;
+	d->peer = c->peer->peer.at;
 	datagram_put_reply(d, message);
 }
 

@@ -5,11 +5,12 @@
 #include "replay/net/datagram.h"
 #include "replay/node/conn.h"
 #include "replay/node/listen.h"
+#include "replay/node/peers.h"
 
 /*
  * Datagrams at a node. The token is in each: one without it is dropped and counted, and never
  * answered. A peer is a connection of the thread that reads what it sends, from its first
- * datagram until it has been silent for NODE_PEER_IDLE_S, or gives way to a newer one. Nothing
+ * datagram until it has been silent for peer_idle_ns, or gives way to a newer one. Nothing
  * need be known of it beforehand, so one that was forgotten may come again.
  */
 
@@ -26,13 +27,10 @@ struct datagram_port {
 };
 
 struct datagram_peer {
+	struct peer peer; /* first */
 	struct datagram_port *port;
-	struct endpoint at;
 	uint8_t token[WIRE_TOKEN_BYTES]; /* that each of its datagrams shows */
 	struct conn *conn;
-	struct datagram_peer *same;	     /* in the same bucket */
-	struct datagram_peer *older, *newer; /* by when they were heard last; a walk's */
-	int64_t heard_ns;
 	uint32_t taken; /* requests of the plan, in its order: served, or not heard of yet */
 	struct datagram_missed {
 		uint32_t index;
@@ -45,9 +43,7 @@ struct datagram_peer {
 struct datagram_work {
 	struct datagram_port *ports[NODE_LISTENERS_MAX]; /* the first ports_count */
 	size_t ports_count;
-	struct datagram_peer **buckets; /* NULL: there is no port */
-	struct datagram_peer *oldest, *newest;
-	size_t peers;
+	struct peers peers; /* none is known before there is a port */
 };
 
 /*

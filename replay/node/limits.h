@@ -57,7 +57,7 @@
 
 /*
  * Peers of a thread that send datagrams: the one that was silent longest gives way, and one that
- * was for so long is forgotten. A socket that takes no reply for so long has lost it.
+ * was for so long, unless told otherwise, is forgotten. A socket that takes no reply for so long has lost it.
  */
 #define NODE_PEERS_MAX 65536
 #define NODE_PEER_IDLE_S 60

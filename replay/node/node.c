@@ -81,14 +81,17 @@ static void follow_own_ports(struct node *n)
 	}
 }
 
-static void fill_defaults(struct listen_setup *listen)
+static void fill_defaults(struct node_opts *opts)
 {
 	static const struct address any_port = { .host = LOCAL_HOST };
+	struct listen_setup *listen = &opts->listen;
 
 	if (!listen->count)
 		listen->addresses[listen->count++] = any_port;
 	if (!listen->backlog)
 		listen->backlog = NODE_BACKLOG;
+	if (!opts->workers.peer_idle_ns)
+		opts->workers.peer_idle_ns = NODE_PEER_IDLE_S * NS_PER_SEC;
 }
 
 static const struct listener *control_listener(const struct node *n)
@@ -151,7 +154,7 @@ int node_new(const struct node_opts *opts, struct node **ret_node, struct err *e
 	if (!n)
 		return err_errno(err, ENOMEM, "cannot set up a node");
 	n->opts = *opts;
-	fill_defaults(&n->opts.listen);
+	fill_defaults(&n->opts);
 	n->storage.dir_fd = -1;
 	node_stats_init(&n->stats);
 	n->report_ns = INT64_MAX;

@@ -13,10 +13,10 @@
  */
 struct node_opts {
 	struct listen_setup listen; /* count 0: a free port of 127.0.0.1; backlog 0: NODE_BACKLOG */
-	struct worker_opts workers;
-	const char *dir;	/* where files are laid out; NULL: $TMPDIR or /tmp */
-	uint32_t threads;	/* 0: as recorded */
-	uint64_t storage_bytes; /* of all files */
+	struct worker_opts workers; /* peer_idle_ns 0: NODE_PEER_IDLE_S */
+	const char *dir;	    /* where files are laid out; NULL: $TMPDIR or /tmp */
+	uint32_t threads;	    /* 0: as recorded */
+	uint64_t storage_bytes;	    /* of all files */
 	uint64_t requests_ahead;
 	bool attribution;	   /* try to */
 	bool once;		   /* ends after one session */

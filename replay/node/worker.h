@@ -26,7 +26,8 @@ struct newcomers {
 /* How the threads of a service wait, and where they run. */
 struct worker_opts {
 	enum poll_mode poll_mode;
-	bool spins; /* looks for events without ever sleeping */
+	bool spins;	      /* looks for events without ever sleeping */
+	int64_t peer_idle_ns; /* a peer of datagrams that was silent for so long is forgotten */
 	struct placement placement;
 };
 

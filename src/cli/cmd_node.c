@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
 #include "cli/cmd.h"
 #include "replay/local.h"
 #include "replay/net/listening.h"
@@ -33,6 +34,7 @@ struct node_cmd_opts {
 	const char *affinity, *sched;
 	uint32_t accept_mode, poll_mode;
 	uint64_t backlog;
+	uint64_t peer_idle_ns;
 	uint64_t no_delay;
 	bool wait_spin;
 	bool no_attribution;
@@ -75,6 +77,9 @@ static const struct option_spec specs[] = {
 	{ "backlog-length", '\0', OPTION_U64, OPTION_AT(node_cmd_opts, backlog), .metavar = "N",
 	  .alias = "bl", .fallback = NODE_BACKLOG, .min = 1, .max = 65535,
 	  .help = "connections that may wait to be accepted, at each listener" },
+	{ "peer-idle", '\0', OPTION_DURATION, OPTION_AT(node_cmd_opts, peer_idle_ns),
+	  .metavar = "TIME", .fallback = NODE_PEER_IDLE_S * NS_PER_SEC, .min = 1,
+	  .help = "forget who sent datagrams and has been silent for so long" },
 	{ "no-delay", '\0', OPTION_U64, OPTION_AT(node_cmd_opts, no_delay), .metavar = "0|1",
 	  .alias = "nd", .fallback = 1, .max = 1,
 	  .help = "send replies at once (TCP_NODELAY), or gather small ones" },
@@ -346,6 +351,7 @@ static int fill_workers(const struct node_cmd_opts *given, struct worker_opts *w
 
 	workers->poll_mode = (enum poll_mode)given->poll_mode;
 	workers->spins = given->wait_spin;
+	workers->peer_idle_ns = (int64_t)given->peer_idle_ns;
 	if (given->affinity)
 		rc = cpu_list_parse(given->affinity, &workers->placement.cpus, err);
 	if (!rc && given->sched)

@@ -56,7 +56,8 @@
 	X(MESSAGES_RAISED, "messages_raised", DOUBTFUL, "messages made larger, to hold the header that a datagram needs") \
 	X(DATAGRAMS_REFUSED, "datagrams_refused", REFUSED, "datagrams that a node dropped unanswered: no token, or nothing that was asked for") \
 	X(DATAGRAMS_DROPPED, "datagrams_dropped", REFUSED, "datagrams that came when the node's socket was full, whoever sent them") \
-	X(DATAGRAMS_UNSENT, "datagrams_unsent", DOUBTFUL, "replies in datagrams that the node's network did not take") \
+	X(DATAGRAMS_UNSENT, "datagrams_unsent", DOUBTFUL, "replies and calls in datagrams that the node's network did not take") \
+	X(PEERS_FORGOTTEN, "peers_forgotten", SEEN, "senders of datagrams that a node forgot: silent for long, or more than it keeps") \
 	X(OPS_SKIPPED, "ops_skipped", DOUBTFUL, "operations this version does not replay")         \
 	X(OPS_ROUNDED, "ops_rounded", DOUBTFUL, "loads and stores rounded to what O_DIRECT takes of the device") \
 	X(PACKETS, "packets", SEEN, "packets read")                                                \

@@ -160,6 +160,18 @@ refused() { # WORDS OPTION...
 	grep -qx "22 datagrams refused" node.err
 }
 
+@test "a peer that was silent for long is forgotten, and may come again" {
+	for idle in 60s 50ms; do # three peers, each silent for 200 ms at a time
+		start_node 127.0.0.1 --threads 1 --peer-idle "$idle"
+		walk 0 --to "udp://$at" --nt 3 -n 6 --period exp:200ms
+		is "$(outcomes)" "18 18 0 0 0 late 0"
+		stop_node
+		jq '.node_ledger.peers_forgotten // 0' out
+	done >forgotten
+	is "$(head -n 1 forgotten)" 0
+	between 1 "$(tail -n 1 forgotten)" 17
+}
+
 @test "what a socket has no room for is counted" {
 	start_node 127.0.0.1
 	"$GAIT" walk --to "udp://$at" -n 40 -r 20 --timeout 3s --json >out 2>err 3>&- & client=$!
