@@ -171,6 +171,28 @@ static bool may_spin(const struct replay *r)
 	return sched_getaffinity(0, sizeof(cpus), &cpus) || CPU_COUNT(&cpus) > clients;
 }
 
+/* One elsewhere would look for the node on its own host. */
+static int check_agents(const struct replay *r, struct err *err)
+{
+	char text[ADDRESS_TEXT_SIZE];
+
+	for (uint32_t a = 0; r->opts->agents_at && a < r->opts->agents; a++)
+		for (size_t i = 0; i < r->nodes.count; i++) {
+			struct address node;
+			int rc = endpoint_address(&r->nodes.routes[i].data,
+						  r->nodes.routes[i].transport, &node, err);
+
+			if (rc)
+				return rc;
+			if (address_is_local(&node) && !address_is_local(&r->opts->agents_at[a]))
+				return err_set(err, EINVAL,
+					       "agents on other hosts cannot reach the node at %s, "
+					       "which is an address of this host alone",
+					       address_format(&node, text));
+		}
+	return 0;
+}
+
 static int open_client(struct replay *r, struct err *err)
 {
 	struct client_setup setup = {
@@ -181,7 +203,12 @@ static int open_client(struct replay *r, struct err *err)
 		.spin_ns = r->opts->spin && may_spin(r) ? PACE_SPIN_NS : 0,
 		.slots = r->guard ? probe_guard_slots(r->guard) : NULL,
 	};
-	int ret = clients_new(&setup, r->opts->agents, r->scratch, &r->clients, err);
+	const struct clients_agents agents = { r->opts->agents, r->opts->agents_at, r->secure,
+					       r->opts->spin };
+	int ret = check_agents(r, err);
+
+	if (!ret)
+		ret = clients_new(&setup, &agents, r->scratch, &r->clients, err);
 
 	plan_set_forget(&r->set);
 	return ret;
@@ -229,6 +256,7 @@ static void forget_plans(struct replay *r)
 static int drive(struct replay *r, struct err *err)
 {
 	struct pollfd polls[PLAN_SERVICES_MAX + 1];
+	const struct clock_offset *clocks;
 	struct err ignored;
 	bool done = false;
 	int lost, ret = 0;
@@ -250,6 +278,8 @@ static int drive(struct replay *r, struct err *err)
 	}
 	clients_stop(r->clients);
 	lost = clients_join(r->clients, &r->client_ledger, ret ? &ignored : err);
+	r->result->clocks_count = clients_clocks(r->clients, &clocks);
+	memcpy(r->result->clocks, clocks, r->result->clocks_count * sizeof(*clocks));
 	return ret ? ret : lost;
 }
 

@@ -3,6 +3,7 @@
 #define GAIT_REPLAY_REPLAY_H
 
 #include "base/err.h"
+#include "replay/client/clients.h"
 #include "replay/net/address.h"
 #include "replay/net/secure.h"
 #include "replay/plan/load.h"
@@ -38,8 +39,9 @@ struct replay_opts {
 	struct plan_opts plan;
 	struct plan_load load;
 	int64_t timeout_ns;
-	int64_t warm_up_ns; /* left out of summaries; RUN_WARM_UP_AUTO: by rule */
-	uint32_t agents;    /* processes that send; 0: a thread of this one does */
+	int64_t warm_up_ns;		 /* left out of summaries; RUN_WARM_UP_AUTO: by rule */
+	uint32_t agents;		 /* processes that send; 0: a thread of this one does */
+	const struct address *agents_at; /* lent: where they are, on other hosts; NULL: here */
 	bool spin, attribution;
 	bool replace;	    /* a run of that name */
 	bool accept_edited; /* a trace that differs from its manifest */
@@ -58,6 +60,8 @@ struct replay_result {
 	bool trace_partial;
 	char unattributed[256]; /* why the client takes no stamps */
 	char failure[512];	/* the run was written but is cut short: why; else empty */
+	struct clock_offset clocks[CLIENTS_AGENTS_MAX]; /* of agents on other hosts */
+	uint32_t clocks_count;
 };
 
 /*

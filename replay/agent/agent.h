@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 /*
- * `gait agent`: sends a share of a walk for a client on another host (docs/WALK.md). Each client has
+ * `gait agent`: sends a share of a walk or a replay for a client on another host (docs/WALK.md). Each client has
  * a process of its own, forked when it comes, so that one that is lost takes nobody with it.
  */
 #define AGENT_CLIENTS_MAX 64   /* at once; one more is closed */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "replay/client/clients.h"
+#include "replay/client/agent.h"
 
 #include "base/clock.h"
 #include "replay/plan/senders.h"
@@ -19,28 +20,17 @@
 
 #define LATE_MS 1000 /* how often an agent tells how late it is */
 
-/* What processes see of an agent while it runs. In memory that they share. */
-struct agent_live {
-	_Atomic uint64_t sent, answered, failed;
-	_Atomic int64_t late_p99_ns;
-};
-
 struct agent {
 	pid_t pid;
 	int talk; /* to it: the anchor, then its end; from it: struct agent_word twice */
 	bool done;
 };
 
-/* When it has connected, and when all is over. */
-struct agent_word {
-	int failed; /* errno */
-	struct err err;
-	struct ledger ledger;
-};
-
 struct clients {
 	struct client_rows_set rows; /* of each */
 	struct client *client;	     /* NULL: agents are */
+	struct clients_agents how;
+	struct clock_offset clocks[CLIENTS_AGENTS_MAX];
 	struct agent agents[CLIENTS_AGENTS_MAX];
 	uint32_t count, left;	 /* agents, and those of them that are not done */
 	struct agent_live *live; /* of each agent */
@@ -54,12 +44,12 @@ struct clients {
 
 /* --- the agent ----------------------------------------------------------------------------- */
 
-static bool get(int fd, void *data, size_t bytes)
+bool agent_get(int fd, void *data, size_t bytes)
 {
 	return recv(fd, data, bytes, MSG_WAITALL) == (ssize_t)bytes;
 }
 
-static bool put(int fd, const void *data, size_t bytes)
+bool agent_put(int fd, const void *data, size_t bytes)
 {
 	return send(fd, data, bytes, MSG_NOSIGNAL) == (ssize_t)bytes;
 }
@@ -97,24 +87,18 @@ static void watch(struct client *client, struct client_rows *rows, struct agent_
 	tell_live(client, rows, live);
 }
 
-/* A process group of its own: the terminal's Ctrl-C is for the replay, which then tells all. */
-static void run_agent(const struct client_setup *setup, struct agent_live *live, int talk,
-		      pid_t parent)
+static void run_agent(const struct client_setup *setup, struct agent_live *live, int talk)
 {
-	struct agent_word word = { 0 };
+	struct agent_word word = { .clock = CLOCK_OFFSET_NONE };
 	struct client *client = NULL;
 	int64_t anchor_ns;
 
-	setpgid(0, 0);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(1);
 	word.failed = client_new(setup, &client, &word.err);
 	plan_forget(setup->plan);
 	if (!word.failed)
 		word.failed = client_connect(client, &word.err);
-	if (!put(talk, &word, sizeof(word)) || word.failed ||
-	    !get(talk, &anchor_ns, sizeof(anchor_ns)))
+	if (!agent_put(talk, &word, sizeof(word)) || word.failed ||
+	    !agent_get(talk, &anchor_ns, sizeof(anchor_ns)))
 		_exit(1); /* there will be no replay */
 	word.failed = client_start(client, anchor_ns, &word.err);
 	if (!word.failed)
@@ -122,7 +106,7 @@ static void run_agent(const struct client_setup *setup, struct agent_live *live,
 	client_count(client, &word.ledger);
 	if (!word.failed)
 		word.failed = client_rows_finish(setup->rows, &word.err);
-	_exit(!put(talk, &word, sizeof(word)));
+	_exit(!agent_put(talk, &word, sizeof(word)));
 }
 
 /* --- here ---------------------------------------------------------------------------------- */
@@ -146,6 +130,36 @@ static int share_out(struct clients *c, const struct plan *plan)
 	return rc;
 }
 
+/* Of those at the host of the i-th. */
+static uint32_t agents_beside(const struct clients_agents *agents, uint32_t i)
+{
+	uint32_t count = 0;
+
+	for (uint32_t k = 0; k < agents->count; k++)
+		count += !strcmp(agents->at[k].host, agents->at[i].host);
+	return count;
+}
+
+/* A process group of its own: the terminal's Ctrl-C is for the replay, which then tells all. */
+static void become_agent(const struct clients *c, uint32_t i, const struct client_setup *setup,
+			 int talk, pid_t parent)
+{
+	const struct clients_agents *agents = &c->how;
+
+	setpgid(0, 0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(1);
+	if (agents->at)
+		agent_relay(setup,
+			    &(struct agent_remote){ &agents->at[i], agents->secure, agents->spin,
+						    agents_beside(agents, i) },
+			    &c->live[i], talk);
+	else
+		run_agent(setup, &c->live[i], talk);
+	_exit(1);
+}
+
 static int fork_agent(struct clients *c, uint32_t i, const struct client_setup *setup,
 		      struct err *err)
 {
@@ -163,7 +177,7 @@ static int fork_agent(struct clients *c, uint32_t i, const struct client_setup *
 	agent->pid = fork();
 	if (!agent->pid) {
 		close(talk[0]);
-		run_agent(&own, &c->live[i], talk[1], parent);
+		become_agent(c, i, &own, talk[1], parent);
 	}
 	close(talk[1]);
 	return agent->pid < 0 ? err_errno(err, errno, "cannot start an agent") : 0;
@@ -173,7 +187,7 @@ static int await_connected(struct agent *agent, struct err *err)
 {
 	struct agent_word word;
 
-	if (!get(agent->talk, &word, sizeof(word)))
+	if (!agent_get(agent->talk, &word, sizeof(word)))
 		return err_set(err, ECHILD, "an agent (process %d) ended before its time",
 			       (int)agent->pid);
 	return word.failed ? err_set(err, -word.failed, "%s", word.err.text) : 0;
@@ -213,14 +227,16 @@ static int start_client(struct clients *c, const struct client_setup *setup, str
 	return rc ? rc : client_connect(c->client, err);
 }
 
-int clients_new(const struct client_setup *setup, uint32_t agents, const char *directory,
-		struct clients **ret_clients, struct err *err)
+int clients_new(const struct client_setup *setup, const struct clients_agents *how,
+		const char *directory, struct clients **ret_clients, struct err *err)
 {
 	struct clients *c = calloc(1, sizeof(*c));
+	uint32_t agents = how->count;
 	int rc = 0;
 
 	if (!c)
 		return err_errno(err, ENOMEM, "cannot start the client");
+	c->how = *how;
 	c->epoll_fd = -1;
 	c->count = c->left = agents;
 	for (uint32_t i = 0; i < CLIENTS_AGENTS_MAX; i++)
@@ -271,7 +287,7 @@ int clients_start(struct clients *c, int64_t anchor_ns, struct err *err)
 	if (c->client)
 		return client_start(c->client, anchor_ns, err);
 	for (uint32_t i = 0; i < c->count; i++)
-		put(c->agents[i].talk, &anchor_ns, sizeof(anchor_ns)); /* its end tells */
+		agent_put(c->agents[i].talk, &anchor_ns, sizeof(anchor_ns)); /* its end tells */
 	return 0;
 }
 
@@ -281,7 +297,7 @@ void clients_stop(struct clients *c)
 		client_stop(c->client);
 	for (uint32_t i = 0; i < c->count && !c->stopping; i++)
 		if (!c->agents[i].done)
-			put(c->agents[i].talk, "", 1);
+			agent_put(c->agents[i].talk, "", 1);
 	c->stopping = true;
 }
 
@@ -295,7 +311,7 @@ static void take_end(struct clients *c, struct agent *agent)
 {
 	struct agent_word word = { 0 };
 
-	if (!get(agent->talk, &word, sizeof(word)))
+	if (!agent_get(agent->talk, &word, sizeof(word)))
 		word.failed = err_set(&word.err, ECHILD,
 				      "an agent (process %d) ended before its time",
 				      (int)agent->pid);
@@ -303,6 +319,7 @@ static void take_end(struct clients *c, struct agent *agent)
 	agent->done = true;
 	c->left--;
 	ledger_merge(&c->ledger, &word.ledger);
+	c->clocks[agent - c->agents] = word.clock;
 	if (word.failed && !c->failed) {
 		c->failed = word.failed;
 		c->err = word.err;
@@ -358,4 +375,10 @@ int clients_join(struct clients *c, struct ledger *ledger, struct err *err)
 const struct client_rows_set *clients_rows(const struct clients *c)
 {
 	return &c->rows;
+}
+
+uint32_t clients_clocks(const struct clients *c, const struct clock_offset **ret_clocks)
+{
+	*ret_clocks = c->clocks;
+	return c->how.at ? c->count : 0;
 }

@@ -3,9 +3,11 @@
 #define GAIT_REPLAY_CLIENT_CLIENTS_H
 
 #include "replay/client/client.h"
+#include "replay/net/clock_offset.h"
+#include "replay/net/secure.h"
 
 /*
- * The client of a replay: one here, or agents, processes that act as one. An agent is a client that
+ * The client of a replay: one here, or agents, processes here or on other hosts, that act as one. An agent is a client that
  * has a share of the plan's senders (plan/senders.h), so each connection is in exactly one, and what
  * waits for a reply is where that comes. All have the same anchor. Their rows are in files that were
  * opened before, and are read as one; their counts are added.
@@ -16,9 +18,16 @@
 
 struct clients;
 
-/* Opens the connections of the first seconds. `agents` 0: the client is a thread of this process. */
-int clients_new(const struct client_setup *setup, uint32_t agents, const char *directory,
-		struct clients **ret_clients, struct err *err);
+struct clients_agents {
+	uint32_t count;		  /* 0: the client is a thread of this process */
+	const struct address *at; /* lent: `gait agent`s on other hosts; NULL: processes here */
+	struct secure *secure;	  /* lent: how those and we prove ourselves; NULL: not at all */
+	bool spin;		  /* those may, if they have the CPUs */
+};
+
+/* Opens the connections of the first seconds. */
+int clients_new(const struct client_setup *setup, const struct clients_agents *agents,
+		const char *directory, struct clients **ret_clients, struct err *err);
 void clients_free(struct clients *c);
 
 int clients_start(struct clients *c, int64_t anchor_ns, struct err *err);
@@ -37,6 +46,9 @@ void clients_progress(struct clients *c, struct client_progress *ret_progress,
  * A failure: rows are missing.
  */
 int clients_join(struct clients *c, struct ledger *ledger, struct err *err);
+/* Once joined: how well the clocks of other hosts are known; of how many. */
+uint32_t clients_clocks(const struct clients *c, const struct clock_offset **ret_clocks);
+
 const struct client_rows_set *clients_rows(const struct clients *c);
 
 #endif

@@ -311,6 +311,24 @@ static uint16_t port_of(int fd)
 						((struct sockaddr_in *)&at)->sin_port);
 }
 
+int endpoint_address(const struct endpoint *endpoint, enum transport transport,
+		     struct address *ret_address, struct err *err)
+{
+	const struct sockaddr *at = (const struct sockaddr *)&endpoint->at;
+	struct address address = { .transport = transport };
+
+	if (getnameinfo(at, endpoint->size, address.host, sizeof(address.host), NULL, 0,
+			NI_NUMERICHOST) ||
+	    transport == TRANSPORT_UNIX)
+		return err_set(err, EADDRNOTAVAIL,
+			       "agents on other hosts go to the node by tcp, tls or udp");
+	address.port = ntohs(at->sa_family == AF_INET6 ?
+				     ((const struct sockaddr_in6 *)at)->sin6_port :
+				     ((const struct sockaddr_in *)at)->sin_port);
+	*ret_address = address;
+	return 0;
+}
+
 int address_listen(struct address *a, const struct listen_opts *opts, struct err *err)
 {
 	struct endpoint endpoints[ADDRESS_ENDPOINTS_MAX];

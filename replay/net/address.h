@@ -64,6 +64,10 @@ struct endpoint {
 int address_resolve(const struct address *address, bool listens,
 		    struct endpoint ret_endpoints[ADDRESS_ENDPOINTS_MAX], struct err *err);
 
+/* The other way, with a number for a name: -EADDRNOTAVAIL of a UNIX socket. */
+int endpoint_address(const struct endpoint *endpoint, enum transport transport,
+		     struct address *ret_address, struct err *err);
+
 struct listen_opts {
 	int backlog;	   /* of a stream */
 	int receive_lowat; /* bytes before an accepted TCP socket is readable; 0: 1 */

@@ -220,6 +220,7 @@ static const struct field live_fields[] = {
 	NUMBER(struct wire_live, sent),
 	NUMBER(struct wire_live, answered),
 	NUMBER(struct wire_live, failed),
+	NUMBER(struct wire_live, late_p99_ns),
 };
 
 static const struct field sent_fields[] = {
@@ -263,6 +264,43 @@ static const struct field buckets_fields[] = {
 	RANGE(struct wire_buckets, which, 0, WIRE_HISTS - 1),
 	RANGE(struct wire_buckets, block, 0, WIRE_BLOCKS - 1),
 	NUMBERS(struct wire_buckets, counts),
+};
+
+static const struct field load_fields[] = {
+	RANGE(struct wire_load, routes, 1, WIRE_ROUTES_MAX),
+	RANGE(struct wire_load, connections, 0, WIRE_LOAD_CONNECTIONS_MAX),
+	RANGE(struct wire_load, requests, 0, WIRE_LOAD_REQUESTS_MAX),
+	RANGE(struct wire_load, timeout_ns, 1, TIME_MAX_NS),
+	RANGE(struct wire_load, spins, 0, 1),
+	NUMBER(struct wire_load, beside),
+};
+
+static const struct field route_fields[] = {
+	NUMBER(struct wire_route, service_id),
+	TEXT(struct wire_route, address),
+	NUMBERS(struct wire_route, secret),
+};
+
+static const struct field opening_fields[] = {
+	RANGE(struct wire_opening, connection_id, 1, UINT64_MAX),
+	NUMBER(struct wire_opening, service_id),
+	NUMBER(struct wire_opening, first_due_ns),
+	NUMBER(struct wire_opening, requests),
+};
+
+static const struct field fact_fields[] = {
+	NUMBER(struct wire_fact, intended_ns),
+	NUMBER(struct wire_fact, sent_ns),
+	NUMBER(struct wire_fact, tx_ns),
+	NUMBER(struct wire_fact, again_ns),
+	NUMBER(struct wire_fact, left_ns),
+	NUMBER(struct wire_fact, sent_end_ns),
+	NUMBER(struct wire_fact, arrival_ns),
+	NUMBER(struct wire_fact, received_ns),
+	NUMBER(struct wire_fact, request),
+	NUMBER(struct wire_fact, order),
+	RANGE(struct wire_fact, outcome, 0, OUTCOME_COUNT - 1),
+	RANGE(struct wire_fact, reserved, 0, 0),
 };
 
 static const struct layout op_layout = { op_fields, ARRAY_SIZE(op_fields) };

@@ -93,6 +93,10 @@ enum wire_type {
 	WIRE_TALLY,
 	WIRE_HIST,
 	WIRE_BUCKETS,
+	WIRE_LOAD,
+	WIRE_ROUTE,
+	WIRE_OPENING,
+	WIRE_FACT,
 	WIRE_TYPE_COUNT
 };
 
@@ -230,6 +234,9 @@ struct wire_peer {
  *	STOP (if it has to end early)          ->
  *	                                       <-  SENT*, SHARE*, HIST*, BUCKETS*, TALLY
  *	BYE                                    ->
+ *
+ * Of a replay (replay/client/share.h, replay/agent/replay.c) LOAD, ROUTE*, OPENING*, PLAN* (without ops) and PLAN_END
+ * come instead of SENDER to TEXT, and FACT*, LEDGER*, BYE instead of SENT to TALLY.
  */
 struct wire_clock {
 	int64_t asked_ns; /* of who asks; comes back */
@@ -275,6 +282,7 @@ struct wire_class {
 
 struct wire_live {
 	uint64_t sent, answered, failed; /* so far */
+	int64_t late_p99_ns;		 /* of a replay, since the last one */
 };
 
 /* A request of an agent and what came of it: times since the anchor. */
@@ -312,6 +320,39 @@ struct wire_hist {
 struct wire_buckets {
 	uint32_t which, block;
 	uint64_t counts[WIRE_BLOCK_BUCKETS];
+};
+
+/* A share of a replay's connections and requests: how many follow. */
+#define WIRE_ROUTES_MAX 16
+#define WIRE_LOAD_CONNECTIONS_MAX (1u << 20)
+#define WIRE_LOAD_REQUESTS_MAX (1u << 26)
+struct wire_load {
+	uint32_t routes, connections;
+	uint64_t requests;
+	int64_t timeout_ns;
+	uint32_t spins, beside; /* beside: agents of this replay on this host, it included */
+};
+
+/* Where the node of a service takes data connections. */
+struct wire_route {
+	uint64_t service_id;
+	char address[256];
+	uint8_t secret[WIRE_TOKEN_BYTES];
+};
+
+struct wire_opening {
+	uint64_t connection_id, service_id;
+	int64_t first_due_ns;
+	uint64_t requests;
+};
+
+/* struct client_fact, by the agent's clock */
+struct wire_fact {
+	int64_t intended_ns, sent_ns, tx_ns, again_ns, left_ns, sent_end_ns, arrival_ns,
+		received_ns;
+	uint32_t request; /* its place among the PLANs of this agent, from 0 */
+	uint32_t order;
+	uint32_t outcome, reserved; /* enum outcome; 0 */
 };
 
 /* The preface of a data connection; what follows are requests, without headers but in a walk. */
@@ -355,7 +396,11 @@ struct wire_preface {
 	X(SHARE, share, struct wire_share)                \
 	X(TALLY, tally, struct wire_tally)                \
 	X(HIST, hist, struct wire_hist)                   \
-	X(BUCKETS, buckets, struct wire_buckets)
+	X(BUCKETS, buckets, struct wire_buckets)          \
+	X(LOAD, load, struct wire_load)                   \
+	X(ROUTE, route, struct wire_route)                \
+	X(OPENING, opening, struct wire_opening)          \
+	X(FACT, fact, struct wire_fact)
 
 struct wire_frame {
 	enum wire_type type;

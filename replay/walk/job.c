@@ -3,9 +3,8 @@
 
 #include "replay/walk/walk.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,22 +18,14 @@ _Static_assert(WIRE_CLASSES_MAX == WALK_CLASSES_MAX && WIRE_WALK_THREADS_MAX == 
 
 static int put_address(const struct walk_plan *plan, struct wire_sender *sender, struct err *err)
 {
-	struct address address = { .transport = plan->transport };
-	const struct sockaddr *at = (const struct sockaddr *)&plan->endpoint.at;
 	char text[ADDRESS_TEXT_SIZE];
+	struct address address;
+	int rc = endpoint_address(&plan->endpoint, plan->transport, &address, err);
 
-	if (getnameinfo(at, plan->endpoint.size, address.host, sizeof(address.host), NULL, 0,
-			NI_NUMERICHOST))
-		return err_set(err, EADDRNOTAVAIL,
-			       "agents on other hosts go to the node by tcp, tls or udp");
-	address.port = ntohs(at->sa_family == AF_INET6 ?
-				     ((const struct sockaddr_in6 *)at)->sin6_port :
-				     ((const struct sockaddr_in *)at)->sin_port);
-	address_format(&address, text);
-	if (strlen(text) >= sizeof(sender->address))
-		return err_set(err, ENAMETOOLONG, "'%s' is too long an address", text);
-	strcpy(sender->address, text);
-	return 0;
+	if (!rc)
+		snprintf(sender->address, sizeof(sender->address), "%.255s",
+			 address_format(&address, text));
+	return rc;
 }
 
 static uint32_t flags_of(const struct walk_plan *plan, const struct walk_job_share *share)

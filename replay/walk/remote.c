@@ -4,86 +4,23 @@
 #include "base/clock.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-#define CONNECT_MS 10000
-#define ANSWER_MS 10000 /* to a question; LIVE comes every second */
-#define LOOK_MS 50	/* how often it is looked whether to stop */
-#define CLOCK_ASKS 64	/* for the time, before and after */
-
 struct walk_remote {
-	struct talk talk;
-	char name[ADDRESS_TEXT_SIZE + 16]; /* "the agent at ..." */
-	struct manifest_host host;
-	struct clock_offset first, last; /* before it started, and when it was through */
+	struct agent_link link;
 	uint32_t threads, first_thread, step;
 	atomic_bool lost;
 };
-
-static int greet(struct walk_remote *r, struct err *err)
-{
-	struct wire_hello hello = { .magic = WIRE_MAGIC, .version = WIRE_VERSION }, theirs;
-	struct wire_frame frame;
-	int rc;
-
-	manifest_host_here(&hello.host);
-	wire_put_hello(&r->talk.out, &hello);
-	rc = talk_send(&r->talk, ANSWER_MS, err);
-	if (!rc)
-		rc = talk_await(&r->talk, ANSWER_MS, WIRE_HELLO, &frame, err);
-	if (!rc)
-		rc = wire_get_hello(&frame, &theirs, err);
-	if (rc)
-		return rc;
-	if (theirs.version != WIRE_VERSION)
-		return err_set(err, EPROTO,
-			       "%s speaks version %u of the protocol, not %d: use the same gait "
-			       "on both sides",
-			       r->name, theirs.version, WIRE_VERSION);
-	if (theirs.work_per_ms) /* which nodes say */
-		return err_set(err, EPROTO, "%s is none, it is a node", r->name);
-	r->host = theirs.host;
-	return 0;
-}
-
-static int connect_agent(struct walk_remote *r, const struct address *address,
-			 struct secure *secure, struct err *err)
-{
-	struct endpoint endpoints[ADDRESS_ENDPOINTS_MAX];
-	struct control *control;
-	int count = address_resolve(address, false, endpoints, err), which, fd, rc;
-
-	if (count < 0)
-		return count;
-	fd = endpoints_connect(endpoints, count, address->transport, CONNECT_MS, &which);
-	if (fd < 0)
-		return err_errno(err, -fd, "cannot reach %s (is `gait agent` running there?)",
-				 r->name);
-	rc = control_new(fd, secure, address->host, &control, err);
-	if (!rc)
-		talk_init(&r->talk, control, r->name);
-	return rc;
-}
 
 int walk_remote_open(const struct address *address, struct secure *secure,
 		     struct walk_remote **ret_remote, struct err *err)
 {
 	struct walk_remote *r = calloc(1, sizeof(*r));
-	char text[ADDRESS_TEXT_SIZE];
 	int rc;
 
 	if (!r)
 		return err_errno(err, ENOMEM, "cannot talk to an agent");
-	r->first = r->last = CLOCK_OFFSET_NONE;
-	snprintf(r->name, sizeof(r->name), "the agent at %s", address_format(address, text));
-	rc = connect_agent(r, address, secure, err);
-	if (!rc && secure)
-		rc = talk_shake(&r->talk, ANSWER_MS, err);
-	if (!rc)
-		rc = greet(r, err);
-	if (!rc)
-		rc = clock_offset_ask(&r->talk, CLOCK_ASKS, ANSWER_MS, &r->first, err);
+	rc = agent_link_open(&r->link, address, secure, err);
 	if (rc)
 		walk_remote_free(r);
 	else
@@ -95,7 +32,7 @@ void walk_remote_free(struct walk_remote *r)
 {
 	if (!r)
 		return;
-	talk_release(&r->talk);
+	agent_link_close(&r->link);
 	free(r);
 }
 
@@ -103,24 +40,24 @@ int walk_remote_prepare(struct walk_remote *r, const struct walk_plan *plan,
 			const struct walk_job_share *share, struct err *err)
 {
 	struct wire_frame frame;
-	int rc = walk_job_put(&r->talk.out, plan, share, err);
+	int rc = walk_job_put(&r->link.talk.out, plan, share, err);
 
 	r->threads = plan->schedule.threads;
 	r->first_thread = share->first;
 	r->step = share->step;
 	if (!rc)
-		rc = talk_send(&r->talk, ANSWER_MS, err);
-	return rc ? rc : talk_await(&r->talk, ANSWER_MS, WIRE_READY, &frame, err);
+		rc = talk_send(&r->link.talk, AGENT_ANSWER_MS, err);
+	return rc ? rc : talk_await(&r->link.talk, AGENT_ANSWER_MS, WIRE_READY, &frame, err);
 }
 
 const struct manifest_host *walk_remote_host(const struct walk_remote *r)
 {
-	return &r->host;
+	return &r->link.host;
 }
 
 struct clock_offset walk_remote_clock(const struct walk_remote *r)
 {
-	return (struct clock_offset){ r->first.offset_ns, clock_offset_bound(&r->first, &r->last) };
+	return agent_link_clock(&r->link);
 }
 
 bool walk_remote_is_lost(const struct walk_remote *r)
@@ -159,8 +96,8 @@ static int check_thread(const struct relay *r, uint32_t thread)
 	if (thread < remote->threads && thread >= remote->first_thread &&
 	    (thread - remote->first_thread) % remote->step == 0)
 		return 0;
-	return err_set(r->err, EPROTO, "%s tells of thread %u, which is not its own", remote->name,
-		       thread);
+	return err_set(r->err, EPROTO, "%s tells of thread %u, which is not its own",
+		       remote->link.name, thread);
 }
 
 static int take_sent(struct relay *r, const struct wire_frame *frame)
@@ -215,30 +152,15 @@ static int take(struct relay *r, const struct wire_frame *frame)
 	};
 
 	if (!takes[frame->type])
-		return err_set(r->err, EPROTO, "%s sent %s, which is not due", r->remote->name,
+		return err_set(r->err, EPROTO, "%s sent %s, which is not due", r->remote->link.name,
 			       wire_type_name(frame->type));
 	return takes[frame->type](r, frame);
-}
-
-static int start(struct relay *r)
-{
-	const struct wire_start start = { .anchor_ns = r->sender->anchor_ns +
-						       r->remote->first.offset_ns };
-
-	wire_put_start(&r->remote->talk.out, &start);
-	return talk_send(&r->remote->talk, ANSWER_MS, r->err);
-}
-
-static int stop(struct relay *r)
-{
-	wire_put_empty(&r->remote->talk.out, WIRE_STOP);
-	return talk_send(&r->remote->talk, ANSWER_MS, r->err);
 }
 
 /* Until all has been told; an agent that says nothing for long is lost. */
 static int follow(struct relay *r)
 {
-	struct talk *talk = &r->remote->talk;
+	struct talk *talk = &r->remote->link.talk;
 	int64_t heard_ns = clock_now_ns();
 	bool stopped = false;
 	int rc = 0;
@@ -248,30 +170,19 @@ static int follow(struct relay *r)
 
 		if (!stopped && atomic_load(r->sender->stopping)) {
 			stopped = true;
-			rc = stop(r);
+			rc = agent_link_stop(&r->remote->link, r->err);
 		}
 		if (!rc)
-			rc = talk_next(talk, LOOK_MS, &frame, r->err);
+			rc = talk_next(talk, AGENT_LOOK_MS, &frame, r->err);
 		if (rc > 0) {
 			heard_ns = clock_now_ns();
 			rc = take(r, &frame);
-		} else if (!rc && clock_now_ns() - heard_ns > ANSWER_MS * NS_PER_MS) {
+		} else if (!rc && clock_now_ns() - heard_ns > AGENT_ANSWER_MS * NS_PER_MS) {
 			rc = err_set(r->err, ETIMEDOUT, "%s has said nothing for %d s",
-				     r->remote->name, ANSWER_MS / 1000);
+				     r->remote->link.name, AGENT_ANSWER_MS / 1000);
 		}
 	}
 	return rc;
-}
-
-/* All is told: that the clock cannot be asked again makes nothing of it untrue. */
-static void part(struct walk_remote *remote)
-{
-	struct err ignored;
-
-	if (clock_offset_ask(&remote->talk, CLOCK_ASKS, ANSWER_MS, &remote->last, &ignored))
-		return;
-	wire_put_empty(&remote->talk.out, WIRE_BYE);
-	talk_send(&remote->talk, ANSWER_MS, &ignored);
 }
 
 void walk_remote_relay(struct walk_remote *remote, struct walk_sender *sender)
@@ -281,7 +192,7 @@ void walk_remote_relay(struct walk_remote *remote, struct walk_sender *sender)
 	int rc;
 
 	r.writer.rows = sender->rows;
-	rc = start(&r);
+	rc = agent_link_start(&remote->link, sender->anchor_ns, &err);
 	if (!rc)
 		rc = follow(&r);
 	if (sender->rows)
@@ -291,6 +202,6 @@ void walk_remote_relay(struct walk_remote *remote, struct walk_sender *sender)
 		sender->err = err;
 		atomic_store(&remote->lost, true);
 	} else {
-		part(remote);
+		agent_link_part(&remote->link);
 	}
 }

@@ -2,8 +2,7 @@
 #ifndef GAIT_REPLAY_WALK_REMOTE_H
 #define GAIT_REPLAY_WALK_REMOTE_H
 
-#include "replay/net/clock_offset.h"
-#include "replay/net/secure.h"
+#include "replay/agent/link.h"
 #include "replay/walk/job.h"
 #include "replay/walk/sender.h"
 

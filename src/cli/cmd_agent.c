@@ -37,7 +37,8 @@ static const struct options options = {
 	.command = "agent",
 	.synopsis = "",
 	.about =
-		"Sends a share of a walk from this host for a gait walk --agents on another one, so "
+		"Sends a share of a walk or replay from this host for a gait walk or gait replay "
+		"--agents on another one, so "
 		"that several hosts act as one client: prints \"listening on WORD\" when it is "
 		"ready, then serves clients, each in a process of its own, until it is interrupted.",
 	.examples = "gait agent --listen 10.0.0.8:7500 --key gait.key\n"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
 #include "base/units.h"
+#include "cli/agents.h"
 #include "cli/cmd.h"
 #include "cli/replay_sweep.h"
 #include "replay/client/clients.h"
@@ -19,7 +20,8 @@ struct replay_cmd_opts {
 	const char *ssh, *control, *output, *directory, *speed, *until, *warm_up, *sweep, *hold;
 	struct option_list nodes;
 	uint32_t batching, arrivals;
-	uint64_t timeout_ns, seed, loops, agents;
+	const char *agents;
+	uint64_t timeout_ns, seed, loops;
 	struct secure_opts secure;
 	bool local, no_spin, no_attribution, force, accept_edited, progress, json;
 };
@@ -70,9 +72,10 @@ static const struct option_spec specs[] = {
 	{ "loop", 'L', OPTION_U64, OPTION_AT(replay_cmd_opts, loops), .fallback = 1, .min = 1,
 	  .max = 1000000, .metavar = "N",
 	  .help = "the trace so many times, each on new connections" },
-	{ "agents", 0, OPTION_U64, OPTION_AT(replay_cmd_opts, agents), .min = 1,
-	  .max = CLIENTS_AGENTS_MAX, .metavar = "N",
-	  .help = "send from so many processes, each with its share of the connections" },
+	{ "agents", 0, OPTION_TEXT, OPTION_AT(replay_cmd_opts, agents),
+	  .metavar = "N|HOST:PORT[,...]",
+	  .help = "send from so many processes, or from other hosts, where gait agent listens: each "
+		  "has its share of the connections" },
 	{ "until", 'u', OPTION_TEXT, OPTION_AT(replay_cmd_opts, until), .metavar = "WHEN",
 	  .help = "only what was due before a time, as 30s, or the first ones, as '5k requests'" },
 	{ "warm-up", 'w', OPTION_TEXT, OPTION_AT(replay_cmd_opts, warm_up), .metavar = "HOW",
@@ -353,6 +356,17 @@ static void print_times(const char *name, const struct hist *times)
 	printf("%s\n", hist_count(times) ? "" : "none");
 }
 
+/* How far apart the starts of agents on other hosts may have been. */
+static void print_clocks(const struct replay_result *result)
+{
+	char bound[UNIT_TEXT_SIZE];
+
+	for (uint32_t i = 0; i < result->clocks_count; i++) {
+		unit_format_ns(bound, sizeof(bound), result->clocks[i].bound_ns);
+		printf("agent %-2u its clock is known within %s\n", i + 1, bound);
+	}
+}
+
 static void print_summary(const struct replay_result *result, const char *run)
 {
 	const struct ledger *ledger = &result->manifest.ledger;
@@ -375,6 +389,7 @@ static void print_summary(const struct replay_result *result, const char *run)
 	       unit_format_rate(b, sizeof(b), achieved_rate(s)));
 	print_times("late", &s->late);
 	print_times("latency", &s->latency);
+	print_clocks(result);
 	printf("verdict  %s\n", result->manifest.verdict[0] ? result->manifest.verdict : "valid");
 	printf("'gait report %s' tells more\n", run);
 }
@@ -387,6 +402,20 @@ static void put_times(struct json *json, const char *key, const struct hist *tim
 	json_put_u64(child, "p99", hist_value_at_percentile(times, 99));
 	json_put_u64(child, "max", hist_max(times));
 	json_put(json, key, child);
+}
+
+static struct json *clocks_json(const struct replay_result *result)
+{
+	struct json *json = json_new_array();
+
+	for (uint32_t i = 0; i < result->clocks_count; i++) {
+		struct json *clock = json_new_object();
+
+		json_put_int(clock, "clock_offset_ns", result->clocks[i].offset_ns);
+		json_put_int(clock, "clock_bound_ns", result->clocks[i].bound_ns);
+		json_add(json, clock);
+	}
+	return json;
 }
 
 static struct json *summary_json(const struct replay_result *result, const char *run)
@@ -414,6 +443,7 @@ static struct json *summary_json(const struct replay_result *result, const char 
 	json_put_text(json, "load", result->manifest.load);
 	json_put_u64(json, "warm_up_ns", result->manifest.warm_up_ns);
 	json_put_text(json, "warm_up_rule", result->manifest.warm_up_rule);
+	json_put(json, "agents", clocks_json(result));
 	json_put_text(json, "verdict", result->manifest.verdict);
 	json_put_text(json, "failure", result->failure);
 	json_put_bool(json, "trace_partial", result->trace_partial);
@@ -486,6 +516,7 @@ int cmd_replay(int argc, char **argv)
 {
 	bool terminal = isatty(STDERR_FILENO);
 	struct replay_cmd_opts opts;
+	static struct agents agents;
 	struct option_args args;
 	struct err err;
 	int code = cmd_parse(&options, argc, argv, &opts, &args);
@@ -498,7 +529,8 @@ int cmd_replay(int argc, char **argv)
 	if (check_use(&opts, &err) || parse_sweep(&opts, &sweep, &err) ||
 	    parse_load(&opts, &replay.load, &err) ||
 	    (opts.warm_up && parse_warm_up(opts.warm_up, &replay.warm_up_ns, &err)) ||
-	    parse_nodes(&opts.nodes, &replay, &err) || parse_control(opts.control, &replay, &err))
+	    agents_parse(opts.agents, &agents, &err) || parse_nodes(&opts.nodes, &replay, &err) ||
+	    parse_control(opts.control, &replay, &err))
 		return cmd_misused(&options, &err);
 	replay.trace = args.values[0];
 	replay.run = opts.output;
@@ -507,7 +539,8 @@ int cmd_replay(int argc, char **argv)
 	replay.plan.batching = (enum plan_batching)opts.batching;
 	replay.plan.arrivals = (enum plan_arrivals)opts.arrivals;
 	replay.timeout_ns = (int64_t)opts.timeout_ns;
-	replay.agents = (uint32_t)opts.agents;
+	replay.agents = agents.count;
+	replay.agents_at = agents.elsewhere ? agents.at : NULL;
 	replay.spin = !opts.no_spin;
 	replay.attribution = !opts.no_attribution;
 	replay.replace = opts.force;

@@ -72,7 +72,11 @@ static void test_round_trips(void)
 	struct wire_usage usage;
 	struct wire_error error = { "no" };
 	struct wire_clock clock = { 1ull << 40, 2ull << 40 };
-	struct wire_live live = { 1ull << 33, 2, 3 };
+	struct wire_live live = { 1ull << 33, 2, 3, 4 };
+	struct wire_load load = { 16, 5, 6, 7, 1, 2 };
+	struct wire_route route;
+	struct wire_opening opening = { 1, 2, -3, 4 };
+	struct wire_fact fact;
 	struct wire_share share = { 65535, 0, 4, 5 };
 	struct wire_sender sender;
 	struct wire_class class = { "small", 1, 2, 3, 0 };
@@ -89,6 +93,11 @@ static void test_round_trips(void)
 	sender.size_bytes = sender.pace_bytes = sender.chain_bytes = WIRE_CHAIN_MAX;
 	sender.classes = 256;
 	sender.address[255] = 0;
+	fill(&route, sizeof(route));
+	route.address[255] = 0;
+	fill(&fact, sizeof(fact));
+	fact.outcome = OUTCOME_COUNT - 1;
+	fact.reserved = 0;
 	fill(&sent, sizeof(sent));
 	sent.received_ns = -1;
 	sent.outcome = 3;
@@ -138,6 +147,10 @@ static void test_round_trips(void)
 	ROUND_TRIP(tally, struct wire_tally, tally);
 	ROUND_TRIP(hist, struct wire_hist, hist);
 	ROUND_TRIP(buckets, struct wire_buckets, buckets);
+	ROUND_TRIP(load, struct wire_load, load);
+	ROUND_TRIP(route, struct wire_route, route);
+	ROUND_TRIP(opening, struct wire_opening, opening);
+	ROUND_TRIP(fact, struct wire_fact, fact);
 }
 
 static const struct plan_request get_request = {

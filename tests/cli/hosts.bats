@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# gait walk --agents HOST:PORT,...: gait agents on other hosts act as one client. Each host is a network
-# namespace; one of them has another clock too, 1000 s ahead.
+# gait walk and replay --agents HOST:PORT,...: gait agents on other hosts act as one client; and whom a
+# node on another host calls. Each host is a network namespace; one of them has another clock too, 1000 s ahead.
 
 # shellcheck disable=SC2154 # at and port are set by start_as
 load walk
@@ -117,6 +117,48 @@ least_way() { # PARITY
 	wait "$client" || status=$?
 	is "$status" 1
 	grep "^gait: the agent at $first_at" walk.err
+}
+
+replays() { # OPTION...
+	on 0 timeout 60 "$GAIT" replay made.gait --node "$to" --key a.key --no-attribution -o run.gait "$@"
+}
+
+# as requests_of_trace, of what was sent: every request once, with its sizes and when it was due
+shape() { # TRACE TIME
+	table "$1" requests request_id connection_id "$2" request_bytes response_bytes | sort
+}
+
+@test "what agents on two hosts replayed is one run: every request once, when it was due" {
+	"$GAIT" walk --nt 8 -n 200 -r 500 --ps unif:min=50:max=90 -R unif:min=10:max=99 --plan-only \
+		-O made.gait
+	replays --agents "$first_at,$second_at,$first_at" --json >summary.json || [ $? = 3 ]
+	is "$(jq -c '[.ledger.sent, .ledger.answered, .planned, .failure]' summary.json)" \
+		'[1600,1600,1600,""]'
+	# as one client plans it, by our clock: what agents tell is off by the error of theirs
+	shape made.gait arrival_ns | awk -F, -v OFS=, '{ $3 = int($3 / 1e6 + 0.5); print }' >want
+	shape run.gait intended_ns | awk -F, -v OFS=, '{ $3 = int($3 / 1e6 + 0.5); print }' >got
+	cmp want got
+	between 1 "$(jq '[.agents[].clock_bound_ns] | max' summary.json)" 20000000
+	between 999e9 "$(jq '.agents[1].clock_offset_ns' summary.json)" 1001e9
+	for id in 1 2 3; do # the first of each agent
+		between -1000 "$(table run.gait requests connection_id intended_ns read_ns | awk -F, -v id=$id '
+			$1 == id { way = $3 - $2; if (!n++ || way < least) least = way }
+			END { if (n) printf "%d\n", least / 1000 }')" 100000
+	done
+}
+
+@test "an agent that is killed in mid-run: the replay ends, is INVALID and says so" {
+	"$GAIT" walk --nt 8 -n 10000 -r 10 --plan-only -O made.gait
+	replays --agents "$first_at,$second_at" 2>replay.err >replay.out &
+	client=$!
+	await all_are_open
+	kill -KILL "$first"
+	status=0
+	wait "$client" || status=$?
+	is "$status" 1
+	grep "^gait: the agent at $first_at" replay.err
+	jq -r .run.verdict run.gait/manifest.json | grep '^INVALID because it was cut short: the agent at'
+	grep -c . run.gait/requests.csv # what the other one did
 }
 
 @test "a node calls only whom its operator allowed" {
