@@ -46,6 +46,9 @@ function(gait_optional_library option target header lib what)
 endfunction()
 
 # Reads captures; without them plain capture files alone, unpacked and without --filter.
+if(GAIT_STATIC) # its archive wants D-Bus, which has none
+	set(GAIT_PCAP OFF)
+endif()
 gait_optional_library(GAIT_PCAP libpcap pcap/pcap.h pcap "no pcapng, no filters")
 gait_optional_library(GAIT_ZLIB zlib zlib.h z "no captures packed by gzip")
 gait_optional_library(GAIT_ZSTD libzstd zstd.h zstd "no captures packed by zstd")

@@ -6,6 +6,7 @@
 #include "capture/assemble/dependence.h"
 #include "capture/frame/framer.h"
 #include "capture/packet/requests.h"
+#include "capture/packet/tls.h"
 
 #define TURNS_TABLES_MAX 65536 /* connections at once whose habit is looked at */
 #define EXCHANGES_MAX 65536    /* of a connection, without an answer */
@@ -37,9 +38,10 @@ struct conversation {
 	uint32_t exchanges;
 	uint16_t service; /* number in r->services */
 	uint8_t turns_count;
-	bool framed;	  /* the framer has not lost its way */
-	bool tls, looked; /* its first bytes were looked at */
-	bool unpaired;	  /* what the service sends is known to have no request */
+	bool framed;		/* the framer has not lost its way */
+	bool encrypted, looked; /* its first bytes were looked at */
+	struct tls tls;		/* then: its records */
+	bool unpaired;		/* what the service sends is known to have no request */
 };
 
 _Static_assert(sizeof(struct conversation) + sizeof(struct flow) <= 512,

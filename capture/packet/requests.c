@@ -367,16 +367,27 @@ static bool is_multiplexed(const struct conversation *c)
 	return !strcmp(c->protocol, "http/2");
 }
 
-#define TLS_HANDSHAKE 0x16
-
-/* The first byte in, and the version behind it, tell ciphertext. */
+/* The first bytes in tell ciphertext. */
 static void look_for_tls(struct requests *r, struct conversation *c, const struct flow_chunk *chunk)
 {
 	if (c->looked || chunk->gap)
 		return;
 	c->looked = true;
-	c->tls = chunk->seen > 1 && chunk->bytes[0] == TLS_HANDSHAKE && chunk->bytes[1] == 3;
-	r->ledger.count[LG_TLS_OPAQUE] += c->tls;
+	c->encrypted = tls_begins(chunk->bytes, chunk->seen);
+	if (c->encrypted)
+		c->tls.hides = c->tls.finished = tls_is_under_way(chunk->bytes, chunk->seen);
+	r->ledger.count[LG_TLS_OPAQUE] += c->encrypted;
+}
+
+/* Of an encrypted chunk, what the application sent: a turn's. False: none of it is. */
+static bool decipher(struct conversation *c, bool reply, struct flow_chunk *chunk)
+{
+	if (!c->encrypted)
+		return true;
+	chunk->total =
+		tls_application_bytes(&c->tls, reply, chunk->bytes, chunk->seen, chunk->total);
+	chunk->seen = 0;
+	return chunk->total > 0;
 }
 
 static void bytes_in(struct requests *r, struct conversation *c, bool datagrams,
@@ -384,7 +395,6 @@ static void bytes_in(struct requests *r, struct conversation *c, bool datagrams,
 {
 	uint64_t from = 0;
 
-	look_for_tls(r, c, chunk);
 	close_answered(r, c, datagrams ? DATAGRAMS_MAX : EXCHANGES_MAX);
 	c->unpaired = false;
 	if (!c->asking && c->last && !(c->last->complete && c->framed))
@@ -565,14 +575,21 @@ static void on_opened(void *arg, struct flow *flow)
 static void on_bytes(void *arg, struct flow *flow, bool reply, const struct flow_chunk *chunk)
 {
 	struct requests *r = arg;
+	struct conversation *c = flow->user;
+	struct flow_chunk own = *chunk;
 	int64_t ns = chunk->ns - r->start_ns;
+	bool datagrams = flow->protocol == PACKET_UDP;
 
-	if (!flow->user || r->failed)
+	if (!c || r->failed)
+		return;
+	if (!reply && !datagrams)
+		look_for_tls(r, c, chunk);
+	if (!decipher(c, reply, &own))
 		return;
 	if (reply)
-		bytes_out(r, flow->user, flow, chunk, ns);
+		bytes_out(r, c, flow, &own, ns);
 	else
-		bytes_in(r, flow->user, flow->protocol == PACKET_UDP, chunk, ns);
+		bytes_in(r, c, datagrams, &own, ns);
 }
 
 /* What only the close ends: an HTTP/1 reply without length. */

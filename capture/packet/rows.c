@@ -103,13 +103,13 @@ void rows_close(struct requests *r, struct conversation *c, const struct flow *f
 		.close_ns = time_of(r, flow->close_ns),
 		.srtt_ns = both_ways(flow->side[0].srtt_ns, flow->side[1].srtt_ns),
 		.min_rtt_ns = both_ways(flow->side[0].min_rtt_ns, flow->side[1].min_rtt_ns),
-		.tls = c->tls,
+		.tls = c->encrypted,
 		.requests = c->requests,
 		.dependent = verdict.dependent,
 		.confidence = verdict.confidence,
 	};
 
-	service->row.tls |= c->tls;
+	service->row.tls |= c->encrypted;
 	snprintf(row.protocol, sizeof(row.protocol), "%s", c->protocol);
 	snprintf(row.peer_class, sizeof(row.peer_class), "%s",
 		 peer_class(&flow->end[flow->client]));

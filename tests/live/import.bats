@@ -8,7 +8,7 @@ load helper
 
 setup()
 {
-	require_packets jq ss redis-server redis-cli redis-benchmark nginx curl
+	require_packets jq ss redis-server redis-cli redis-benchmark nginx curl openssl
 	trace=$BATS_TEST_TMPDIR/trace.gait
 }
 
@@ -142,9 +142,10 @@ capture_redis()
 	(($(entry requests_gapped) >= $(entry stream_gaps) / 2)) || fail "requests with gaps are miscounted"
 }
 
-@test "nginx: the lines of its access log, byte by byte, and their times" {
-	local at=$BATS_TEST_TMPDIR/nginx
-
+# start_nginx LISTEN_OPTION LINE...: sets $at and $port; LINEs are the server's
+start_nginx()
+{
+	at=$BATS_TEST_TMPDIR/nginx
 	mkdir -p "$at/www"
 	head -c 100007 /dev/zero >"$at/www/file"
 	for _ in 1 2 3; do
@@ -156,7 +157,7 @@ capture_redis()
 			error_log error.log;
 			events { }
 			http {
-				log_format truth '\$request_length \$bytes_sent \$status';
+				log_format truth '\$request_length \$bytes_sent \$remote_port';
 				access_log access.log truth;
 				client_body_temp_path body;
 				proxy_temp_path proxy;
@@ -164,13 +165,18 @@ capture_redis()
 				uwsgi_temp_path uwsgi;
 				scgi_temp_path scgi;
 				server {
-					listen 127.0.0.1:$port;
+					listen 127.0.0.1:$port $1;
 					root www;
+					$(printf '%s\n' "${@:2}")
 				}
 			}
 		EOF
 		! start_listening nginx "$port" nginx -p "$at" -c nginx.conf -e error.log || break
 	done
+}
+
+@test "nginx: the lines of its access log, byte by byte" {
+	start_nginx ""
 	sniff_start
 	curl -s -o /dev/null -Z --parallel-max 4 "http://127.0.0.1:$port/file?[1-200]"
 	curl -s -o /dev/null "http://127.0.0.1:$port/{none,file,none}"
@@ -188,6 +194,28 @@ capture_redis()
 	assert_equal "requests, cut" "$(rows requests)" 203
 	assert_equal "bytes, cut" "$(csv requests '{ n += at("response_bytes") } END { print n }')" \
 		"$(awk '{ n += $2 } END { print n }' "$at/access.log")"
+}
+
+@test "nginx under TLS: as many requests as lines of the access log, on each connection" {
+	openssl req -x509 -newkey rsa:2048 -nodes -keyout "$BATS_TEST_TMPDIR/key.pem" \
+		-out "$BATS_TEST_TMPDIR/certificate.pem" -days 2 -subj /CN=localhost 2>/dev/null
+	start_nginx ssl "ssl_certificate $BATS_TEST_TMPDIR/certificate.pem;" \
+		"ssl_certificate_key $BATS_TEST_TMPDIR/key.pem;" "ssl_protocols TLSv1.2 TLSv1.3;"
+	sniff_start
+	curl -sk -o /dev/null --tls-max 1.2 "https://127.0.0.1:$port/file?[1-20]"
+	curl -sk -o /dev/null --tlsv1.3 "https://127.0.0.1:$port/file?[1-30]"
+	curl -sk -o /dev/null --tls-max 1.2 "https://127.0.0.1:$port/none"
+	curl -sk -o /dev/null --tlsv1.3 "https://127.0.0.1:$port/none"
+	await "nginx sees the connections end" connections_gone "$port"
+	sniff_stop
+	import 0 "$packets"
+	diff <(cut -d ' ' -f 3 "$at/access.log" | sort | uniq -c) \
+		<(told | sed 's/^[^:]*:\([0-9]*\) .*/\1/' | sort | uniq -c)
+	assert_equal "encrypted" "$(entry tls_opaque)" 4
+	# a record has a header and a tag: no less than what is in it, and little more
+	csv requests 'NR > 1 && !(at("response_bytes") > 100007 && at("response_bytes") < 103000) { n++ }
+		END { print n + 0 }' >"$BATS_TEST_TMPDIR/others"
+	assert_equal "replies that are no file" "$(<"$BATS_TEST_TMPDIR/others")" 2
 }
 
 # of $trace: what is to be added to its times to have the wall clock's

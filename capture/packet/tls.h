@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GAIT_CAPTURE_PACKET_TLS_H
+#define GAIT_CAPTURE_PACKET_TLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The records of a TLS connection, without a key: which bytes are the application's, and which are
+ * handshake, alerts and the like. A record says its kind and length in clear; what TLS 1.3 hides by
+ * calling it application data - the client's Finished, the alert at the end - is told by its place and
+ * its length. Pure.
+ */
+struct tls_stream {
+	uint32_t left;	 /* bytes of the record under way that are still to come */
+	uint8_t head[5]; /* of it, the first `got` */
+	uint8_t got;
+	bool counts; /* the record under way is the application's */
+};
+
+struct tls {
+	struct tls_stream in, out; /* to the service, from it */
+	bool hides; /* TLS 1.3, or it may be: the service spoke encrypted before the client did */
+	bool finished; /* then: the client's Finished has come */
+	bool asked;    /* the application's first bytes to the service have */
+	bool lost;     /* where records begin is not known any more */
+};
+
+/* Whether a connection whose first bytes to the service are these speaks TLS. */
+bool tls_begins(const uint8_t *bytes, size_t seen);
+/* It was found in the middle: these are no handshake. */
+bool tls_is_under_way(const uint8_t *bytes, size_t seen);
+
+/*
+ * The next `total` bytes of a direction, the first `seen` of which are visible: how many are the
+ * application's, with the headers of their records. All of them once t->lost is set.
+ */
+size_t tls_application_bytes(struct tls *t, bool reply, const uint8_t *bytes, size_t seen,
+			     size_t total);
+
+#endif
