@@ -302,17 +302,20 @@ static bool is_over(const struct conversation *c, const struct exchange *x)
 	return x->no_reply || (is_answered(x) && (x->complete || !c->framed));
 }
 
-/* What has been answered is over when the next bytes come. */
-static void close_answered(struct requests *r, struct conversation *c, uint32_t at_most)
+/*
+ * What has been answered is over when the next bytes come. On a stream replies come in order, or
+ * close their requests themselves; so nobody looks behind the first that still waits.
+ */
+static void close_answered(struct requests *r, struct conversation *c, bool datagrams)
 {
 	struct exchange *next;
 
-	for (struct exchange *x = c->first; x; x = next) {
+	for (struct exchange *x = c->first; x && (datagrams || is_over(c, x)); x = next) {
 		next = x->next;
 		if (is_over(c, x))
 			close_exchange(r, c, x, status_of(x, ""));
 	}
-	if (c->exchanges >= at_most) {
+	if (c->exchanges >= (datagrams ? DATAGRAMS_MAX : EXCHANGES_MAX)) {
 		close_exchange(r, c, c->first, "unanswered");
 		r->ledger.count[LG_REQUESTS_UNANSWERED]++;
 	}
@@ -395,7 +398,7 @@ static void bytes_in(struct requests *r, struct conversation *c, bool datagrams,
 {
 	uint64_t from = 0;
 
-	close_answered(r, c, datagrams ? DATAGRAMS_MAX : EXCHANGES_MAX);
+	close_answered(r, c, datagrams);
 	c->unpaired = false;
 	if (!c->asking && c->last && !(c->last->complete && c->framed))
 		c->asking = c->last;

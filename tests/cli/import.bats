@@ -1,0 +1,64 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# gait import without a network: what it refuses and how it says so, and captures of a few bytes.
+# Real captures are in tests/live/import.bats.
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+	cd "$BATS_TEST_TMPDIR" || return
+	# no packets: magic (us), version 2.4, zone, accuracy, snap length, Ethernet
+	printf '\xd4\xc3\xb2\xa1\2\0\4\0\0\0\0\0\0\0\0\0\0\0\4\0\1\0\0\0' >empty.pcap
+	# one of 4 bytes, at 1 s, that is no IP
+	{
+		cat empty.pcap
+		printf '\1\0\0\0\0\0\0\0\16\0\0\0\16\0\0\0............\x08\x06'
+	} >arp.pcap
+}
+
+@test "a wrong use is told, with what is right" {
+	run -2 "$GAIT" import
+	run -2 "$GAIT" import pcap
+	run -2 "$GAIT" import pcap empty.pcap
+	[[ $output == *"-o X.gait"* ]]
+	run -2 "$GAIT" import har empty.pcap -o x.gait
+	[[ $output == *"there is no format 'har'"* ]]
+	run -2 "$GAIT" import pcap empty.pcap -o x.gait --port 0
+	run -2 "$GAIT" import pcap empty.pcap -o x.gait --server shop:80
+	[[ $output == *"'shop' is no address"* ]]
+	[ ! -e x.gait ]
+}
+
+@test "what is no capture is refused, and named" {
+	run -1 "$GAIT" import pcap none.pcap -o x.gait
+	[[ $output == *"'none.pcap'"*"No such file"* ]]
+	printf 'name,bytes\n' >table.csv
+	run -1 "$GAIT" import pcap empty.pcap table.csv -o x.gait
+	[[ $output == *"'table.csv'"* ]]
+	[ ! -e x.gait ]
+}
+
+@test "a capture without packets is an empty trace; one that is there is not replaced" {
+	run -0 "$GAIT" import pcap empty.pcap -o x.gait
+	[[ $output == "0 requests on 0 connections"* ]]
+	run -0 "$GAIT" show x.gait
+	run -1 "$GAIT" import pcap empty.pcap -o x.gait
+	[[ $output == *x.gait* ]]
+	run -0 "$GAIT" import pcap empty.pcap -o x.gait -f
+}
+
+@test "packets that are not understood are counted with the reason" {
+	run -0 --separate-stderr "$GAIT" import pcap arp.pcap empty.pcap arp.pcap -o x.gait --json
+	[[ $(jq .packets <<<"$output") == 2 ]]
+	[[ $(jq .packets_not_ip <<<"$output") == 2 ]]
+	[[ $(jq .source x.gait/manifest.json) == '"pcap"' ]]
+	[[ $(jq .started_at x.gait/manifest.json) == '"1970-01-01T00:00:01Z"' ]]
+}
+
+@test "a file that ends within a packet is read as far as it goes, and it is said" {
+	head -c -1 arp.pcap >cut.pcap
+	run -0 "$GAIT" import pcap arp.pcap cut.pcap -o x.gait
+	[[ $output == *"'cut.pcap' ends within a packet"* ]]
+	[[ $(jq .ledger.packets x.gait/manifest.json) == 1 ]]
+	[[ $(jq .ledger.captures_cut x.gait/manifest.json) == 1 ]]
+}
