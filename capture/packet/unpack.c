@@ -38,6 +38,7 @@ enum packing packing_of(const uint8_t *bytes, size_t size)
 	return size >= 4 && !memcmp(bytes, zstd, 4) ? PACKING_ZSTD : PACKING_NONE;
 }
 
+#if GAIT_ZLIB || GAIT_ZSTD
 /* False: nobody reads any more. */
 static int put(struct unpack *u, const uint8_t *bytes, size_t n)
 {
@@ -53,6 +54,7 @@ static int put(struct unpack *u, const uint8_t *bytes, size_t n)
 	}
 	return 1;
 }
+#endif
 
 #if GAIT_ZLIB
 static void unpack_gzip(struct unpack *u)
