@@ -26,11 +26,11 @@ INJECTIONS=(
 	'receive|client.receive|replay -n 200 -r 100 -C 2ms -R 256|hog --cpu 0 --priority 50 --on 2ms..3ms --off 4ms..7ms|--log DIR/log --from end_ns --to received_ns --service 0'
 	'wire|net.wire|replay -n 200 -r 100 -C 300us -R 256|proxy --delay 2ms|--amount 4ms --service 0'
 	'device|block.device|walk --storage device=DISK,odirect -- -n 100 -r 50 -L 4k -C 100us -R 256|slow|--log DIR/log --least 1ms'
-	'journal|fs.journal|walk --storage file=FS/store,size=1M -- -n 100 -r 20 -S 4k,nosync --sync-data -C 100us -R 256|slow|--log DIR/log --least 1ms'
+	'journal|fs.journal|walk_journal --storage file=FS/store,size=1M -- -n 50 -r 8 -S 4k,nosync --sync-data -C 100us -R 256|slow|--log DIR/log --least 1ms'
 	'qdisc|net.qdisc|link -n 200 -r 50 -C 100us -R 256|flood --rate 1000000 --burst 2000 --behind 1090 --on 4ms..8ms --off 8ms..20ms|--log DIR/log --from sent_ns --to arrival_ns --service 0 --least 1ms'
 	'retransmit|net.retransmit|link -n 24 -r 4 -C 100us -R 256|loss|--log DIR/log --from sent_ns --to arrival_ns --service 0'
 	'device-queue|block.queue|walk_shallow --storage device=DISK,odirect -- -n 100 -r 10 -L offset=aseq:min=0:max=1000000:step=4096,size=4k -C 100us -R 256|neighbours 12|--log DIR/truth --least 1ms'
-	'memory|mem.reclaim|walk_group -- -n 60 -r 10 --memory 8M -C 100us -R 256|limit 32M|--client 1 --least 2ms'
+	'memory|mem.reclaim|walk_group -- -n 40 -r 4 --memory 8M -C 100us -R 256|limit 32M|--client 1 --least 2ms'
 	'node-receive-queue|net.rxqueue|replay -n 100 -r 50 -C 2ms -R 256|plan --nt 2|--log DIR/truth --to read_ns --least 1ms'
 	'sleep|app.sleep|replay -n 100 -r 50 -C 300us -R 256|plan --sleep 3ms|--amount 3ms'
 	'accept|net.accept|capture --model threads --cpu 200us -- --connections 60 --requests 60 --rate 500|server --accept-late 3ms|--truth DIR/truth'
@@ -43,6 +43,7 @@ INJECTIONS=(
 
 # DISK is a loop device over a file of slowfs; FS an ext4 that has its journal there, and no more.
 DISK_MB=64
+DISK_DELAY=5ms
 
 # How much of what is known of the server's requests is in the truth file of a case.
 declare -gA INJECT_TRUTHS=(
@@ -227,7 +228,7 @@ load_quota() # OUT WALK_OPTION...
 disk_start() # DELAY: sets $disk
 {
 	mkdir -p "$BATS_TEST_TMPDIR/slow"
-	start slowfs chrt -f 50 "$GAIT_TRUTH/slowfs" --at "$BATS_TEST_TMPDIR/slow" --bytes "${DISK_MB}M" --delay 5ms \
+	start slowfs chrt -f 50 "$GAIT_TRUTH/slowfs" --at "$BATS_TEST_TMPDIR/slow" --bytes "${DISK_MB}M" --delay "$DISK_DELAY" \
 		--log "$BATS_TEST_TMPDIR/log"
 	slowfs=$pid
 	await "the slow file is there" test -e "$BATS_TEST_TMPDIR/slow/disk"
@@ -238,6 +239,7 @@ fs_start()
 {
 	mke2fs -q -F -b 4096 -O journal_dev "$disk"
 	fs_mount -b 4096 -J "device=$disk"
+	chrt -f -p "$SERVICE_PRIORITY" "$(pgrep -x "jbd2/${disk#/dev/}")" # who commits has no CPU to wait for
 }
 
 fs_mount() # OPTION...: of mke2fs; sets $fs, where a disk that is never slow is mounted
@@ -292,11 +294,19 @@ load_walk()
 	inject_clean
 }
 
+# The same, slower: between a commit and its disk there are kernel threads that wait for a CPU themselves.
+load_walk_journal()
+{
+	DISK_DELAY=20ms load_walk "$@"
+}
+
 # The same in a memory group, with a neighbour that writes to a file of a slow disk again and again: what is
 # cached of it is the group's.
 load_walk_group()
 {
 	group=/sys/fs/cgroup/memory/gait-inject-$$
+	local DISK_DELAY=20ms
+
 	mkdir "$group"
 	disk_start
 	fs=$BATS_TEST_TMPDIR/fs
@@ -442,9 +452,15 @@ disturb_loss()
 	injector "$GAIT_TRUTH/resent" --device "$LINK_DEVICE" --log "$BATS_TEST_TMPDIR/log"
 }
 
+# A group that has more does not take it before it has less.
 disturb_limit() # BYTES
 {
-	echo "$1" >"$group/memory.limit_in_bytes"
+	await "the group has a limit" limit_memory "$1"
+}
+
+limit_memory()
+{
+	echo "$1" 2>/dev/null >"$group/memory.limit_in_bytes"
 }
 
 # In the half of the disk that the service does not use.
