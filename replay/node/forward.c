@@ -262,11 +262,11 @@ static bool ask(struct worker *w, struct forward_target *t)
 	if (!*wc)
 		return false;
 	walk_post(w, *wc,
-		  &(struct walk_reply){ .request = t->request,
-					.size = t->bytes,
-					.attempt = t->attempt,
-					.cookie = t->cookie,
-					.at = t->at });
+		  &(struct wire_message){ .request = t->request,
+					  .size = t->bytes,
+					  .attempt = t->attempt,
+					  .cookie = t->cookie,
+					  .at = t->at });
 	return true;
 }
 
@@ -402,9 +402,9 @@ static void tell_forgotten(struct worker *w, uint32_t peer, uint64_t request)
 		*wc = walk_dial(w, peer);
 	if (*wc)
 		walk_post(w, *wc,
-			  &(struct walk_reply){ .request = request,
-						.size = WIRE_MESSAGE_BYTES,
-						.status = WIRE_STATUS_FORGET });
+			  &(struct wire_message){ .request = request,
+						  .size = WIRE_MESSAGE_BYTES,
+						  .status = WIRE_STATUS_FORGET });
 }
 
 void forward_forget(struct worker *w, const struct queued_request *q)

@@ -48,14 +48,14 @@ static int send_one(int fd, struct datagrams *out, const void *filler)
 	return n;
 }
 
-void forward_send_datagram(struct worker *w, struct walk_conn *wc, const struct walk_reply *message)
+void forward_send_datagram(struct worker *w, struct walk_conn *wc,
+			   const struct wire_message *message)
 {
-	const struct wire_message of_wire = walk_message_of(message);
 	struct meter *m = &w->exec.meter;
 	struct datagrams out = { .count = 1 };
 
 	out.at[0].peer.size = 0;
-	datagram_put_request(&out.at[0], &wc->preface, &of_wire);
+	datagram_put_request(&out.at[0], &wc->preface, message);
 	meter_mark(m, ACTIVITY_SELF);
 	if (send_one(wc->conn.channel.fd, &out, w->exec.setup->storage->filler) < 0)
 		w->exec.ledger.count[LG_DATAGRAMS_UNSENT]++;

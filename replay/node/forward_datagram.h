@@ -14,7 +14,7 @@
 struct walk_conn *forward_dial_datagrams(struct worker *w, uint32_t peer);
 
 void forward_send_datagram(struct worker *w, struct walk_conn *wc,
-			   const struct walk_reply *message);
+			   const struct wire_message *message);
 
 /* An event of its socket. */
 void forward_receive_datagrams(struct worker *w, struct walk_conn *wc);

@@ -14,9 +14,6 @@
 #include <sys/epoll.h>
 #include <sys/random.h>
 
-#define REPLIES_MIN 64
-#define REPLIES_KEPT 4096 /* those of one receive are fewer */
-
 static struct walk_conn *of_walk(struct conn *c)
 {
 	return (struct walk_conn *)c;
@@ -120,7 +117,7 @@ static void conn_forget(struct walk_work *work, struct walk_conn *wc)
 	if (wc->after)
 		wc->after->before = wc->before;
 	channel_close(&wc->conn.channel);
-	free(wc->replies);
+	replies_release(&wc->replies);
 	free(wc);
 }
 
@@ -174,37 +171,6 @@ void walk_work_release(struct walk_work *work)
 
 /* --- replies ------------------------------------------------------------------------------- */
 
-static struct walk_reply *reply_at(const struct walk_conn *wc, size_t i)
-{
-	return &wc->replies[(wc->first_reply + i) & (wc->replies_capacity - 1)];
-}
-
-static bool replies_grow(struct walk_conn *wc)
-{
-	size_t capacity = wc->replies_capacity ? 2 * wc->replies_capacity : REPLIES_MIN;
-	struct walk_reply *replies = malloc(capacity * sizeof(*replies));
-
-	if (!replies)
-		return false;
-	for (size_t i = 0; i < wc->replies_count; i++)
-		replies[i] = *reply_at(wc, i);
-	free(wc->replies);
-	wc->replies = replies;
-	wc->replies_capacity = capacity;
-	wc->first_reply = 0;
-	return true;
-}
-
-/* After a burst; a ring of the usual size is kept. */
-static void replies_shrink(struct walk_conn *wc)
-{
-	if (wc->replies_count || wc->replies_capacity <= REPLIES_KEPT)
-		return;
-	free(wc->replies);
-	wc->replies = NULL;
-	wc->replies_capacity = 0;
-}
-
 void walk_drop(struct worker *w, struct walk_conn *wc)
 {
 	struct conn *c = &wc->conn;
@@ -214,7 +180,7 @@ void walk_drop(struct worker *w, struct walk_conn *wc)
 	channel_close(&c->channel);
 	c->source.fd = -1;
 	c->events = 0;
-	wc->replies_count = 0;
+	replies_drop(&wc->replies);
 	doom(&w->walk, wc);
 	if (wc->peer)
 		forward_lost(w, wc);
@@ -222,24 +188,8 @@ void walk_drop(struct worker *w, struct walk_conn *wc)
 
 static void message_add(struct worker *w, struct walk_conn *wc, const struct walk_reply *message)
 {
-	if (wc->conn.source.fd < 0)
-		return;
-	if (wc->replies_count < wc->replies_capacity || replies_grow(wc))
-		*reply_at(wc, wc->replies_count++) = *message;
-	else
+	if (wc->conn.source.fd >= 0 && replies_add(&wc->replies, message))
 		walk_drop(w, wc);
-}
-
-struct wire_message walk_message_of(const struct walk_reply *r)
-{
-	return (struct wire_message){
-		.size = r->size,
-		.at = r->at,
-		.status = r->status,
-		.request = r->request,
-		.attempt = r->attempt,
-		.cookie = r->cookie,
-	};
 }
 
 /* Where it comes from, if it does so out of a file. */
@@ -247,93 +197,37 @@ static void take_from_file(struct walk_reply *reply, const struct queued_op *q)
 {
 	if (!q || !(q->op.flags & OPF_SENDFILE) || !q->target || storage_fd(q->target) < 0)
 		return;
-	reply->offset = storage_reply_offset(q->target, &q->op, reply->size - WIRE_MESSAGE_BYTES);
+	reply->offset =
+		storage_reply_offset(q->target, &q->op, reply->message.size - WIRE_MESSAGE_BYTES);
 	reply->file = reply->offset >= 0 ? q->target : NULL;
 }
 
 static void reply_add(struct worker *w, struct walk_conn *wc, const struct wire_message *m,
 		      uint64_t bytes, uint8_t status, const struct queued_op *q)
 {
-	struct walk_reply reply = {
-		.request = m->request,
-		.size = (uint32_t)(bytes > WIRE_MESSAGE_BYTES ? bytes : WIRE_MESSAGE_BYTES),
-		.attempt = m->attempt,
-		.cookie = m->cookie,
-		.at = m->at,
-		.status = status,
-	};
-	const struct wire_message message = walk_message_of(&reply);
+	struct walk_reply reply = { .message = *m };
 
-	take_from_file(&reply, q);
-	if (wc->conn.peer)
-		datagram_reply(w, &wc->conn, &message);
-	else
-		message_add(w, wc, &reply);
-}
-
-/*
- * As many as there is room for, up to what comes out of a file; what is behind the headers has no
- * meaning and is left as it is.
- */
-static size_t compose(const struct walk_conn *wc, char *out, size_t room)
-{
-	uint64_t from = wc->sent_of_first;
-	size_t at = 0;
-
-	for (size_t i = 0; i < wc->replies_count && at < room; i++) {
-		const struct walk_reply *r = reply_at(wc, i);
-		uint64_t left = (r->file ? WIRE_MESSAGE_BYTES : r->size) - from;
-
-		if (from < WIRE_MESSAGE_BYTES) {
-			const struct wire_message m = walk_message_of(r);
-			uint8_t head[WIRE_MESSAGE_BYTES];
-			size_t part = WIRE_MESSAGE_BYTES - (size_t)from;
-
-			wire_message_encode(&m, head);
-			memcpy(out + at, head + from, part < room - at ? part : room - at);
-		}
-		at += left < room - at ? (size_t)left : room - at;
-		from = 0;
-		if (r->file)
-			break;
+	reply.message.size = (uint32_t)(bytes > WIRE_MESSAGE_BYTES ? bytes : WIRE_MESSAGE_BYTES);
+	reply.message.status = status;
+	if (wc->conn.peer) {
+		datagram_reply(w, &wc->conn, &reply.message);
+		return;
 	}
-	return at;
-}
-
-static bool is_in_file(const struct walk_conn *wc)
-{
-	return wc->replies_count && reply_at(wc, 0)->file &&
-	       wc->sent_of_first >= WIRE_MESSAGE_BYTES;
+	take_from_file(&reply, q);
+	message_add(w, wc, &reply);
 }
 
 /* What the file lacks is made up; so is all of it when it cannot be sent. */
-static ssize_t send_file(struct walk_conn *wc)
+static ssize_t send_file(struct walk_conn *wc, struct walk_reply *r, uint64_t behind)
 {
-	struct walk_reply *r = reply_at(wc, 0);
-	off_t at = r->offset + (off_t)(wc->sent_of_first - WIRE_MESSAGE_BYTES);
-	ssize_t n = channel_sendfile(&wc->conn.channel, storage_fd(r->file), at,
-				     r->size - wc->sent_of_first);
+	uint64_t left = r->message.size - WIRE_MESSAGE_BYTES - behind;
+	ssize_t n = channel_sendfile(&wc->conn.channel, storage_fd(r->file),
+				     r->offset + (off_t)behind, left);
 
 	if (n > 0 || n == -EAGAIN || n == -EINTR || n == -EPIPE || n == -ECONNRESET)
 		return n;
 	r->file = NULL;
 	return 0;
-}
-
-static void replies_sent(struct walk_conn *wc, uint64_t bytes)
-{
-	while (bytes) {
-		uint64_t left = reply_at(wc, 0)->size - wc->sent_of_first;
-
-		if (bytes < left) {
-			wc->sent_of_first += bytes;
-			return;
-		}
-		bytes -= left;
-		wc->sent_of_first = 0;
-		wc->first_reply++;
-		wc->replies_count--;
-	}
 }
 
 /* Sends what the socket takes. */
@@ -343,13 +237,16 @@ static void flush(struct worker *w, struct walk_conn *wc)
 
 	if (wc->conn.peer)
 		datagrams_flush(w, wc->conn.peer->port);
-	while (wc->replies_count && wc->conn.source.fd >= 0 && !wc->dialled) {
-		bool file = is_in_file(wc);
-		size_t bytes = file ? 0 : compose(wc, w->walk.staging, NODE_RECEIVE_BYTES);
+	while (wc->replies.count && wc->conn.source.fd >= 0 && !wc->dialled) {
+		uint64_t behind;
+		struct walk_reply *file = replies_in_file(&wc->replies, &behind);
+		size_t bytes = replies_compose(&wc->replies, w->walk.staging,
+					       file ? 0 : NODE_RECEIVE_BYTES);
 		ssize_t n;
 
 		meter_mark(m, ACTIVITY_SELF);
-		n = file ? send_file(wc) : channel_send(&wc->conn.channel, w->walk.staging, bytes);
+		n = file ? send_file(wc, file, behind) :
+			   channel_send(&wc->conn.channel, w->walk.staging, bytes);
 		meter_mark(m, ACTIVITY_NET);
 		if (n == -EINTR)
 			continue;
@@ -357,8 +254,7 @@ static void flush(struct worker *w, struct walk_conn *wc)
 			walk_drop(w, wc);
 		if (n < 0)
 			return;
-		replies_sent(wc, (uint64_t)n);
-		replies_shrink(wc);
+		replies_sent(&wc->replies, (uint64_t)n);
 		if ((size_t)n < bytes)
 			return;
 	}
@@ -366,21 +262,21 @@ static void flush(struct worker *w, struct walk_conn *wc)
 
 static bool is_full(const struct walk_conn *wc)
 {
-	return wc->replies_count >= NODE_WALK_REPLIES || wc->open >= NODE_WALK_OPEN;
+	return wc->replies.count >= NODE_WALK_REPLIES || wc->open >= NODE_WALK_OPEN;
 }
 
 /* Nobody is read from who does not take his replies, or asks for more than is worked on. */
 static void watch(struct worker *w, struct walk_conn *wc)
 {
 	struct conn *c = &wc->conn;
-	bool writes = wc->replies_count || wc->dialled;
+	bool writes = wc->replies.count || wc->dialled;
 	uint32_t reads = channel_read_events(&c->channel) | (wc->left_over ? EPOLLOUT : 0);
 	uint32_t events = is_full(wc) || c->eof ? 0 : reads;
 
 	if (writes)
 		events |= channel_write_events(&c->channel);
 
-	if (c->eof && !wc->open && !wc->replies_count)
+	if (c->eof && !wc->open && !wc->replies.count)
 		walk_drop(w, wc);
 	if (c->source.fd < 0 || events == c->events)
 		return;
@@ -489,13 +385,13 @@ static void dialled(struct worker *w, struct walk_conn *wc)
 		walk_drop(w, wc);
 }
 
-void walk_post(struct worker *w, struct walk_conn *wc, const struct walk_reply *message)
+void walk_post(struct worker *w, struct walk_conn *wc, const struct wire_message *message)
 {
 	if (wc->datagrams) {
 		forward_send_datagram(w, wc, message);
 		return;
 	}
-	message_add(w, wc, message);
+	message_add(w, wc, &(struct walk_reply){ .message = *message });
 	flush(w, wc);
 	watch(w, wc);
 }

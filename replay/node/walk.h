@@ -5,6 +5,7 @@
 #include "replay/chain/chain.h"
 #include "replay/node/conn.h"
 #include "replay/node/forward.h"
+#include "replay/node/replies.h"
 #include "replay/node/serve.h"
 
 /*
@@ -29,16 +30,6 @@ int walk_program_init(struct walk_program *p, const struct wire_walk *walk, cons
 		      uint64_t work_per_ms, struct err *err);
 void walk_program_release(struct walk_program *p);
 
-/* Messages that have not left yet; they are made up as they do, or come out of a file. */
-struct walk_reply {
-	uint64_t request;
-	const struct target *file; /* NULL: none */
-	int64_t offset;		   /* in it: what follows the header */
-	uint32_t size, attempt, cookie;
-	uint16_t at;
-	uint8_t status;
-};
-
 struct walk_conn {
 	struct conn conn;		  /* first */
 	struct walk_conn *before, *after; /* all of the worker */
@@ -46,12 +37,10 @@ struct walk_conn {
 	uint8_t head[WIRE_MESSAGE_BYTES];
 	size_t head_bytes; /* of it are there */
 	uint64_t body_left;
-	struct walk_reply *replies; /* a ring */
-	size_t first_reply, replies_count, replies_capacity;
-	uint64_t sent_of_first;
-	uint32_t peer;	/* 1 + its index, of a connection that we opened; 0: a client's */
-	bool dialled;	/* and it is not through yet */
-	bool datagrams; /* forward_datagram.c's: nothing of it waits here */
+	struct replies replies; /* that have not left yet */
+	uint32_t peer;		/* 1 + its index, of a connection that we opened; 0: a client's */
+	bool dialled;		/* and it is not through yet */
+	bool datagrams;		/* forward_datagram.c's: nothing of it waits here */
 	struct wire_preface preface; /* of its datagrams */
 	uint32_t open;		     /* requests under way */
 	bool parsing;		     /* its bytes are being taken apart: replies leave at the end */
@@ -102,12 +91,10 @@ void walk_peer_gone(struct worker *w, struct conn *c);
 struct walk_conn *walk_dial(struct worker *w, uint32_t peer);
 
 /* A message goes out as soon as may be. */
-void walk_post(struct worker *w, struct walk_conn *wc, const struct walk_reply *message);
+void walk_post(struct worker *w, struct walk_conn *wc, const struct wire_message *message);
 
 /* The connection is of no use: it goes when the pass ends and nothing is under way on it. */
 void walk_drop(struct worker *w, struct walk_conn *wc);
-
-struct wire_message walk_message_of(const struct walk_reply *message);
 
 /* What a data connection to a peer shows first; signed for it. */
 struct wire_preface walk_preface(const struct worker *w, uint32_t peer);

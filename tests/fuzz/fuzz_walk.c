@@ -33,13 +33,14 @@ static bool node_takes(const uint8_t *data, size_t size, size_t cut, size_t *ret
 	if (wc->conn.source.fd >= 0)
 		take_all(&worker, wc, (const char *)data + cut, size - cut);
 	good = wc->conn.source.fd >= 0;
-	*ret_replies = good ? wc->replies_count : 0;
-	while (wc->replies_count) {
-		size_t bytes = compose(wc, out, sizeof(out));
+	*ret_replies = good ? wc->replies.count : 0;
+	while (wc->replies.count) {
+		size_t bytes = replies_compose(&wc->replies, out, sizeof(out));
 		struct wire_message reply;
 
-		assert(bytes && (wc->sent_of_first || wire_message_decode((uint8_t *)out, &reply)));
-		replies_sent(wc, bytes);
+		assert(bytes &&
+		       (wc->replies.sent_of_first || wire_message_decode((uint8_t *)out, &reply)));
+		replies_sent(&wc->replies, bytes);
 	}
 	wc->conn.source.fd = -1;
 	doom(&worker.walk, wc);
