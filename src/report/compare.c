@@ -56,6 +56,21 @@ size_t compare_services(const struct compare_side *original, const struct compar
 	return count;
 }
 
+static size_t count_services(const struct summary *s)
+{
+	size_t count = 0;
+
+	for (size_t i = 1; i < s->services_count; i++)
+		count += s->services[i].requests.count != 0;
+	return count;
+}
+
+/* Then it is said of which service something is. */
+static bool are_several(const struct compare_side *original, const struct compare_side *replay)
+{
+	return count_services(original->summary) > 1 || count_services(replay->summary) > 1;
+}
+
 /* --- fidelity ------------------------------------------------------------------------------ */
 
 /* Of a whole side, or of the requests of one service. */
@@ -223,7 +238,7 @@ void compare_put_fidelity(const struct compare_side *original, const struct comp
 
 	buf_puts(out, "fidelity:");
 	put_fidelity(rows, count, out);
-	for (size_t i = 0; i < services && services > 1; i++) {
+	for (size_t i = 0; i < services && are_several(original, replay); i++) {
 		count = compare_fidelity(original, replay, &pairs[i], rows);
 		grid_put_text(out, "fidelity of %s:",
 			      summary_service_name(replay->summary, pairs[i].replay, name));
@@ -295,6 +310,28 @@ static void put_bands(const struct compare_side *original, const struct compare_
 	}
 }
 
+static bool is_paired(const struct summary_service *service, const struct compare_pair *pairs,
+		      size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (pairs[i].original == service || pairs[i].replay == service)
+			return true;
+	return false;
+}
+
+/* What had requests, but is not on the other side. */
+static void put_single(const struct compare_side *side, const struct compare_pair *pairs,
+		       size_t count, struct buf *out)
+{
+	const struct summary *s = side->summary;
+	char name[SUMMARY_NAME_SIZE];
+
+	for (size_t i = 1; i < s->services_count; i++)
+		if (s->services[i].requests.count && !is_paired(&s->services[i], pairs, count))
+			grid_put_line(out, "not compared: %s, which is in the %s alone",
+				      summary_service_name(s, &s->services[i], name), side->title);
+}
+
 void compare_put_breakdown(const struct compare_side *original, const struct compare_side *replay,
 			   struct buf *out)
 {
@@ -302,9 +339,13 @@ void compare_put_breakdown(const struct compare_side *original, const struct com
 	size_t count = compare_services(original, replay, pairs);
 	char name[SUMMARY_NAME_SIZE];
 
+	put_single(original, pairs, count, out);
+	put_single(replay, pairs, count, out);
+
 	for (size_t i = 0; i < count; i++) {
 		summary_service_name(replay->summary, pairs[i].replay, name);
-		put_bands(original, replay, &pairs[i], count > 1 ? name : NULL, out);
+		put_bands(original, replay, &pairs[i], are_several(original, replay) ? name : NULL,
+			  out);
 	}
 }
 

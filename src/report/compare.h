@@ -46,7 +46,7 @@ size_t compare_fidelity(const struct compare_side *original, const struct compar
 /* Replay over original minus 1, in percent; NaN where one is unknown or the original is 0. */
 double fidelity_percent(const struct fidelity_row *row);
 
-/* Mean time of a request at each server by subsystem, both in columns. */
+/* Which services are on one side alone; mean time of a request at each other by subsystem, in columns. */
 void compare_put_breakdown(const struct compare_side *original, const struct compare_side *replay,
 			   struct buf *out);
 

@@ -83,7 +83,9 @@ rows() {
 	trace was.gait 1 1=back 2=front
 	trace is.gait 2 2=front
 	"$GAIT" report is.gait --against was.gait >report.txt
-	is "$(rows '' | tail -n 1)" "total 2ms 2ms"
+	is "$(rows 'of front ' | tail -n 1)" "total 2ms 2ms"
+	grep -q '^fidelity of front: .* bytes in 200 B -> 100 B (-50.0%)' report.txt
+	is "$(grep '^not compared' report.txt)" "not compared: back, which is in the capture alone"
 	"$GAIT" report is.gait --alone >report.txt
 	is "$(grep '^breakdown' report.txt)" "breakdown of front"
 }
