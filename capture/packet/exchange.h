@@ -69,6 +69,17 @@ struct requests {
 	size_t marks_count, marks_capacity;
 };
 
+/* framing.c */
+/* r->marks: where messages begin and end in this chunk; none when nobody knows. */
+void framing_find_marks(struct requests *r, struct conversation *c, bool datagrams, bool reply,
+			const struct flow_chunk *chunk);
+/* For the framer's calls: adds to r->marks. */
+void framing_keep_mark(void *requests, const struct framer_mark *mark);
+/* Nothing is under way: the next byte in begins a request, and a framer finds its way there. */
+void framing_rest(struct requests *r, struct conversation *c);
+/* The connection's framer is free for another. */
+void framing_give(struct requests *r, struct conversation *c);
+
 /* rows.c */
 void rows_open(struct requests *r, struct conversation *c, const struct flow *flow);
 void rows_close(struct requests *r, struct conversation *c, const struct flow *flow);

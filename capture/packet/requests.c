@@ -65,128 +65,6 @@ const struct ledger *requests_ledger(const struct requests *r)
 	return &r->ledger;
 }
 
-/* --- framers: a connection has one while something is under way --------------------------------- */
-
-static struct framer *take_framer(struct requests *r)
-{
-	struct framer *framer = r->framers_count ? r->free_framers[--r->framers_count] :
-						   malloc(sizeof(*framer));
-
-	if (framer)
-		framer_init(framer);
-	else
-		r->failed = -ENOMEM;
-	return framer;
-}
-
-static void give_framer(struct requests *r, struct conversation *c)
-{
-	size_t capacity = r->framers_capacity ? r->framers_capacity * 2 : 64;
-	struct framer **grown;
-
-	if (!c->framer)
-		return;
-	if (r->framers_count == r->framers_capacity) {
-		grown = realloc(r->free_framers, capacity * sizeof(*grown));
-		if (!grown) {
-			free(c->framer);
-			c->framer = NULL;
-			return;
-		}
-		r->free_framers = grown;
-		r->framers_capacity = capacity;
-	}
-	r->free_framers[r->framers_count++] = c->framer;
-	c->framer = NULL;
-}
-
-/* Protocols whose next request can only be told by what was before it. */
-static bool remembers(const struct conversation *c)
-{
-	static const char *const names[] = { "http/2", "mysql", "postgresql" };
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (!strcmp(c->protocol, names[i]))
-			return true;
-	return false;
-}
-
-/* Nothing is under way: the next byte in begins a request, and a framer finds its way there. */
-static void rest(struct requests *r, struct conversation *c)
-{
-	if (c->framed && c->framer && remembers(c))
-		return;
-	give_framer(r, c);
-	c->framed = true;
-}
-
-static void keep_mark(void *arg, const struct framer_mark *mark)
-{
-	struct requests *r = arg;
-
-	if (r->marks_count == r->marks_capacity) {
-		size_t capacity = r->marks_capacity ? r->marks_capacity * 2 : 64;
-		struct framer_mark *grown = realloc(r->marks, capacity * sizeof(*grown));
-
-		if (!grown) {
-			r->failed = -ENOMEM;
-			return;
-		}
-		r->marks = grown;
-		r->marks_capacity = capacity;
-	}
-	r->marks[r->marks_count++] = *mark;
-}
-
-/* Of a protocol that is not known, a datagram in is a request. */
-static void mark_datagram(struct requests *r, const struct conversation *c, size_t total)
-{
-	struct framer_mark mark = { .kind = FRAMER_REQUEST_BEGIN, .id = 1ull << 32 | c->requests };
-
-	r->marks_count = 0;
-	keep_mark(r, &mark);
-	mark.kind = FRAMER_REQUEST_END;
-	mark.at = total;
-	keep_mark(r, &mark);
-}
-
-static void frame_datagram(struct requests *r, struct conversation *c, bool reply,
-			   const struct flow_chunk *chunk)
-{
-	enum framer_side side = reply ? FRAMER_OUT : FRAMER_IN;
-
-	framer_init(c->framer);
-	if (framer_datagram(c->framer, side, chunk->bytes, chunk->seen, chunk->total, keep_mark,
-			    r) != FRAMER_OK &&
-	    !reply)
-		mark_datagram(r, c, chunk->total);
-}
-
-/* r->marks: where messages begin and end in this chunk; none when nobody knows. */
-static void find_marks(struct requests *r, struct conversation *c, bool datagrams, bool reply,
-		       const struct flow_chunk *chunk)
-{
-	static const uint8_t nothing[1];
-	const uint8_t *bytes = chunk->seen ? chunk->bytes : nothing;
-
-	r->marks_count = 0;
-	if (!c->framed)
-		return;
-	if (!c->framer)
-		c->framer = take_framer(r);
-	if (!c->framer)
-		return;
-	if (datagrams)
-		frame_datagram(r, c, reply, chunk);
-	else if (framer_feed(c->framer, reply ? FRAMER_OUT : FRAMER_IN, bytes, chunk->seen,
-			     chunk->total, keep_mark, r) != FRAMER_OK)
-		c->framed = false;
-	if (!c->protocol[0])
-		c->protocol = framer_protocol(c->framer);
-	if (datagrams)
-		give_framer(r, c);
-}
-
 /* --- requests under way -------------------------------------------------------------------------- */
 
 static void doubt(struct exchange *x, unsigned confidence)
@@ -320,7 +198,7 @@ static void close_answered(struct requests *r, struct conversation *c, bool data
 		r->ledger.count[LG_REQUESTS_UNANSWERED]++;
 	}
 	if (!c->first)
-		rest(r, c);
+		framing_rest(r, c);
 }
 
 /* --- bytes in ------------------------------------------------------------------------------------- */
@@ -402,7 +280,7 @@ static void bytes_in(struct requests *r, struct conversation *c, bool datagrams,
 	c->unpaired = false;
 	if (!c->asking && c->last && !(c->last->complete && c->framed))
 		c->asking = c->last;
-	find_marks(r, c, datagrams, false, chunk);
+	framing_find_marks(r, c, datagrams, false, chunk);
 	for (size_t i = 0; i < r->marks_count; i++)
 		if (r->marks[i].kind <= FRAMER_REQUEST_END)
 			from = mark_request(r, c, &r->marks[i], from, chunk, ns);
@@ -540,12 +418,12 @@ static void bytes_out(struct requests *r, struct conversation *c, const struct f
 	bool datagrams = flow->protocol == PACKET_UDP, was_framed = c->framed;
 
 	c->asking = c->framed ? c->asking : NULL; /* a turn ends where the other begins */
-	find_marks(r, c, datagrams, true, chunk);
+	framing_find_marks(r, c, datagrams, true, chunk);
 	if (was_framed && reply_framed(r, c, chunk, ns)) {
 		if (!c->framed && c->replying)
 			doubt(c->replying, BY_TURNS);
 		if (!c->first && !c->unclaimed_ns)
-			rest(r, c);
+			framing_rest(r, c);
 		return;
 	}
 	if (datagrams) {
@@ -605,7 +483,7 @@ static void on_ended(void *arg, struct flow *flow, bool reply, int64_t ns)
 	if (!c || !c->framer || !c->framed)
 		return;
 	r->marks_count = 0;
-	framer_end(c->framer, reply ? FRAMER_OUT : FRAMER_IN, keep_mark, r);
+	framer_end(c->framer, reply ? FRAMER_OUT : FRAMER_IN, framing_keep_mark, r);
 	if (reply)
 		reply_framed(r, c, &nothing, ns - r->start_ns);
 }
@@ -624,7 +502,7 @@ static void on_closed(void *arg, struct flow *flow)
 		close_exchange(r, c, c->first, status_of(c->first, status));
 	}
 	rows_close(r, c, flow);
-	give_framer(r, c);
+	framing_give(r, c);
 	r->turns_tables -= c->turns != NULL;
 	free(c->turns);
 	free(c);
