@@ -138,6 +138,11 @@ int plan_source_read(struct plan_source *s, struct trace *t, const char *scratch
 	const struct manifest *m = trace_manifest(t);
 	int ret = 0;
 
+	if (m && !strcmp(m->source, "pcap"))
+		return err_set(err, EINVAL,
+			       "'%s' is made of packets, which do not show what requests demand of "
+			       "a service: capture on its host with gait capture to replay",
+			       trace_path(t));
 	if (m && !strcmp(m->detail, "requests"))
 		return err_set(
 			err, EINVAL,

@@ -44,6 +44,8 @@ setup() {
 	run -0 "$GAIT" show x.gait
 	run -1 "$GAIT" import pcap empty.pcap -o x.gait
 	[[ $output == *x.gait* ]]
+	run -1 "$GAIT" replay x.gait --local -o run.gait
+	[[ $output == *"is made of packets"* ]]
 	run -0 "$GAIT" import pcap empty.pcap -o x.gait -f
 }
 
