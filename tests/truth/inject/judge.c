@@ -13,6 +13,7 @@
 #define ROW_OFF_NS 20000   /* so much, whichever is more */
 #define OTHERS_PERCENT 10  /* of the amount */
 #define UNATTRIBUTED_PERCENT 1
+#define UNATTRIBUTED_P99_PERCENT 3
 #define HITS_LEAST 20 /* fewer requests judge nothing */
 
 static struct {
@@ -406,9 +407,10 @@ static int complain(const struct verdict *v)
 			opts.name, v->others / 1000, v->truth / 1000);
 		broken = 1;
 	}
-	if (v->unattributed_ppm > UNATTRIBUTED_PERCENT * 10000) {
-		fprintf(stderr, "judge: %s: %.2f%% unattributed in the median\n", opts.name,
-			v->unattributed_ppm / 1e4);
+	if (v->unattributed_ppm > UNATTRIBUTED_PERCENT * 10000 ||
+	    v->unattributed_p99_ppm > UNATTRIBUTED_P99_PERCENT * 10000) {
+		fprintf(stderr, "judge: %s: %.2f%% unattributed in the median, %.2f%% at p99\n",
+			opts.name, v->unattributed_ppm / 1e4, v->unattributed_p99_ppm / 1e4);
 		broken = 1;
 	}
 	return broken;
