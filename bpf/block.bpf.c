@@ -22,8 +22,10 @@ int BPF_PROG(on_block_insert, struct request *rq)
 	__u64 key = (__u64)rq;
 	__u32 slot;
 
-	if (!thread)
+	if (!thread) { /* one of a followed thread that was merged into another never was issued */
+		bpf_map_delete_elem(&queued, &key);
 		return 0;
+	}
 	slot = thread->slot;
 	bpf_map_update_elem(&queued, &key, &slot, BPF_ANY);
 	return 0;
