@@ -18,7 +18,7 @@ SERVICE_PRIORITY=5
 # A thread that has quota again still has to wait for whoever has the CPU then: that is the run queue.
 # DIR is the test's folder. The disturbance `client` or `server` is further options of that one.
 INJECTIONS=(
-	'preempted|sched.preempted|replay -n 400 -r 150 -C 1ms -R 256|hog --cpu 1 --priority 50 --on 2ms..3ms --off 4ms..8ms|--log DIR/log --from read_ns'
+	'preempted|sched.preempted|replay -n 400 -r 200 -C 1ms -R 256|hog --cpu 1 --priority 50 --on 2ms..3ms --off 4ms..8ms|--log DIR/log --from read_ns'
 	'run-queue|sched.runqueue|replay -n 200 -r 100 -C 300us -R 256|hog --cpu 1 --priority 50 --on 2ms..3ms --off 4ms..7ms|--log DIR/log --to read_ns'
 	'throttled|sched.throttled|quota -n 60 -r 10 -C 8ms -R 256|quota 3000 10000|--log DIR/log --least 1ms --besides sched.runqueue'
 	'irq|cpu.irq.timer|replay -n 200 -r 100 -C 2ms -R 256|irq --cpu 1 --spin 500us --period 3ms|--log DIR/log --from read_ns --least 400us'
