@@ -102,6 +102,7 @@ ACCOUNT_INLINE void account_start(struct thread_slot *s, uint64_t now, bool wait
 	s->sys = s->sys_wait = s->sys_op = 0;
 	s->softirq = s->hardirq = s->hardirq_depth = 0;
 	s->making_room = s->making_room_depth = 0;
+	s->lock = 0;
 	s->rx_arrival_ns = s->rx_counted = s->tx_ns = 0;
 }
 
@@ -157,6 +158,8 @@ ACCOUNT_INLINE uint8_t account_wait_state(const struct thread_slot *s,
 	/* io_uring_enter says so of any wait, and knows what for when it has submitted */
 	if (l->iowait && s->sys_op != SYSCALL_URING)
 		return TS_WAIT_BLOCK;
+	if (s->lock)
+		return TS_WAIT_LOCK;
 	return s->sys && s->sys_wait ? s->sys_wait : TS_WAIT_OTHER;
 }
 
@@ -251,6 +254,21 @@ ACCOUNT_INLINE void account_room_end(struct thread_slot *s, uint64_t now)
 	account_charge(s, now);
 	if (s->making_room_depth && !--s->making_room_depth)
 		s->making_room = 0;
+}
+
+/*
+ * Somebody has the lock of the kernel that the thread wants, which it tries until it has it. Should it
+ * leave the CPU meanwhile, it waits for that; no time passes here. A lock inside ends before.
+ */
+ACCOUNT_INLINE void account_lock_begin(struct thread_slot *s, uint64_t lock)
+{
+	s->lock = lock;
+}
+
+ACCOUNT_INLINE void account_lock_end(struct thread_slot *s, uint64_t lock)
+{
+	if (s->lock == lock)
+		s->lock = 0;
 }
 
 /* Numbers of softirqs: include/linux/interrupt.h, unchanged from 5.15 to 6.18. */

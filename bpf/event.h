@@ -42,6 +42,7 @@ enum thread_state {
 	TS_WAIT_JOURNAL, /* in a sync or file call, waiting for another task */
 	TS_WAIT_MEM,	 /* for memory, or making room itself: direct reclaim */
 	TS_COMPACTION,	 /* making room in one piece */
+	TS_WAIT_LOCK,	 /* for a lock of the kernel that somebody has */
 	TS_WAIT_OTHER,
 	TS_COUNT,
 	TS_MAX = 32, /* counters in a slot: a power of two, for the verifier's mask */
@@ -90,7 +91,8 @@ struct thread_slot {
 	uint8_t making_room; /* 0, else 1 + TS_WAIT_MEM or TS_COMPACTION */
 	uint8_t making_room_depth;
 	uint8_t pad_bytes[6];
-	uint64_t pad[5]; /* a multiple of a cache line */
+	uint64_t lock;	 /* the one of the kernel that it tries to get; 0: none */
+	uint64_t pad[4]; /* a multiple of a cache line */
 };
 
 /* What a system call does, as far as gait follows it (src/probe/syscalls.c has the table). */

@@ -191,6 +191,33 @@ ON_ROOM(vmscan_direct_reclaim, TS_WAIT_MEM)
 ON_ROOM(vmscan_memcg_reclaim, TS_WAIT_MEM)
 ON_ROOM(compaction, TS_COMPACTION)
 
+/* Since 5.19. Who spins does not leave the CPU; a mutex is tried so first, and says it. */
+#define LCB_F_SPIN 1 /* include/trace/events/lock.h */
+#define LCB_F_MUTEX 32
+
+SEC("?tp_btf/contention_begin")
+int BPF_PROG(on_contention_begin, __u64 lock, unsigned int flags)
+{
+	struct thread_slot *slot;
+
+	if ((flags & (LCB_F_SPIN | LCB_F_MUTEX)) == LCB_F_SPIN)
+		return 0;
+	slot = slot_of_current();
+	if (slot)
+		account_lock_begin(slot, lock);
+	return 0;
+}
+
+SEC("?tp_btf/contention_end")
+int BPF_PROG(on_contention_end, __u64 lock)
+{
+	struct thread_slot *slot = slot_of_current();
+
+	if (slot)
+		account_lock_end(slot, lock);
+	return 0;
+}
+
 SEC("tp_btf/softirq_entry")
 int BPF_PROG(on_softirq_entry, unsigned int vector)
 {

@@ -93,7 +93,9 @@ const struct path paths[SUB_COUNT] = {
 	[SUB_MEM_COMPACTION] = MEASURED("the thread makes room itself", "mem.reclaim",
 					"on_compaction_begin", "on_compaction_end"),
 	[SUB_LOCK_USER] = MEASURED("off the CPU in a futex call", WAITED, "on_switch"),
-	[SUB_LOCK_KERNEL] = ABSENT("fs.journal in file calls, else unattributed"),
+	[SUB_LOCK_KERNEL] = MEASURED("off the CPU, trying to get a lock that somebody has",
+				     "fs.journal in file calls, else unattributed",
+				     "on_contention_begin", "on_contention_end"),
 	[SUB_CALL] =
 		INFERRED("waiting for a connection of its own; nodes know", "net.socket", CALLS),
 };

@@ -101,6 +101,16 @@ static void on_room_end(struct step *s)
 	account_room_end(s->slot, s->now);
 }
 
+static void on_lock(struct step *s)
+{
+	account_lock_begin(s->slot, 1 + (s->said & 1));
+}
+
+static void on_lock_end(struct step *s)
+{
+	account_lock_end(s->slot, 1 + (s->said & 1));
+}
+
 static void on_mark(struct step *s)
 {
 	account_charge(s->slot, s->now);
@@ -109,9 +119,9 @@ static void on_mark(struct step *s)
 }
 
 static void (*const events[])(struct step *s) = {
-	on_enter,   on_exit_call,   on_out,    on_in,	    on_waking,
-	on_issued,  on_refilled,    on_stolen, on_hardirq,  on_hardirq_end,
-	on_softirq, on_softirq_end, on_room,   on_room_end, on_mark,
+	on_enter,    on_exit_call, on_out,     on_in,	       on_waking,   on_issued,
+	on_refilled, on_stolen,	   on_hardirq, on_hardirq_end, on_softirq,  on_softirq_end,
+	on_room,     on_room_end,  on_mark,    on_lock,	       on_lock_end,
 };
 
 static uint64_t total(const uint64_t ns[TS_MAX])

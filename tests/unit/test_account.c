@@ -110,6 +110,36 @@ static void test_block_queue(void)
 	}
 }
 
+/* A wait while it wants a lock of the kernel is for that, but for what outweighs it. */
+static void test_kernel_lock(void)
+{
+	static const struct account_leave io = { .iowait = true };
+	struct thread_slot s = started(0);
+
+	account_sys_enter(&s, &sync_class, 10);
+	account_lock_begin(&s, 7);
+	account_switch_out(&s, &sleeps, 20);
+	account_waking(&s, 30);
+	account_switch_in(&s, false, 34);
+	account_switch_out(&s, &sleeps, 40); /* somebody was faster: it still wants it */
+	account_switch_in(&s, false, 50);
+	account_switch_out(&s, &preempted, 50);
+	account_switch_in(&s, false, 53);
+	account_lock_end(&s, 9); /* of another, whose begin was not seen */
+	account_switch_out(&s, &io, 60);
+	account_switch_in(&s, false, 70);
+	account_lock_end(&s, 7);
+	account_switch_out(&s, &sleeps, 80);
+	account_switch_in(&s, false, 100);
+	account_sys_exit(&s, 100);
+	CHECK_EQ(s.ns[TS_WAIT_LOCK], 10 + 10);
+	CHECK_EQ(s.ns[TS_RUNQUEUE], 4);
+	CHECK_EQ(s.ns[TS_PREEMPTED], 3);
+	CHECK_EQ(s.ns[TS_WAIT_BLOCK], 10);
+	CHECK_EQ(s.ns[TS_WAIT_JOURNAL], 20);
+	CHECK_EQ(total(&s), 100);
+}
+
 /* Making room for itself: its CPU time, and whatever it waits for then; interrupts stay theirs. */
 static void test_making_room(void)
 {
@@ -298,7 +328,7 @@ static void random_event(struct thread_slot *s, unsigned *seed, uint64_t now)
 	const struct account_leave why = { rand_r(seed) & 1, rand_r(seed) & 1, rand_r(seed) & 1,
 					   rand_r(seed) & 1 };
 
-	switch (rand_r(seed) % 14) {
+	switch (rand_r(seed) % 16) {
 	case 0:
 		account_sys_enter(s, rand_r(seed) & 1 ? &recv_class : &sync_class, now);
 		break;
@@ -331,6 +361,12 @@ static void random_event(struct thread_slot *s, unsigned *seed, uint64_t now)
 		break;
 	case 12:
 		account_room_end(s, now);
+		break;
+	case 13:
+		account_lock_begin(s, 1 + rand_r(seed) % 3);
+		break;
+	case 14:
+		account_lock_end(s, 1 + rand_r(seed) % 3);
 		break;
 	case 10:
 		account_issued(s, now);
@@ -399,6 +435,7 @@ int main(void)
 	RUN(test_wakeup_apart_from_runqueue);
 	RUN(test_why_it_left);
 	RUN(test_block_queue);
+	RUN(test_kernel_lock);
 	RUN(test_making_room);
 	RUN(test_io_uring_waits);
 	RUN(test_waking_before_switch_out);

@@ -79,6 +79,8 @@ static const struct target of_5_15[] = {
 
 static const struct target of_6_1[] = {
 	TP("sched_switch", 4),
+	TP("contention_begin", 2),
+	TP("contention_end", 2),
 	TP("io_uring_submit_sqe", 2),
 	TP("io_uring_complete", 7),
 	FN("inet_sendpage", 5),
@@ -86,13 +88,9 @@ static const struct target of_6_1[] = {
 };
 
 static const struct target of_6_18[] = {
-	TP("sched_switch", 4),
-	TP("sk_data_ready", 1),
-	TP("sock_recv_length", 3),
-	TP("sock_send_length", 3),
-	TP("io_uring_submit_req", 1),
-	TP("io_uring_complete", 3),
-	{},
+	TP("sched_switch", 4),	      TP("sk_data_ready", 1),	  TP("sock_recv_length", 3),
+	TP("sock_send_length", 3),    TP("contention_begin", 2),  TP("contention_end", 2),
+	TP("io_uring_submit_req", 1), TP("io_uring_complete", 3), {},
 };
 
 struct kernel {
@@ -146,6 +144,7 @@ static const struct {
 	{ "on_switch", "0111" },
 	{ "on_switch_three", "1000" },
 	{ "on_local_timer_entry", "1110" },
+	{ "on_contention_begin", "0111" },
 	{ "on_data_ready", "0010" },
 	{ "on_data_readable", "1100" },
 	{ "on_own_receive", "0011" }, /* the last: to hear why not */
