@@ -5,7 +5,8 @@
 
 /*
  * What the kernels have of what gait asks for; what all have is in `everywhere`. 6.1 and 6.18 are read
- * from their type information (Debian's 6.1.0-56, x86-64; 6.18.44), 5.15 from its sources.
+ * from their type information (Debian's 6.1.0-56, x86-64; 6.18.44). Of 5.15 none was at hand: it is as
+ * remembered.
  */
 struct target {
 	enum hook_kind kind;
