@@ -10,8 +10,9 @@
 #include <stdbool.h>
 
 /*
- * `gait agent`: sends a share of a walk or a replay for a client on another host (docs/WALK.md). Each client has
- * a process of its own, forked when it comes, so that one that is lost takes nobody with it.
+ * `gait agent`: sends a share of a walk or a replay for a client on another host (docs/WALK.md).
+ * Each client has a process of its own, forked when it comes, so that one that is lost takes nobody
+ * with it.
  */
 #define AGENT_CLIENTS_MAX 64   /* at once; one more is closed */
 #define AGENT_NEWCOMER_MS 5000 /* to prove itself and to say hello */

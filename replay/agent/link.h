@@ -19,8 +19,8 @@ struct agent_link {
 };
 
 /*
- * Connects, greets, and asks for the time. `secure` NULL: the agent is as open as we are. It must not
- * be moved afterwards, and is to be closed also on failure.
+ * Connects, greets, and asks for the time. `secure` NULL: the agent is as open as we are. It must
+ * not be moved afterwards, and is to be closed also on failure.
  */
 int agent_link_open(struct agent_link *link, const struct address *address, struct secure *secure,
 		    struct err *err);

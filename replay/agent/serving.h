@@ -6,8 +6,8 @@
 
 /*
  * Inside an agent's process of one client: agent/serve.c has what is the same whatever it is to do,
- * agent/walk.c a share of a walk, agent/replay.c one of a replay. Rows go to files without names and leave when
- * all is sent, so that what tells of them does not disturb what is measured.
+ * agent/walk.c a share of a walk, agent/replay.c one of a replay. Rows go to files without names
+ * and leave when all is sent, so that what tells of them does not disturb what is measured.
  */
 #define AGENT_SEND_MS 30000 /* a client that takes nothing for so long has gone */
 #define AGENT_WATCH_MS 20   /* how often it is looked whether all is sent */
@@ -28,7 +28,10 @@ int64_t agent_spin_ns(bool wanted, uint32_t beside);
 /* Says that it is ready, and hears when due_ns is 0, by CLOCK_MONOTONIC here. */
 int agent_await_start(struct talk *t, int64_t *ret_anchor_ns, struct err *err);
 
-/* While it sends: tells how far it is, and hears that it is to stop. A client that is gone is a failure. */
+/*
+ * While it sends: tells how far it is, and hears that it is to stop. A client that is gone is a
+ * failure.
+ */
 struct agent_work {
 	bool (*is_over)(void *arg);
 	void (*stop)(void *arg);

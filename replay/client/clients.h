@@ -7,10 +7,10 @@
 #include "replay/net/secure.h"
 
 /*
- * The client of a replay: one here, or agents, processes here or on other hosts, that act as one. An agent is a client that
- * has a share of the plan's senders (plan/senders.h), so each connection is in exactly one, and what
- * waits for a reply is where that comes. All have the same anchor. Their rows are in files that were
- * opened before, and are read as one; their counts are added.
+ * The client of a replay: one here, or agents, processes here or on other hosts, that act as one.
+ * An agent is a client that has a share of the plan's senders (plan/senders.h), so each connection
+ * is in exactly one, and what waits for a reply is where that comes. All have the same anchor.
+ * Their rows are in files that were opened before, and are read as one; their counts are added.
  *
  * Agents are forked from a process that has no threads yet, and die with it.
  */

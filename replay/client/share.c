@@ -232,7 +232,10 @@ static bool make_room(struct client_share *s)
 	return true;
 }
 
-/* What waits for a reply is a connection's first, or waits for the one before it: at most one of each. */
+/*
+ * What waits for a reply is a connection's first, or waits for the one before it: at most one of
+ * each.
+ */
 static int take_request(struct client_share *s, const struct wire_frame *frame, struct err *err)
 {
 	struct plan_request request;

@@ -205,7 +205,10 @@ struct wire_error {
 	char text[512];
 };
 
-/* What a walk's requests ask for: `text_bytes` of op chain (replay/chain/chain.h) in the TEXTs that follow. */
+/*
+ * What a walk's requests ask for: `text_bytes` of op chain (replay/chain/chain.h) in the TEXTs that
+ * follow.
+ */
 struct wire_walk {
 	uint64_t seed;
 	uint32_t text_bytes; /* 1..WIRE_CHAIN_MAX */
@@ -235,8 +238,9 @@ struct wire_peer {
  *	                                       <-  SENT*, SHARE*, HIST*, BUCKETS*, TALLY
  *	BYE                                    ->
  *
- * Of a replay (replay/client/share.h, replay/agent/replay.c) LOAD, ROUTE*, OPENING*, PLAN* (without ops) and PLAN_END
- * come instead of SENDER to TEXT, and FACT*, LEDGER*, BYE instead of SENT to TALLY.
+ * Of a replay (replay/client/share.h, replay/agent/replay.c) LOAD, ROUTE*, OPENING*, PLAN* (without
+ * ops) and PLAN_END come instead of SENDER to TEXT, and FACT*, LEDGER*, BYE instead of SENT to
+ * TALLY.
  */
 struct wire_clock {
 	int64_t asked_ns; /* of who asks; comes back */
@@ -258,9 +262,9 @@ struct wire_clock {
 #define WIRE_SENDER_TEXT_MAX (4u << 20) /* of all TEXTs of a SENDER */
 
 /*
- * A walk, and which of its threads are the agent's. The TEXTs that follow are, one behind the other: the spec
- * of a request's size, that of the period or rate, the chain (none if all requests are alike), and
- * the sizes of the classes that have their own.
+ * A walk, and which of its threads are the agent's. The TEXTs that follow are, one behind the
+ * other: the spec of a request's size, that of the period or rate, the chain (none if all requests
+ * are alike), and the sizes of the classes that have their own.
  */
 struct wire_sender {
 	uint64_t seed, requests, sessions; /* as struct walk_schedule */
@@ -366,8 +370,8 @@ struct wire_preface {
 };
 
 /*
- * The id of a connection from node to node: at random, so that there has been none of it, and in its
- * low bits the PEER's thread + 1, of a walk 0. Those of clients are below.
+ * The id of a connection from node to node: at random, so that there has been none of it, and in
+ * its low bits the PEER's thread + 1, of a walk 0. Those of clients are below.
  */
 #define WIRE_CALL_ID(random, thread) (1ull << 63 | (uint64_t)(random) << 16 | (thread))
 #define WIRE_CALL_THREAD(id) ((uint32_t)((id)&0xffff))
@@ -480,8 +484,8 @@ int wire_preface_decode(const uint8_t *data, size_t size, struct wire_preface *r
 			struct err *err);
 
 /*
- * Makes the token of all the rest of it: who reads it on its way can make none for another connection,
- * and of this one there is no second. A microsecond or so, once a connection.
+ * Makes the token of all the rest of it: who reads it on its way can make none for another
+ * connection, and of this one there is no second. Some 3 us, once a connection.
  */
 void wire_preface_sign(struct wire_preface *preface, const uint8_t secret[WIRE_TOKEN_BYTES]);
 bool wire_preface_is_signed(const struct wire_preface *preface,

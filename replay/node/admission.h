@@ -9,10 +9,10 @@
 #include <stdint.h>
 
 /*
- * Which data connections of a session there have been, so that a preface is good once: whoever reads
- * one on its way and sends it again is not let in. Of a stream a bit is kept of each id, in pages
- * that go when they are full, as ids are numbers one after another; of datagrams, which all show their
- * preface, the address that the first one came from. From any thread.
+ * Which data connections of a session there have been, so that a preface is good once: whoever
+ * reads one on its way and sends it again is not let in. Of a stream a bit is kept of each id, in
+ * pages that go when they are full, as ids are numbers one after another; of datagrams, which all
+ * show their preface, the address that the first one came from. From any thread.
  */
 struct admission {
 	pthread_mutex_t lock;
@@ -33,7 +33,9 @@ void admission_release(struct admission *a);
 /* A stream; false: there has been one of this id, or there is no room to know. */
 bool admission_take(struct admission *a, uint64_t id);
 
-/* Datagrams from there; false: those of this id come from elsewhere, or there is no room to know. */
+/*
+ * Datagrams from there; false: those of this id come from elsewhere, or there is no room to know.
+ */
 bool admission_bind(struct admission *a, uint64_t id, const struct endpoint *at);
 
 #endif

@@ -46,7 +46,9 @@ static bool is_loopback(const struct in6_addr *a)
 	       (IN6_IS_ADDR_V4MAPPED(a) && a->s6_addr[12] == IN_LOOPBACKNET);
 }
 
-/* An address of this machine, whatever it is called: who is there can be reached from here anyway. */
+/*
+ * An address of this machine, whatever it is called: who is there can be reached from here anyway.
+ */
 static bool is_own(const struct in6_addr *address)
 {
 	struct ifaddrs *all = NULL;

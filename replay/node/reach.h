@@ -5,10 +5,10 @@
 #include "replay/net/address.h"
 
 /*
- * Where a node calls others when a client asks for it: to whom its operator allowed. Without a word of
- * his a node that others can reach calls this machine and the client's own, and no third one: it
- * is not to be made to knock where its client could not. One on loopback calls whom it is told, as everybody
- * who can ask it can do so himself.
+ * Where a node calls others when a client asks for it: to whom its operator allowed. Without a word
+ * of his a node that others can reach calls this machine and the client's own, and no third one: it
+ * is not to be made to knock where its client could not. One on loopback calls whom it is told, as
+ * everybody who can ask it can do so himself.
  */
 #define REACH_RULES_MAX 64
 

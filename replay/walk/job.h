@@ -6,8 +6,8 @@
 #include "replay/walk/link.h"
 
 /*
- * What a sender of a walk has to know when it is on another host, and what it has to tell when it is
- * through, as messages (net/wire.h), there and back. Memory in, memory out.
+ * What a sender of a walk has to know when it is on another host, and what it has to tell when it
+ * is through, as messages (net/wire.h), there and back. Memory in, memory out.
  */
 struct walk_job_share {
 	uint32_t first, step; /* of the walk's threads */
@@ -45,8 +45,8 @@ void walk_job_plan(const struct walk_job *job, struct walk_plan *ret_plan);
 void walk_tally_put(struct buf *out, const struct walk_tally *tally, const struct err *failure);
 
 /*
- * A HIST, BUCKETS or TALLY: 1 after the TALLY, which is the last, else 0. -EPROTO when a histogram does not add
- * up. `tally` begins as zero; the caller releases its histograms.
+ * A HIST, BUCKETS or TALLY: 1 after the TALLY, which is the last, else 0. -EPROTO when a histogram
+ * does not add up. `tally` begins as zero; the caller releases its histograms.
  */
 int walk_tally_take(struct walk_tally *tally, const struct wire_frame *frame,
 		    struct err *ret_failure, struct err *err);

@@ -7,9 +7,9 @@
 #include "replay/walk/sender.h"
 
 /*
- * A sender of a walk on another host: a `gait agent` there has its share of the connections and
- * the common anchor, by its own clock. As with walk_agent.h a thread here takes what it tells, so that to
- * the rest of a walk it is a sender like any other. Its rows come when it is through.
+ * A sender of a walk on another host: a `gait agent` there has its share of the connections and the
+ * common anchor, by its own clock. As with walk_agent.h a thread here takes what it tells, so that
+ * to the rest of a walk it is a sender like any other. Its rows come when it is through.
  */
 struct walk_remote;
 
