@@ -232,6 +232,12 @@ static bool make_room(struct client_share *s)
 	return true;
 }
 
+/* Two of them still add up. */
+static bool is_time(int64_t ns)
+{
+	return ns >= 0 && ns <= (int64_t)1 << 61;
+}
+
 /*
  * What waits for a reply is a connection's first, or waits for the one before it: at most one of
  * each.
@@ -246,6 +252,7 @@ static int take_request(struct client_share *s, const struct wire_frame *frame, 
 		return rc;
 	c = idmap_get(&s->ids, request.connection_id);
 	if (c == IDMAP_NONE || s->plan.requests_count == s->load.requests || !request.request_id ||
+	    !is_time(request.due_ns) || !is_time(request.think_ns) ||
 	    (request.after_request && s->last[c] && request.after_request != s->last[c]))
 		return err_set(err, EPROTO, "request %llu cannot be",
 			       (unsigned long long)request.request_id);

@@ -183,8 +183,8 @@ static const struct field peer_fields[] = {
 };
 
 static const struct field clock_fields[] = {
-	NUMBER(struct wire_clock, asked_ns),
-	NUMBER(struct wire_clock, told_ns),
+	RANGE(struct wire_clock, asked_ns, 0, TIME_MAX_NS),
+	RANGE(struct wire_clock, told_ns, 0, TIME_MAX_NS),
 };
 
 static const struct field sender_fields[] = {
@@ -284,19 +284,21 @@ static const struct field route_fields[] = {
 static const struct field opening_fields[] = {
 	RANGE(struct wire_opening, connection_id, 1, UINT64_MAX),
 	NUMBER(struct wire_opening, service_id),
-	NUMBER(struct wire_opening, first_due_ns),
+	RANGE(struct wire_opening, first_due_ns, 0, TIME_MAX_NS),
 	NUMBER(struct wire_opening, requests),
 };
 
+#define PAST(s, m) RANGE(s, m, 0, TIME_MAX_NS)
+
 static const struct field fact_fields[] = {
-	NUMBER(struct wire_fact, intended_ns),
-	NUMBER(struct wire_fact, sent_ns),
-	NUMBER(struct wire_fact, tx_ns),
-	NUMBER(struct wire_fact, again_ns),
-	NUMBER(struct wire_fact, left_ns),
-	NUMBER(struct wire_fact, sent_end_ns),
-	NUMBER(struct wire_fact, arrival_ns),
-	NUMBER(struct wire_fact, received_ns),
+	PAST(struct wire_fact, intended_ns),
+	PAST(struct wire_fact, sent_ns),
+	PAST(struct wire_fact, tx_ns),
+	PAST(struct wire_fact, again_ns),
+	PAST(struct wire_fact, left_ns),
+	PAST(struct wire_fact, sent_end_ns),
+	PAST(struct wire_fact, arrival_ns),
+	PAST(struct wire_fact, received_ns),
 	NUMBER(struct wire_fact, request),
 	NUMBER(struct wire_fact, order),
 	RANGE(struct wire_fact, outcome, 0, OUTCOME_COUNT - 1),

@@ -100,6 +100,12 @@ static int check_thread(const struct relay *r, uint32_t thread)
 		       remote->link.name, thread);
 }
 
+/* Or none, which is below 0. Differences of two are numbers. */
+static bool is_time(int64_t ns)
+{
+	return ns >= -1 && ns <= (int64_t)1 << 61;
+}
+
 static int take_sent(struct relay *r, const struct wire_frame *frame)
 {
 	struct wire_sent sent;
@@ -107,6 +113,9 @@ static int take_sent(struct relay *r, const struct wire_frame *frame)
 
 	if (!rc)
 		rc = check_thread(r, sent.thread);
+	if (!rc && !(is_time(sent.due_ns) && is_time(sent.sent_ns) && is_time(sent.received_ns)))
+		rc = err_set(r->err, EPROTO, "%s tells of a time that cannot be",
+			     r->remote->link.name);
 	if (!rc)
 		walk_writer_add(&r->writer, &(struct walk_row){
 						    .request = sent.request,
