@@ -189,23 +189,47 @@ static void *sample(void *arg)
 	return arg;
 }
 
+#define HASH(d, member) digest_update(d, &(member), sizeof(member))
+
+static void hash_connection(struct digest *d, const struct plan_connection *c)
+{
+	HASH(d, c->connection_id);
+	HASH(d, c->origin_id);
+	HASH(d, c->service_id);
+	HASH(d, c->thread);
+	HASH(d, c->dependent);
+	HASH(d, c->first_due_ns);
+	HASH(d, c->last_due_ns);
+	HASH(d, c->requests);
+}
+
+/* What there is none of is left out: versions may know of more. */
+static void hash_ledger(struct digest *d, const struct ledger *ledger)
+{
+	for (size_t i = 0; i < LG_COUNT; i++) {
+		if (!ledger->count[i])
+			continue;
+		digest_update(d, ledger_infos[i].name, strlen(ledger_infos[i].name));
+		HASH(d, ledger->count[i]);
+	}
+}
+
 static void hash_plan(struct digest *d, const struct plan *p)
 {
 	digest_update(d, p->requests, p->requests_count * sizeof(*p->requests));
 	digest_update(d, p->ops, p->ops_count * sizeof(*p->ops));
-	digest_update(d, p->connections, p->connections_count * sizeof(*p->connections));
+	for (size_t i = 0; i < p->connections_count; i++)
+		hash_connection(d, &p->connections[i]);
 	for (size_t i = 0; i < p->background_count; i++) {
-		const struct plan_background *b = &p->background[i];
-
-		digest_update(d, &b->due_ns, sizeof(b->due_ns));
-		digest_update(d, &b->thread, sizeof(b->thread));
-		digest_update(d, &b->op, sizeof(b->op));
+		HASH(d, p->background[i].due_ns);
+		HASH(d, p->background[i].thread);
+		HASH(d, p->background[i].op);
 	}
 	for (size_t i = 0; i < p->targets_count; i++)
-		digest_update(d, &p->targets[i].target_id, sizeof(p->targets[i].target_id));
-	digest_update(d, &p->threads, sizeof(p->threads));
-	digest_update(d, &p->duration_ns, sizeof(p->duration_ns));
-	digest_update(d, &p->ledger, sizeof(p->ledger));
+		HASH(d, p->targets[i].target_id);
+	HASH(d, p->threads);
+	HASH(d, p->duration_ns);
+	hash_ledger(d, &p->ledger);
 }
 
 static void hash_set(const struct plan_set *set, char ret_hex[DIGEST_HEX_SIZE])
