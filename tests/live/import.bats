@@ -8,7 +8,7 @@ load helper
 
 setup()
 {
-	require_packets jq ss redis-server redis-cli redis-benchmark nginx curl openssl
+	require_packets jq ss redis-server redis-cli redis-benchmark nginx curl openssl zstd
 	trace=$BATS_TEST_TMPDIR/trace.gait
 }
 
@@ -110,9 +110,10 @@ capture_redis()
 	change rest 3001
 	gzip "$changed_packets"
 
-	import 0 "$changed_packets.gz" "$BATS_TEST_TMPDIR/first.pcap"
+	zstd -q --rm "$BATS_TEST_TMPDIR/first.pcap"
+	import 0 "$changed_packets.gz" "$BATS_TEST_TMPDIR/first.pcap.zst"
 	diff "$BATS_TEST_TMPDIR/shapes" <(shapes)
-	import 0 "$BATS_TEST_TMPDIR/first.pcap"
+	import 0 "$BATS_TEST_TMPDIR/first.pcap.zst"
 	first=$(rows requests)
 	import 0 "$changed_packets.gz"
 	rest=$(rows requests)
@@ -216,6 +217,49 @@ start_nginx()
 	csv requests 'NR > 1 && !(at("response_bytes") > 100007 && at("response_bytes") < 103000) { n++ }
 		END { print n + 0 }' >"$BATS_TEST_TMPDIR/others"
 	assert_equal "replies that are no file" "$(<"$BATS_TEST_TMPDIR/others")" 2
+}
+
+# ask N: N queries for names of growing length, four at a time before the answers are read; prints
+# "bytes_out bytes_in" of each
+ask()
+{
+	python3 - "$port" "$1" <<-'EOF'
+		import socket, struct, sys
+		port, n = int(sys.argv[1]), int(sys.argv[2])
+		for first in range(0, n, 4):
+		    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		    s.settimeout(10)
+		    s.connect(("127.0.0.1", port))
+		    sent = {}
+		    for i in range(first, min(first + 4, n)):
+		        label = b"x" * (1 + i % 40)
+		        query = struct.pack(">HHHHHH", i, 0x100, 1, 0, 0, 0) + bytes([len(label)]) + label + b"\4test\0\0\1\0\1"
+		        s.send(query)
+		        sent[i] = len(query)
+		    while sent:
+		        answer = s.recv(512)
+		        print(sent.pop(struct.unpack(">H", answer[:2])[0]), len(answer))
+	EOF
+}
+
+@test "dnsmasq: every query with its answer, though four are under way at once" {
+	require_packets dnsmasq python3
+	for _ in 1 2 3; do
+		port=$(free_port)
+		! start_listening dnsmasq "$port" dnsmasq --keep-in-foreground --conf-file=/dev/null \
+			--user=root --pid-file= --listen-address=127.0.0.1 --bind-interfaces --port="$port" \
+			--no-resolv --no-hosts --address=/test/127.0.0.9 || break
+	done
+	sniff_start
+	ask 200 >"$BATS_TEST_TMPDIR/asked"
+	sniff_stop
+	"$GAIT" import pcap "$packets" --filter "udp port $port and greater 60" -P "$port" -o "$trace" -f
+	diff <(sort "$BATS_TEST_TMPDIR/asked") \
+		<(csv requests 'NR > 1 { print at("request_bytes"), at("response_bytes") }' | sort)
+	assert_equal "queries" "$(count query)" 200
+	assert_equal "connections" "$(csv connections 'NR > 1 { print at("protocol") }' | sort | uniq -c | xargs)" \
+		"50 dns"
+	csv requests 'NR > 1 && at("confidence") != 100 { exit 1 }'
 }
 
 # of $trace: what is to be added to its times to have the wall clock's
