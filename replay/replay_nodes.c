@@ -109,10 +109,10 @@ static void put_peers(struct replay_nodes *nodes, size_t i, size_t first)
 	struct address at = { .host = LOCAL_HOST };
 	char text[ADDRESS_TEXT_SIZE];
 
-	if (!node->local)
-		at = *node->address;
-	if (at.transport == TRANSPORT_TCP)
+	if (node->local)
 		at.port = client_session_node(node->session)->data_port;
+	else
+		at = *node->address;
 	address_format(&at, text);
 	for (uint32_t thread = 0; thread < node->plan->threads; thread++) {
 		struct wire_peer *peer = &nodes->peers[first + thread];

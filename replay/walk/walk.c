@@ -154,8 +154,6 @@ static int open_sessions(struct walk *w, struct err *err)
 		if (rc)
 			break;
 		peer->index = (uint32_t)i;
-		if (data.transport == TRANSPORT_TCP)
-			data.port = (uint16_t)client_session_node(session)->data_port;
 		snprintf(peer->address, sizeof(peer->address), "%s", address_format(&data, text));
 		memcpy(peer->secret, client_session_node(session)->secret, sizeof(peer->secret));
 	}

@@ -99,6 +99,14 @@ has_data_connections() { # NAME: besides the control connection
 	(($(ticks b) >= 7 && $(ticks c) >= 15))
 }
 
+@test "a peer is called at the address that was named, also when that is a proxy's" {
+	"$GAIT" proxy --to "127.0.0.1:${port[b]}" --delay 20ms >proxy.out 2>proxy.err &
+	node[proxy]=$!
+	await "the proxy" is_listening proxy
+	walks -n 20 -r 50 -F "127.0.0.1:${port[proxy]}" -R 128 -R 64
+	[ "$(rows 'e > 40e6')" = 20 ]
+}
+
 @test "several peers work at the same time, and enough of them are enough" {
 	walks -n 50 -r 50 -F "127.0.0.1:${port[b]},127.0.0.1:${port[c]}" --sleep 20ms -R -R 64
 	[ "$(rows 'e > 20e6 && e < 38e6')" -ge 45 ]
