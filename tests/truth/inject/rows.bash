@@ -33,6 +33,7 @@ INJECTIONS=(
 	'memory|mem.reclaim|walk_group -- -n 40 -r 4 --memory 8M -C 100us -R 256|limit 32M|--client 1 --least 2ms'
 	'node-receive-queue|net.rxqueue|replay -n 100 -r 50 -C 2ms -R 256|plan --nt 2|--log DIR/truth --to read_ns --least 1ms'
 	'sleep|app.sleep|replay -n 100 -r 50 -C 300us -R 256|plan --sleep 3ms|--amount 3ms'
+	'node-call|call|walk -- -n 100 -r 50 -C 300us -F CALLEE -C 100us -R 300 -R 256|callee --delay 2ms|--amount 4ms'
 	'accept|net.accept|capture --model threads --cpu 200us -- --connections 60 --requests 60 --rate 500|server --accept-late 3ms|--truth DIR/truth'
 	'receive-queue|net.rxqueue|capture --model threads --cpu 2ms -- --requests 100 --think 5ms|client --pipeline 2|--truth DIR/truth'
 	'queue|app.queue|capture --model threads --protocol resp --read all --cpu 2ms -- --protocol resp --requests 100 --think 5ms|client --pipeline 2|--truth DIR/truth'
@@ -99,7 +100,7 @@ inject_words() # TEXT: the array `words`, with the placeholders filled in
 # inject_once base|run LOAD DISTURBANCE. What a disturbance changes of the load it leaves in these:
 inject_once()
 {
-	local words disturber='' upstream_port='' more_client=() more_server=() node=''
+	local words disturber='' upstream_port='' more_client=() more_server=() node='' callee=''
 
 	rm -rf "$BATS_TEST_TMPDIR/$1.gait" "$BATS_TEST_TMPDIR/log"
 	read -r -d '' -a load_words <<<"$2" || true
@@ -276,6 +277,7 @@ load_walk()
 	shift
 	[[ $* != *DISK* && $* != *FS/* ]] || disk_start
 	[[ $* != *FS/* ]] || fs_start
+	[[ $* != *CALLEE* ]] || callee_start
 	[[ -z ${shallow:-} ]] || disk_shallow
 	while [[ $1 != -- ]]; do
 		node_words+=("${1//DISK/$disk}")
@@ -286,10 +288,11 @@ load_walk()
 	node_start "$GAIT" node --sched-policy "fifo:$SERVICE_PRIORITY" -c "$SERVICE_CPU" "${node_words[@]}"
 	[[ -z $group ]] || echo "$node_pid" >"$group/cgroup.procs"
 	disturb
-	taskset -c "$CLIENT_CPU" chrt -f "$SERVICE_PRIORITY" "$GAIT" walk --to "$node" "$@" \
+	taskset -c "$CLIENT_CPU" chrt -f "$SERVICE_PRIORITY" "$GAIT" walk --to "$node" "${@//CALLEE/$callee}" \
 		-O "$BATS_TEST_TMPDIR/$out.gait" >"$BATS_TEST_TMPDIR/walk.out" 2>&1 || [[ $? == 3 ]]
 	undisturb
 	stop "$node_pid"
+	[[ -z $callee ]] || stop "$callee_pid"
 	[[ -z $group ]] || stop "$neighbour"
 	inject_clean
 }
@@ -376,6 +379,14 @@ load_capture() # OUT SERVER_OPTION... -- CLIENT_OPTION...
 	undisturb
 	stop "$server"
 	[[ -z $upstream_port ]] || stop "$upstream"
+}
+
+callee_start() # another node, for walks; sets $callee
+{
+	start callee "$GAIT" node --sched-policy "fifo:$SERVICE_PRIORITY" -c "$CLIENT_CPU"
+	callee_pid=$pid
+	await "the callee listens" grep -qs '^listening on ' "$BATS_TEST_TMPDIR/callee.out"
+	callee=$(sed -n '1s/^listening on //p' "$BATS_TEST_TMPDIR/callee.out")
 }
 
 upstream_start()
@@ -489,6 +500,12 @@ disturb_proxy()
 {
 	delay "$node" "$@"
 	node=$proxied
+}
+
+disturb_callee()
+{
+	delay "$callee" "$@"
+	callee=$proxied
 }
 
 disturb_upstream()
