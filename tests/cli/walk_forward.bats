@@ -3,6 +3,7 @@
 # Nodes that call each other: who works, how long it takes, and what comes of a peer that is silent
 # or gone. Three nodes, a, b and c; what they did is seen in their /proc/PID/stat and in the table of requests.
 
+# shellcheck disable=SC2030,SC2031 # tests are subshells
 # shellcheck disable=SC2154 # run sets stderr
 bats_require_minimum_version 1.5.0
 
