@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Holds something for known times: a CPU, or a lock with --lock. Each time is for --on, with a
+ * Holds something for known times: a CPU, a lock with --lock, or with --file the kernel's own lock of
+ * a file, as long as a write of --bytes to it takes. Each time is for --on, with a
  * pause of --off between two. When it had it stands in --log, by its own clock and nothing of
  * gait's: rows of start_ns,end_ns on CLOCK_MONOTONIC. Ends at SIGTERM.
  */
@@ -14,9 +15,9 @@
 #define HOLDS_MAX (1 << 20)
 
 static struct {
-	uint64_t cpu, priority, seed;
+	uint64_t cpu, priority, seed, bytes;
 	struct range on, off;
-	const char *log, *lock;
+	const char *log, *lock, *file;
 } opts = { .cpu = UINT64_MAX, .seed = 23 };
 
 static volatile sig_atomic_t ended;
@@ -35,6 +36,7 @@ static const char usage[] =
 	"  --cpu N        on that CPU\n"
 	"  --priority N   of SCHED_FIFO; without it or 0, SCHED_OTHER\n"
 	"  --lock FILE    holds the lock there, asleep; without it, it burns the CPU\n"
+	"  --file FILE --bytes N  writes so much behind the first MiB; no --on\n"
 	"  --seed N\n";
 
 static void parse(char **argv)
@@ -46,15 +48,29 @@ static void parse(char **argv)
 		{ "cpu", .number = &opts.cpu },
 		{ "priority", .number = &opts.priority },
 		{ "lock", .text = &opts.lock },
+		{ "file", .text = &opts.file },
+		{ "bytes", .number = &opts.bytes },
 		{ "seed", .number = &opts.seed },
 		{ 0 },
 	};
 
 	take_options(table, argv, usage);
-	if (!opts.log || !opts.on.lo || !opts.off.lo) {
+	if (!opts.log || !(opts.file ? opts.bytes : opts.on.lo) || !opts.off.lo) {
 		fputs(usage, stderr);
 		exit(2);
 	}
+}
+
+static int file = -1;
+static char *written;
+
+static void open_file(void)
+{
+	if (!opts.file)
+		return;
+	file = must(open(opts.file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600), opts.file);
+	written = must_alloc(malloc(opts.bytes));
+	memset(written, 'x', opts.bytes);
 }
 
 static void take_place(void)
@@ -84,6 +100,10 @@ static int64_t hold(int64_t start, int64_t ns)
 {
 	int64_t now = start;
 
+	if (opts.file) {
+		must(pwrite(file, written, opts.bytes, 1 << 20), opts.file);
+		return clock_ns(CLOCK_MONOTONIC);
+	}
 	if (opts.lock)
 		sleep_until(start + ns);
 	while (now < start + ns)
@@ -130,6 +150,7 @@ int main(int argc, char **argv)
 	sigaction(SIGTERM, &end, NULL);
 	memset(holds, 0, sizeof(holds)); /* its page faults are not to come later */
 	take_place();
+	open_file();
 	puts("ready");
 	fflush(stdout);
 	run(opts.lock ? lock_open(opts.lock) : NULL);

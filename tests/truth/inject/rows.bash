@@ -20,7 +20,7 @@ SERVICE_PRIORITY=5
 INJECTIONS=(
 	'preempted|sched.preempted|replay -n 400 -r 200 -C 1ms -R 256|hog --cpu 1 --priority 50 --on 2ms..3ms --off 4ms..8ms|--log DIR/log --from read_ns'
 	'run-queue|sched.runqueue|replay -n 200 -r 100 -C 300us -R 256|hog --cpu 1 --priority 50 --on 2ms..3ms --off 4ms..7ms|--log DIR/log --to read_ns'
-	'throttled|sched.throttled|quota -n 60 -r 10 -C 8ms -R 256|quota 3000 10000|--log DIR/log --least 1ms --besides sched.runqueue'
+	'throttled|sched.throttled|quota -n 70 -r 10 -C 6ms -R 256|quota 3000 10000|--log DIR/log --least 1ms --besides sched.runqueue'
 	'irq|cpu.irq.timer|replay -n 200 -r 100 -C 2ms -R 256|irq --cpu 1 --spin 500us --period 3ms|--log DIR/log --from read_ns --least 400us'
 	'late|client.late|replay -n 300 -r 100 -C 300us -R 256|hog --cpu 0 --priority 50 --on 2ms..3ms --off 4ms..7ms|--log DIR/log --from intended_ns --to sent_ns --service 0'
 	'receive|client.receive|replay -n 200 -r 100 -C 2ms -R 256|hog --cpu 0 --priority 50 --on 2ms..3ms --off 4ms..7ms|--log DIR/log --from end_ns --to received_ns --service 0'
@@ -39,10 +39,12 @@ INJECTIONS=(
 	'queue|app.queue|capture --model threads --protocol resp --read all --cpu 2ms -- --protocol resp --requests 100 --think 5ms|client --pipeline 2|--truth DIR/truth'
 	'hand-off|app.handoff|capture_apart --model pool --workers 1 --cpu 2ms -- --requests 100|client --connections 2|--truth DIR/truth'
 	'lock|lock.user|capture --model threads --lock DIR/lock --cpu 300us -- --requests 300 --think 5ms|hog --lock DIR/lock --on 2ms..3ms --off 4ms..7ms|--log DIR/log'
+	'kernel-lock|lock.kernel|walk --storage file=FAST/store,size=1M -- -n 150 -r 30 -S 4k,nosync -C 10us -R 256|hog --cpu 1 --priority 1 --file FAST/store --bytes 40M --off 9ms..14ms|--log DIR/log --least 2ms'
 	'call|call|capture --model threads --cpu 300us UPSTREAM -- --requests 100 --think 5ms|upstream --delay 2ms|--amount 4ms'
 )
 
-# DISK is a loop device over a file of slowfs; FS an ext4 that has its journal there, and no more.
+# DISK is a loop device over a file of slowfs; FS an ext4 that has its journal there, and no more;
+# FAST an ext4 in memory.
 DISK_MB=64
 DISK_DELAY=5ms
 
@@ -277,11 +279,13 @@ load_walk()
 	shift
 	[[ $* != *DISK* && $* != *FS/* ]] || disk_start
 	[[ $* != *FS/* ]] || fs_start
+	[[ $* != *FAST/* ]] || fs_mount -b 4096
 	[[ $* != *CALLEE* ]] || callee_start
 	[[ -z ${shallow:-} ]] || disk_shallow
 	while [[ $1 != -- ]]; do
 		node_words+=("${1//DISK/$disk}")
 		node_words[-1]=${node_words[-1]//FS/$fs}
+		node_words[-1]=${node_words[-1]//FAST/$fs}
 		shift
 	done
 	shift
@@ -428,7 +432,7 @@ injector() # COMMAND...: sets $disturber once it is at it
 
 disturb_hog()
 {
-	injector "$GAIT_TRUTH/hog" --log "$BATS_TEST_TMPDIR/log" "$@"
+	injector "$GAIT_TRUTH/hog" --log "$BATS_TEST_TMPDIR/log" "${@//FAST/$fs}"
 }
 
 disturb_irq()
