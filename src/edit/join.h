@@ -2,7 +2,7 @@
 #ifndef GAIT_EDIT_JOIN_H
 #define GAIT_EDIT_JOIN_H
 
-#include "edit/clock_offset.h"
+#include "base/clock_offset.h"
 
 /*
  * Which request of the called service each call on a connection became. Messages of a connection

@@ -2,7 +2,7 @@
 #ifndef GAIT_EDIT_MERGE_H
 #define GAIT_EDIT_MERGE_H
 
-#include "edit/clock_offset.h"
+#include "base/clock_offset.h"
 #include "trace/trace.h"
 
 /*

@@ -2,7 +2,7 @@
 #ifndef GAIT_EDIT_ROWS_H
 #define GAIT_EDIT_ROWS_H
 
-#include "edit/clock_offset.h"
+#include "base/clock_offset.h"
 #include "trace/schema.h"
 
 /* Which columns hold ids, and of what, and which hold times: all that moving a row needs to know. */

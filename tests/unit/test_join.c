@@ -2,7 +2,7 @@
 /* Which call became which request, and what calls say about two clocks: small cases, by hand. */
 #include "check.h"
 
-#include "edit/clock_offset.h"
+#include "base/clock_offset.h"
 #include "edit/join.h"
 
 #define MAX 8

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "edit/clock_offset.h"
+#include "base/clock_offset.h"
 
 #include <errno.h>
 #include <stdlib.h>

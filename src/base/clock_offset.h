@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef GAIT_EDIT_CLOCK_OFFSET_H
-#define GAIT_EDIT_CLOCK_OFFSET_H
+#ifndef GAIT_BASE_CLOCK_OFFSET_H
+#define GAIT_BASE_CLOCK_OFFSET_H
 
 #include <stdbool.h>
 #include <stddef.h>
