@@ -5,6 +5,7 @@
 #include "report/summary.h"
 #include "report/summary_json.h"
 #include "report/summary_text.h"
+#include "report/tree.h"
 #include "trace/trace.h"
 
 #include <errno.h>
@@ -47,17 +48,21 @@ static const struct options options = {
 struct side {
 	struct trace *trace;
 	struct summary *summary;
+	struct tree *tree;
 };
 
 static int side_open(const char *path, struct side *side, struct err *err)
 {
 	int rc = trace_open(path, TRACE_OPEN_VERIFY, &side->trace, err);
 
-	return rc ? rc : summary_build(side->trace, &side->summary, err);
+	if (!rc)
+		rc = summary_build(side->trace, &side->summary, err);
+	return rc ? rc : tree_build(side->trace, side->summary, &side->tree, err);
 }
 
 static void side_close(struct side *side)
 {
+	tree_free(side->tree);
 	summary_free(side->summary);
 	trace_free(side->trace);
 }
@@ -103,6 +108,11 @@ static void put_ledger(const struct side *side, const char *title, struct buf *o
 	buf_putc(out, '\n');
 }
 
+static void put_tree(const struct side *side, struct buf *out)
+{
+	tree_put_text(side->tree, side->summary, trace_manifest(side->trace), out);
+}
+
 static void put_alone(const struct side *run, struct buf *out)
 {
 	put_ledger(run, "run", out);
@@ -111,6 +121,7 @@ static void put_alone(const struct side *run, struct buf *out)
 		if (hist_count(&run->summary->services[i].total))
 			summary_put_breakdown(run->summary, &run->summary->services[i], out);
 	}
+	put_tree(run, out);
 }
 
 static void put_both(const struct side *original, const struct side *run, struct buf *out)
@@ -122,6 +133,7 @@ static void put_both(const struct side *original, const struct side *run, struct
 	put_ledger(run, "replay", out);
 	put_client(run, out);
 	compare_put_breakdown(&a, &b, out);
+	put_tree(run, out);
 	buf_putc(out, '\n');
 	compare_put_fidelity(&a, &b, out);
 }
@@ -149,12 +161,20 @@ static int print_json(const struct side *original, const struct side *run, struc
 {
 	const struct compare_side b = side_view(run, "replay");
 	struct compare_side a;
+	struct json *json;
 
-	if (!original->summary)
-		return cmd_print_json(summary_to_json(run->summary, trace_manifest(run->trace)),
-				      err);
-	a = side_view(original, "capture");
-	return cmd_print_json(compare_to_json(&a, &b), err);
+	if (original->summary) {
+		a = side_view(original, "capture");
+		json = compare_to_json(&a, &b);
+	} else {
+		json = summary_to_json(run->summary, trace_manifest(run->trace));
+	}
+	if (json && json_put(json, "tree",
+			     tree_to_json(run->tree, run->summary, trace_manifest(run->trace)))) {
+		json_free(json);
+		json = NULL;
+	}
+	return cmd_print_json(json, err);
 }
 
 static bool doubtful(const struct side *side)

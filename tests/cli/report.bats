@@ -89,3 +89,47 @@ rows() {
 	"$GAIT" report is.gait --alone >report.txt
 	is "$(grep '^breakdown' report.txt)" "breakdown of front"
 }
+
+# called DIR OFFSET_US: service 2, on another host whose clock is so far ahead, is called by each of 1's
+# ten requests: 4 ms, 3 of them a call, in which the other works for 2 ms. The wire is 300 us there.
+called() {
+	local dir=$1
+
+	mkdir "$dir"
+	printf '%s\n' service_id,host_id,name 1,1,front 2,2,back >"$dir/services.csv"
+	awk -v dir="$dir" -v off="$2" 'BEGIN {
+		print "request_id,parent_id,service_id,arrival_ns,end_ns" >(dir "/requests.csv")
+		print "request_id,service_id,total_ns,unattributed_ns,cpu_user_ns,app_sleep_ns,call_ns" >(dir "/latency.csv")
+		print "op_id,request_id,kind,service_id,start_ns,elapsed_ns" >(dir "/ops.csv")
+		for (i = 1; i <= 10; i++) {
+			at = i * 10000
+			printf "%d,,1,%d000,%d000\n", i, at, at + 4000 >>(dir "/requests.csv")
+			printf "%d,%d,2,%d000,%d000\n", 10 + i, i, at + 800 + off, at + 2800 + off >>(dir "/requests.csv")
+			printf "%d,1,4000000,0,1000000,0,3000000\n", i >>(dir "/latency.csv")
+			printf "%d,2,2000000,0,500000,1500000,0\n", 10 + i >>(dir "/latency.csv")
+			printf "%d,%d,forward,1,%d000,3000000\n", i, i, at + 500 >>(dir "/ops.csv")
+		}
+	}'
+	echo '{"schema":{"major":1,"minor":0},"tool":"script","source":"synthetic","duration_ns":1000000000,
+		"hosts":[{"host_id":1,"boot_id":"one"},{"host_id":2,"boot_id":"other"}]}' >"$dir/manifest.json"
+}
+
+@test "a call is replaced by the callee's rows and the wire, and how far apart the clocks are is told" {
+	called run.gait 70000
+	"$GAIT" report run.gait >report.txt
+	sed -n '/^tree of front/,$p' report.txt >tree.txt
+	is "$(awk '$2 != "per" && $1 != "requests" { print $1, $2 $3, $4 }' tree.txt | head -9)" "$(printf '%s\n' \
+		"tree offront: what" "front 1ms 25.0%" "cpu.user 1ms 25.0%" "unattributed -- -" "back 3ms 75.0%" \
+		"net.wire 1ms 25.0%" "app.sleep 1.50ms 37.5%" "cpu.user 500us 12.5%" "unattributed -- -")"
+	grep -E '^  clocks of hosts 1 and 2: -(69\.|70\.?)[0-9]* ms apart, off by [0-9.]+ us at most, by 10 calls$' tree.txt
+	grep -x '  10 of 10 calls on the path are replaced; 0 requests beside it do not count' tree.txt
+	"$GAIT" report run.gait --json >report.json
+	is "$(jq -c '[.tree.places[] | [.name, .bands[0].total_ns]]' report.json)" '[["front",10000000],["back",30000000]]'
+	is "$(jq '.tree.clocks[0] | (.offset_ns + 70000000 | fabs) <= .bound_ns and .bound_ns < 1000000' report.json)" true
+	sed -i '/^1[1-5],/d' run.gait/requests.csv # the callees of five are lost: theirs stay calls
+	"$GAIT" report run.gait >report.txt || [ $? = 3 ]
+	sed -n '/^tree of front/,$p' report.txt >tree.txt
+	is "$(awk '$1 == "call" || $1 == "back" || $1 == "total" { print $1, $2 $3, $4 }' tree.txt)" \
+		"$(printf '%s\n' "call 1.50ms 37.5%" "back 1.50ms 37.5%" "total 4ms 100%")"
+	grep -x '  5 of 10 calls on the path are replaced; 0 requests beside it do not count' tree.txt
+}
