@@ -28,10 +28,16 @@ int merge_grow(struct merge *m, void **array, size_t count, size_t *room, size_t
 static int each_row(struct merge *m, struct input *in, struct trace_reader *reader,
 		    enum trace_table table, merge_row_fn fn)
 {
-	_Alignas(8) char row[sizeof(struct row_latency)];
+	_Alignas(8) char row[sizeof(struct row_total)];
 	int rc;
 
 	while ((rc = trace_reader_next(reader, row, m->err)) > 0) {
+		if (table == TABLE_TOTALS)
+			return err_set(
+				m->err, EINVAL,
+				"'%s' has rows of a sample of its requests alone (walk --keep), "
+				"which cannot be merged",
+				trace_path(in->trace));
 		if (!rows_times_are_sane(table, row))
 			return err_set(m->err, EINVAL, "'%s': %s.csv has a time beyond 36 years",
 				       trace_path(in->trace), tables[table].name);

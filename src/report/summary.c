@@ -43,7 +43,7 @@ static int out_of_memory(struct build *b)
 
 static int read_rows(struct build *b, struct trace_reader *r, row_fn fn, uint64_t *ret_count)
 {
-	_Alignas(8) char row[sizeof(struct row_latency)];
+	_Alignas(8) char row[sizeof(struct row_total)];
 	uint64_t count = 0;
 	int rc;
 
@@ -208,7 +208,7 @@ static int add_request(struct build *b, struct summary_requests *sum, const stru
 	sum->count++;
 	sum->request_bytes += row->request_bytes;
 	sum->response_bytes += row->response_bytes;
-	if (is_warming(b, row))
+	if (is_warming(b, row) || b->s->rows[TABLE_TOTALS])
 		return 0;
 	return record_span(b, &sum->span, row->arrival_ns, row->end_ns);
 }
@@ -240,10 +240,12 @@ static int add_client_times(struct build *b, const struct row_request *row)
 
 	if (row->intended_ns == TRACE_NONE)
 		return 0;
-	s->outcomes[row->outcome]++;
+	s->outcomes[row->outcome] += !s->rows[TABLE_TOTALS];
 	if (is_warming(b, row))
 		return id_map_set(b->warming, row->request_id, 1) == -ENOMEM ? out_of_memory(b) : 0;
-	rc = record_span(b, &s->client_span, row->intended_ns, row->received_ns);
+	rc = s->rows[TABLE_TOTALS] ?
+		     0 :
+		     record_span(b, &s->client_span, row->intended_ns, row->received_ns);
 	if (!rc)
 		rc = record_span(b, &s->client_wait, row->sent_ns, row->received_ns);
 	return rc ? rc : record_span(b, &s->client_late, row->intended_ns, row->sent_ns);
@@ -435,10 +437,82 @@ static int on_latency(struct build *b, const void *data)
 	return 0;
 }
 
+/* As long as the mean of its bin, which is in the bin. */
+static uint64_t bin_ns(const struct row_total *row)
+{
+	return row->total_ns > 0 ? (uint64_t)row->total_ns / row->requests : 0;
+}
+
+static int record_bin(struct build *b, struct hist *hist, const struct row_total *row)
+{
+	return hist_record_n(hist, bin_ns(row), row->requests) ? out_of_memory(b) : 0;
+}
+
+/* First pass over totals.csv: what all took. Where there is one it takes the place of the rows. */
+static int on_total_bin(struct build *b, const void *data)
+{
+	const struct row_total *row = data;
+	struct summary *s = b->s;
+	struct summary_service *service = service_get(s, row->service_id);
+	int rc = row->requests ? record_bin(b, &service->total, row) : 0;
+
+	if (rc || !row->requests)
+		return rc;
+	if (row->service_id == TRACE_CLIENT_SERVICE)
+		return record_bin(b, &s->client_span, row);
+	s->summed += row->requests;
+	rc = record_bin(b, &s->requests.span, row);
+	if (!rc)
+		rc = record_bin(b, &service->requests.span, row);
+	return rc ? rc : record_bin(b, &class_get(s, row->class_id)->requests.span, row);
+}
+
+static void add_bin_to_band(struct summary_band *band, const struct row_total *row)
+{
+	band->requests += row->requests;
+	add_ns(&band->total_ns, row->total_ns);
+	add_ns(&band->unattributed_ns, row->unattributed_ns);
+	for (int i = 0; i < SUB_COUNT; i++)
+		add_ns(&band->ns[i], row->ns[i]);
+}
+
+/* Second pass: sums by band, of whole bins. */
+static int on_total(struct build *b, const void *data)
+{
+	const struct row_total *row = data;
+	struct summary_service *service = service_get(b->s, row->service_id);
+	const struct band_limits *limits = &b->limits[service - b->s->services];
+	uint64_t ns;
+
+	if (!row->requests)
+		return 0;
+	ns = hist_round(bin_ns(row));
+	add_bin_to_band(&service->bands[BAND_ALL], row);
+	if (ns >= limits->median_from && ns <= limits->median_to)
+		add_bin_to_band(&service->bands[BAND_MEDIAN], row);
+	if (ns >= limits->tail_from)
+		add_bin_to_band(&service->bands[BAND_TAIL], row);
+	return 0;
+}
+
+static int read_totals(struct build *b)
+{
+	const uint64_t *count = b->s->ledger.count;
+
+	b->s->outcomes[OUTCOME_OK] = count[LG_ANSWERED];
+	b->s->outcomes[OUTCOME_TIMEOUT] = count[LG_TIMEOUTS];
+	b->s->outcomes[OUTCOME_ERROR] = count[LG_ERRORS];
+	set_limits(b);
+	return read_table(b, TABLE_TOTALS, on_total);
+}
+
 static int read_latency(struct build *b)
 {
-	int rc = read_table(b, TABLE_LATENCY, on_latency_total);
+	int rc;
 
+	if (b->s->rows[TABLE_TOTALS])
+		return read_totals(b);
+	rc = read_table(b, TABLE_LATENCY, on_latency_total);
 	if (rc || !b->s->rows[TABLE_LATENCY])
 		return rc;
 	set_limits(b);
@@ -450,9 +524,10 @@ static const struct {
 	enum trace_table table;
 	row_fn fn;
 } readers[] = {
-	{ TABLE_SERVICES, on_service },	      { TABLE_CLASSES, on_class },
-	{ TABLE_CONNECTIONS, on_connection }, { TABLE_TARGETS, on_target },
-	{ TABLE_REQUESTS, on_request },	      { TABLE_OPS, on_op },
+	{ TABLE_SERVICES, on_service }, { TABLE_CLASSES, on_class },
+	{ TABLE_TOTALS, on_total_bin }, { TABLE_CONNECTIONS, on_connection },
+	{ TABLE_TARGETS, on_target },	{ TABLE_REQUESTS, on_request },
+	{ TABLE_OPS, on_op },
 };
 
 static int read_topology(struct build *b)
@@ -564,6 +639,11 @@ void summary_free(struct summary *s)
 bool summary_is_doubtful(const struct summary *s, const struct manifest *m)
 {
 	return s->partial || s->edited || ledger_has_loss(&s->ledger) || m->verdict[0];
+}
+
+uint64_t summary_requests_count(const struct summary *s)
+{
+	return s->summed ? s->summed : s->requests.count;
 }
 
 double summary_rate(const struct summary *s, uint64_t count)

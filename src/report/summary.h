@@ -13,6 +13,9 @@
  * Of a run with a warm-up, its times - spans, what the client saw, the breakdown - leave
  * that out; what it counts is of all.
  *
+ * Of a run that keeps rows of a sample, what the rows would have said of spans, client spans and the
+ * breakdown is taken from totals.csv, and outcomes from the ledger: they are of all requests.
+ *
  * Services and classes beyond the limits are added up in one entry behind the
  * others, named "(others)"; requests without one have id 0, "(none)".
  */
@@ -81,6 +84,7 @@ struct summary {
 	unsigned edited;	    /* bits of 1 << enum trace_table */
 	struct ledger ledger;	    /* the manifest's, and what reading added */
 	uint64_t rows[TABLE_COUNT]; /* read */
+	uint64_t summed;	    /* requests in totals.csv, of all services; 0: all have rows */
 
 	int64_t first_ns, last_ns; /* of arrivals and ends; TRACE_NONE: no request */
 	int64_t duration_ns;	   /* the manifest's, or between those two */
@@ -114,6 +118,9 @@ void summary_free(struct summary *s);
 
 /* Whether its numbers can be trusted: nothing lost, edited, cut short or INVALID. */
 bool summary_is_doubtful(const struct summary *s, const struct manifest *m);
+
+/* Of all services, whether or not they have rows. */
+uint64_t summary_requests_count(const struct summary *s);
 
 /* Per second of the trace's duration; 0 when that is not known. */
 double summary_rate(const struct summary *s, uint64_t count);

@@ -123,8 +123,9 @@ static int put_requests(struct json *root, const struct summary *s, const struct
 {
 	struct json *object = child(root, "requests");
 
-	return !object || json_put_u64(object, "count", s->requests.count) ||
-	       json_put_double(object, "per_second", summary_rate(s, s->requests.count)) ||
+	return !object || json_put_u64(object, "count", summary_requests_count(s)) ||
+	       json_put_u64(object, "with_rows", s->requests.count) ||
+	       json_put_double(object, "per_second", summary_rate(s, summary_requests_count(s))) ||
 	       json_put_u64(object, "peak_per_second", s->peak_per_second) ||
 	       json_put_double(object, "under_way", summary_in_flight(s)) ||
 	       json_put_u64(object, "spans_unknown", s->spans_unknown) ||

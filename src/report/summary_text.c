@@ -98,7 +98,7 @@ static void put_severity(const struct ledger *ledger, enum ledger_severity sever
 
 static void put_warnings(const struct summary *s, const struct manifest *m, struct buf *out)
 {
-	char text[UNIT_TEXT_SIZE];
+	char text[UNIT_TEXT_SIZE], all[UNIT_TEXT_SIZE];
 
 	if (ledger_has_loss(&s->ledger))
 		buf_puts(out, "LOSSES: the numbers below are not to be trusted\n");
@@ -108,6 +108,12 @@ static void put_warnings(const struct summary *s, const struct manifest *m, stru
 		if (s->edited & 1U << t)
 			buf_printf(out, "EDITED: %s.csv is not what was written\n", tables[t].name);
 	}
+	if (s->summed)
+		grid_put_line(out,
+			      "SAMPLE: %s of %s requests have rows, the slowest among them; spans, "
+			      "outcomes and breakdown are of all, the rest is of these",
+			      unit_format_count(text, sizeof(text), s->requests.count),
+			      unit_format_count(all, sizeof(all), s->summed));
 	if (m->load[0])
 		grid_put_line(out, "not the load of the trace: %s", m->load);
 	if (m->warm_up_ns)
@@ -250,12 +256,16 @@ static void put_requests_line(const struct summary *s, struct grid *grid)
 {
 	char rate[UNIT_TEXT_SIZE], peak[UNIT_TEXT_SIZE], count[UNIT_TEXT_SIZE];
 
+	unit_format_count(count, sizeof(count), summary_requests_count(s));
+	unit_format_rate(rate, sizeof(rate), summary_rate(s, summary_requests_count(s)));
+	unit_format_rate(peak, sizeof(peak), (double)s->peak_per_second);
 	CELLS(grid, "requests");
-	grid_cell(grid, "%s: %s, peak %s, %.2f under way on average",
-		  unit_format_count(count, sizeof(count), s->requests.count),
-		  unit_format_rate(rate, sizeof(rate), summary_rate(s, s->requests.count)),
-		  unit_format_rate(peak, sizeof(peak), (double)s->peak_per_second),
-		  summary_in_flight(s));
+	if (s->summed) /* the peak of a sample is not theirs */
+		grid_cell(grid, "%s: %s, %.2f under way on average", count, rate,
+			  summary_in_flight(s));
+	else
+		grid_cell(grid, "%s: %s, peak %s, %.2f under way on average", count, rate, peak,
+			  summary_in_flight(s));
 }
 
 static void put_bytes_line(const struct summary *s, struct grid *grid)
@@ -304,7 +314,8 @@ static void put_load(const struct summary *s, struct buf *out)
 
 	grid_init(&grid, "ll");
 	put_requests_line(s, &grid);
-	put_bytes_line(s, &grid);
+	if (!s->summed) /* else nothing counts them all */
+		put_bytes_line(s, &grid);
 	put_files(s, &grid);
 	put_doubts(s, &grid);
 	put_section(&grid, "load", out);

@@ -31,7 +31,7 @@ struct csv_slot {
 	char end;		     /* what must follow: ',' or '\n' */
 };
 
-#define CSV_ROW_SIZE_MAX (sizeof(struct row_latency))
+#define CSV_ROW_SIZE_MAX (sizeof(struct row_total))
 
 struct csv_parser {
 	const struct table *table;

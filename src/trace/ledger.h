@@ -15,6 +15,8 @@
 	X(REQUESTS, "requests", SEEN, "requests written")                                          \
 	X(OPS, "ops", SEEN, "operations written")                                                  \
 	X(CONNECTIONS, "connections", SEEN, "connections seen")                                    \
+	X(REQUESTS_SUMMED, "requests_summed", SEEN, "requests in totals.csv, most of which have no row of their own (--keep)") \
+	X(ROWS_GONE, "rows_gone", TRUNCATED, "slow requests that have no row of their own, as nodes had let go of it (--keep)") \
 	X(CONNECTIONS_UNSAMPLED, "connections_unsampled", SEEN, "connections outside the sample (--sample)") \
 	X(THREADS, "threads", SEEN, "threads followed")                                            \
 	X(BACKGROUND_OPS, "background_ops", SEEN, "operations no request owns")                    \

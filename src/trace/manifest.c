@@ -202,8 +202,11 @@ static int put_tables(struct json *root, const struct manifest *m)
 	struct json *all = new_child(root, "tables");
 
 	for (int t = 0; all && t < TABLE_COUNT; t++) {
-		struct json *table = new_child(all, tables[t].name);
+		struct json *table;
 
+		if (tables[t].optional && !m->tables[t].sha256[0])
+			continue;
+		table = new_child(all, tables[t].name);
 		if (!table ||
 		    put_members(table, table_members, COUNT_OF(table_members), &m->tables[t]))
 			return -ENOMEM;

@@ -149,13 +149,32 @@ static const struct column latency_columns[] = {
 };
 #undef ROW
 
-#define TABLE(table_name, row)                                                                     \
+#define ROW row_total
+static const struct column totals_columns[] = {
+	ID(class_id),
+	U64(service_id),
+	U64(from_ns),
+	U64(to_ns),
+	U64(requests),
+	SUM(total_ns),
+	SUM(unattributed_ns),
+#define X(symbol, sub_name, column, text)                                                          \
 	{                                                                                          \
-		.name = #table_name,                                                               \
-		.row_size = sizeof(struct row),                                                    \
-		.columns = table_name##_columns,                                                   \
-		.columns_count = sizeof(table_name##_columns) / sizeof(struct column),             \
-	}
+		.name = column,                                                                    \
+		.type = COLUMN_SUM,                                                                \
+		.offset = offsetof(struct row_total, ns) + SUB_##symbol * sizeof(int64_t),         \
+		.size = sizeof(int64_t),                                                           \
+	},
+	SUBSYSTEM_LIST(X)
+#undef X
+};
+#undef ROW
+
+#define MEMBERS(table_name, row)                                                                   \
+	.name = #table_name, .row_size = sizeof(struct row), .columns = table_name##_columns,      \
+	.columns_count = sizeof(table_name##_columns) / sizeof(struct column)
+#define TABLE(table_name, row) { MEMBERS(table_name, row) }
+#define OPTIONAL_TABLE(table_name, row) { MEMBERS(table_name, row), .optional = true }
 
 const struct table tables[TABLE_COUNT] = {
 	[TABLE_SERVICES] = TABLE(services, row_service),
@@ -166,4 +185,5 @@ const struct table tables[TABLE_COUNT] = {
 	[TABLE_OP_REQUESTS] = TABLE(op_requests, row_op_request),
 	[TABLE_TARGETS] = TABLE(targets, row_target),
 	[TABLE_LATENCY] = TABLE(latency, row_latency),
+	[TABLE_TOTALS] = OPTIONAL_TABLE(totals, row_total),
 };

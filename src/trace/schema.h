@@ -29,6 +29,7 @@ enum trace_table {
 	TABLE_OP_REQUESTS,
 	TABLE_TARGETS,
 	TABLE_LATENCY,
+	TABLE_TOTALS,
 	TABLE_COUNT
 };
 
@@ -172,6 +173,21 @@ struct row_latency {
 	int64_t ns[SUB_COUNT];
 };
 
+/*
+ * What the requests of a class took, of which no more than a sample has rows: the sum of all rows
+ * of latency.csv that there would be with a total_ns of from_ns .. to_ns - 1 (totals.h).
+ */
+struct row_total {
+	uint64_t class_id;
+	uint64_t service_id; /* TRACE_CLIENT_SERVICE: of the client */
+	uint64_t from_ns;
+	uint64_t to_ns;
+	uint64_t requests;
+	int64_t total_ns;
+	int64_t unattributed_ns;
+	int64_t ns[SUB_COUNT];
+};
+
 /* service_id of the load generator's own rows in a run's latency.csv */
 #define TRACE_CLIENT_SERVICE 0
 
@@ -198,6 +214,7 @@ struct column {
 
 struct table {
 	const char *name; /* "requests": the file is requests.csv */
+	bool optional;	  /* a trace without rows of it has no file of it */
 	size_t row_size;
 	const struct column *columns;
 	size_t columns_count;

@@ -109,30 +109,6 @@ static void added(struct trace_writer *w, struct output *out, size_t len)
 	w->bytes += len;
 }
 
-int trace_write(struct trace_writer *w, enum trace_table table, const void *row, struct err *err)
-{
-	struct output *out = &w->outputs[table];
-	int rc = make_room(w, table, err);
-
-	if (rc)
-		return rc;
-	added(w, out, csv_format_row(&tables[table], w->run, row, out->block + out->used));
-	out->rows++;
-	return 0;
-}
-
-int trace_writer_flush(struct trace_writer *w, struct err *err)
-{
-	for (int t = 0; t < TABLE_COUNT; t++)
-		flush_output(w, t, err);
-	return w->failed ? repeat_failure(w, err) : 0;
-}
-
-uint64_t trace_writer_bytes(const struct trace_writer *w)
-{
-	return w->bytes;
-}
-
 /* With its header on disk at once: even a capture killed right away leaves a readable table. */
 static int open_output(struct trace_writer *w, enum trace_table table, struct err *err)
 {
@@ -153,6 +129,32 @@ static int open_output(struct trace_writer *w, enum trace_table table, struct er
 	return flush_output(w, table, err);
 }
 
+int trace_write(struct trace_writer *w, enum trace_table table, const void *row, struct err *err)
+{
+	struct output *out = &w->outputs[table];
+	int rc = out->fd < 0 && !w->failed ? open_output(w, table, err) : 0;
+
+	if (!rc)
+		rc = make_room(w, table, err);
+	if (rc)
+		return rc;
+	added(w, out, csv_format_row(&tables[table], w->run, row, out->block + out->used));
+	out->rows++;
+	return 0;
+}
+
+int trace_writer_flush(struct trace_writer *w, struct err *err)
+{
+	for (int t = 0; t < TABLE_COUNT; t++)
+		flush_output(w, t, err);
+	return w->failed ? repeat_failure(w, err) : 0;
+}
+
+uint64_t trace_writer_bytes(const struct trace_writer *w)
+{
+	return w->bytes;
+}
+
 int trace_writer_new(const char *path, unsigned flags, struct trace_writer **ret_writer,
 		     struct err *err)
 {
@@ -169,7 +171,7 @@ int trace_writer_new(const char *path, unsigned flags, struct trace_writer **ret
 	rc = w->path ? trace_dir_create(path, flags & TRACE_WRITER_REPLACE, &w->dir_fd, err) :
 		       err_set(err, ENOMEM, "not enough memory to write a trace");
 	for (int t = 0; t < TABLE_COUNT && !rc; t++)
-		rc = open_output(w, t, err);
+		rc = tables[t].optional ? 0 : open_output(w, t, err);
 	if (rc) {
 		trace_writer_free(w);
 		return rc;
@@ -199,6 +201,8 @@ static int finish_output(struct trace_writer *w, enum trace_table table, struct 
 	char partial[TRACE_FILE_NAME_SIZE], name[TRACE_FILE_NAME_SIZE];
 	int rc;
 
+	if (tables[table].optional && out->fd < 0)
+		return 0;
 	trace_file_name(table, true, partial);
 	trace_file_name(table, false, name);
 	rc = close_file(w, &out->fd, partial, err);

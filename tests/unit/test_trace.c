@@ -77,6 +77,8 @@ static void check_same_tables(const char *a, const char *b)
 	char name[64];
 
 	for (int t = 0; t < TABLE_COUNT; t++) {
+		if (tables[t].optional) /* there are no rows of it */
+			continue;
 		snprintf(name, sizeof(name), "%s.csv", tables[t].name);
 		check_same_file(a, b, name);
 	}
