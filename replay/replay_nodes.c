@@ -228,8 +228,13 @@ int replay_nodes_pump(struct replay_nodes *nodes, struct pollfd *polls, size_t *
 static int fetch(struct replay_node *node, struct run *run, uint32_t service, struct err *err)
 {
 	struct run_node rows = { run, service };
-	const struct client_session_sink sink = { run_take_row, run_take_oprow, &rows,
-						  &node->ledger, &node->usage };
+	const struct client_session_sink sink = {
+		.row = run_take_row,
+		.oprow = run_take_oprow,
+		.arg = &rows,
+		.ledger = &node->ledger,
+		.usage = &node->usage,
+	};
 
 	return client_session_fetch(node->session, &sink, err);
 }

@@ -81,6 +81,14 @@ static int on_oprow(struct client_session *s, const struct wire_frame *frame, st
 	return ret || !s->sink ? ret : s->sink->oprow(s->sink->arg, &row, err);
 }
 
+static int on_total(struct client_session *s, const struct wire_frame *frame, struct err *err)
+{
+	struct wire_total total;
+	int ret = wire_get_total(frame, &total, err);
+
+	return ret || !s->sink || !s->sink->total ? ret : s->sink->total(s->sink->arg, &total, err);
+}
+
 static int on_ledger(struct client_session *s, const struct wire_frame *frame, struct err *err)
 {
 	struct wire_ledger entry;
@@ -121,6 +129,7 @@ static int (*const handlers[WIRE_TYPE_COUNT])(struct client_session *s,
 	[WIRE_HELLO] = on_hello, [WIRE_READY] = on_ready, [WIRE_CREDIT] = on_credit,
 	[WIRE_ROW] = on_row,	 [WIRE_OPROW] = on_oprow, [WIRE_LEDGER] = on_ledger,
 	[WIRE_USAGE] = on_usage, [WIRE_BYE] = on_bye,	  [WIRE_ERROR] = on_error,
+	[WIRE_TOTAL] = on_total,
 };
 
 static int handle_frame(struct client_session *s, const struct wire_frame *frame, struct err *err)
@@ -437,6 +446,10 @@ int client_session_prepare_walk(struct client_session *s, const struct client_se
 	wire_put_walk(&s->out, &head);
 	wire_put_text(&s->out, walk->chain, walk->chain_bytes);
 	put_peers(s, walk->peers, walk->peers_count, walk->calls);
+	if (walk->keep)
+		wire_put_keep(&s->out, walk->keep);
+	for (uint32_t i = 0; walk->keep && i < walk->keep->classes; i++)
+		wire_put_class(&s->out, &walk->classes[i]);
 	wire_put_empty(&s->out, WIRE_LAYOUT);
 	return wait_for(s, &s->ready, READY_TIMEOUT_S, "it got ready", err);
 }
@@ -444,6 +457,12 @@ int client_session_prepare_walk(struct client_session *s, const struct client_se
 int client_session_start(struct client_session *s, const struct wire_start *start, struct err *err)
 {
 	wire_put_start(&s->out, start);
+	return transmit(s, err);
+}
+
+int client_session_name(struct client_session *s, const struct wire_slow *slow, struct err *err)
+{
+	wire_put_slow(&s->out, slow);
 	return transmit(s, err);
 }
 

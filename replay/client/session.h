@@ -58,13 +58,18 @@ struct client_session_walk {
 	size_t chain_bytes;
 	const struct wire_peer *peers; /* of the chain */
 	size_t peers_count;
-	const bool *calls; /* which of them this node does */
+	const bool *calls;		  /* which of them this node does */
+	const struct wire_keep *keep;	  /* NULL: the rows of all */
+	const struct wire_class *classes; /* keep->classes of them */
 };
 
 int client_session_prepare_walk(struct client_session *s, const struct client_session_walk *walk,
 				struct err *err);
 
 int client_session_start(struct client_session *s, const struct wire_start *start, struct err *err);
+
+/* While it runs: requests of a walk whose rows are to be kept too. Never waits. */
+int client_session_name(struct client_session *s, const struct wire_slow *slow, struct err *err);
 
 /*
  * For a poll() loop: takes what has come, sends what the node has room for. Never
@@ -77,6 +82,7 @@ int client_session_fd(const struct client_session *s);
 struct client_session_sink {
 	int (*row)(void *arg, const struct wire_row *row, struct err *err);
 	int (*oprow)(void *arg, const struct wire_oprow *row, struct err *err);
+	int (*total)(void *arg, const struct wire_total *total, struct err *err); /* or NULL */
 	void *arg;
 	struct ledger *ledger;	  /* the node's is added to it */
 	struct wire_usage *usage; /* filled in */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "replay/net/wire.h"
 
+#include "trace/totals.h"
+
 #include <endian.h>
 #include <errno.h>
 #include <stdbool.h>
@@ -303,6 +305,27 @@ static const struct field fact_fields[] = {
 	NUMBER(struct wire_fact, order),
 	RANGE(struct wire_fact, outcome, 0, OUTCOME_COUNT - 1),
 	RANGE(struct wire_fact, reserved, 0, 0),
+};
+
+static const struct field keep_fields[] = {
+	NUMBER(struct wire_keep, share),
+	RANGE(struct wire_keep, classes, 0, WIRE_CLASSES_MAX),
+	RANGE(struct wire_keep, reserved, 0, 0),
+};
+
+static const struct field slow_fields[] = {
+	RANGE(struct wire_slow, count, 0, WIRE_SLOW_MAX),
+	RANGE(struct wire_slow, reserved, 0, 0),
+	NUMBERS(struct wire_slow, requests),
+};
+
+static const struct field total_fields[] = {
+	RANGE(struct wire_total, class, 0, WIRE_CLASSES_MAX - 1),
+	RANGE(struct wire_total, bin, 0, TOTALS_BINS - 1),
+	NUMBER(struct wire_total, requests),
+	NUMBER(struct wire_total, total_ns),
+	NUMBER(struct wire_total, unattributed_ns),
+	NUMBERS(struct wire_total, ns),
 };
 
 static const struct layout op_layout = { op_fields, ARRAY_SIZE(op_fields) };

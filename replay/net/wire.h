@@ -97,6 +97,9 @@ enum wire_type {
 	WIRE_ROUTE,
 	WIRE_OPENING,
 	WIRE_FACT,
+	WIRE_KEEP, /* of a walk again: which rows are kept */
+	WIRE_SLOW,
+	WIRE_TOTAL,
 	WIRE_TYPE_COUNT
 };
 
@@ -359,6 +362,29 @@ struct wire_fact {
 	uint32_t outcome, reserved; /* enum outcome; 0 */
 };
 
+/*
+ * Rows are kept of a share of a walk's requests, and of those named in SLOWs. `share` is of all
+ * numbers of 64 bits (keep.h); CLASSes follow.
+ */
+struct wire_keep {
+	uint64_t share;
+	uint32_t classes, reserved; /* 0 */
+};
+
+#define WIRE_SLOW_MAX 64
+struct wire_slow {
+	uint32_t count, reserved; /* 0 */
+	uint64_t requests[WIRE_SLOW_MAX];
+};
+
+/* A bin of src/trace/totals.h. */
+struct wire_total {
+	uint32_t class, bin;
+	uint64_t requests;
+	int64_t total_ns, unattributed_ns;
+	int64_t ns[SUB_COUNT];
+};
+
 /* The preface of a data connection; what follows are requests, without headers but in a walk. */
 #define WIRE_PREFACE_WALK 1	/* messages have headers */
 #define WIRE_PREFACE_DATAGRAM 2 /* it begins each of them (replay/net/datagram.h) */
@@ -404,7 +430,10 @@ struct wire_preface {
 	X(LOAD, load, struct wire_load)                   \
 	X(ROUTE, route, struct wire_route)                \
 	X(OPENING, opening, struct wire_opening)          \
-	X(FACT, fact, struct wire_fact)
+	X(FACT, fact, struct wire_fact)                   \
+	X(KEEP, keep, struct wire_keep)                   \
+	X(SLOW, slow, struct wire_slow)                   \
+	X(TOTAL, total, struct wire_total)
 
 struct wire_frame {
 	enum wire_type type;

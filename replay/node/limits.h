@@ -74,6 +74,13 @@
 #define NODE_SPOOL_CHUNKS 64
 #define NODE_SPOOL_CHUNK_BYTES 65536
 
+/*
+ * Of a walk that keeps a sample of its rows: the last of the others, as many bytes of rows and of ops
+ * each; and how many names of slow ones are remembered.
+ */
+#define NODE_RING_BYTES (64u << 20)
+#define NODE_NAMES_MAX 65536 /* a power of two */
+
 /* How long threads have to tell what they have counted, when that is asked for. */
 #define NODE_REPORT_MS 50
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "replay/node/service.h"
 
+#include "replay/node/keeper.h"
+
 #include "replay/node/limits.h"
 
 #include <errno.h>
@@ -191,6 +193,7 @@ void service_free(struct service *s)
 	idmap_release(&s->conn_ids);
 	groups_release(&s->groups);
 	node_plan_release(&s->plan);
+	keeper_free(s->keeper);
 	spool_release(&s->rows);
 	spool_release(&s->oprows);
 	if (s->walk)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "replay/node/keeper.h"
 #include "replay/node/session.h"
 
 #include "base/clock.h"
@@ -296,6 +297,42 @@ static int on_text(struct session *s, const struct wire_frame *frame, struct err
 	return s->text.len == s->walk.text_bytes ? begin_walk(s, err) : 0;
 }
 
+/* Rows of a sample. The threads do not run yet. */
+static int on_keep(struct session *s, const struct wire_frame *frame, struct err *err)
+{
+	struct service *service = s->service;
+	struct wire_keep keep;
+	int rc = wire_get_keep(frame, &keep, err);
+
+	if (!rc && (!service->walk || !service->walk->rows || service->keeper))
+		rc = err_set(err, EPROTO, "a KEEP message is for a walk with rows, once");
+	return rc ? rc :
+		    keeper_new(&keep, service->walk, &service->rows, &service->oprows,
+			       &service->keeper, err);
+}
+
+static int on_class(struct session *s, const struct wire_frame *frame, struct err *err)
+{
+	struct wire_class class;
+	int rc = wire_get_class(frame, &class, err);
+
+	if (!rc && !s->service->keeper)
+		rc = err_set(err, EPROTO, "a CLASS message is not due now");
+	return rc ? rc : keeper_add_class(s->service->keeper, &class, err);
+}
+
+static int on_slow(struct session *s, const struct wire_frame *frame, struct err *err)
+{
+	struct wire_slow slow;
+	int rc = wire_get_slow(frame, &slow, err);
+
+	if (!rc && !s->service->keeper)
+		rc = err_set(err, EPROTO, "a SLOW message is not due now");
+	if (!rc)
+		keeper_name(s->service->keeper, &slow);
+	return rc;
+}
+
 static int on_peer(struct session *s, const struct wire_frame *frame, struct err *err)
 {
 	struct forward_peers *peers = &s->service->peers;
@@ -350,7 +387,9 @@ static int on_plan(struct session *s, const struct wire_frame *frame, struct err
 
 static int on_layout(struct session *s, const struct wire_frame *frame, struct err *err)
 {
-	int rc = service_start(s->service, err);
+	const struct keeper *keeper = s->service->keeper;
+	int rc = keeper && !keeper_is_ready(keeper) ? err_set(err, EPROTO, "classes are missing") :
+						      service_start(s->service, err);
 
 	if (rc)
 		return rc;
@@ -408,6 +447,34 @@ static int send_spool(struct session *s, struct spool *spool,
 	return rc;
 }
 
+static int send_sums(struct session *s, struct err *err)
+{
+	const struct keeper *keeper = s->service->keeper;
+	const struct total *total;
+	int rc = 0;
+
+	if (!keeper)
+		return 0;
+	if (keeper->failed)
+		return err_errno(err, ENOMEM, "cannot hold the totals of the run");
+	for (uint32_t class = 0, bin = 0;
+	     !rc && (total = totals_next(&keeper->totals, &class, &bin)); bin++) {
+		struct wire_total part = {
+			.class = class,
+			.bin = bin,
+			.requests = total->requests,
+			.total_ns = total->total_ns,
+			.unattributed_ns = total->unattributed_ns,
+		};
+
+		memcpy(part.ns, total->ns, sizeof(part.ns));
+		wire_put_total(&s->out, &part);
+		if (s->out.len > SEND_BYTES)
+			rc = flush(s, err);
+	}
+	return rc;
+}
+
 /* Losses of the probes since the session began. */
 static void add_losses(struct session *s)
 {
@@ -451,6 +518,8 @@ static int on_stop(struct session *s, const struct wire_frame *frame, struct err
 	if (!rc)
 		rc = send_spool(s, &s->service->oprows, put_oprow, err);
 	if (!rc)
+		rc = send_sums(s, err);
+	if (!rc)
 		rc = send_totals(s, err);
 	s->state = SESSION_OVER;
 	return rc;
@@ -474,6 +543,9 @@ static const struct {
 	[WIRE_WALK] = { SESSION_MET, on_walk },
 	[WIRE_TEXT] = { SESSION_TEXT, on_text },
 	[WIRE_PEER] = { SESSION_PLAN, on_peer },
+	[WIRE_KEEP] = { SESSION_PLAN, on_keep },
+	[WIRE_CLASS] = { SESSION_PLAN, on_class },
+	[WIRE_SLOW] = { SESSION_RUNS, on_slow },
 	[WIRE_TARGET] = { SESSION_PLAN, on_target },
 	[WIRE_CONNECTION] = { SESSION_PLAN | SESSION_RUNS, on_connection },
 	[WIRE_BACKGROUND] = { SESSION_PLAN, on_background },

@@ -36,7 +36,7 @@ void spool_release(struct spool *s)
 	*s = (struct spool){ .fd = -1 };
 }
 
-static void write_out(struct spool *s, const char *data, size_t bytes)
+void spool_write(struct spool *s, const char *data, size_t bytes)
 {
 	uint64_t at = atomic_fetch_add(&s->bytes, bytes);
 
@@ -55,13 +55,21 @@ static void write_out(struct spool *s, const char *data, size_t bytes)
 	}
 }
 
+static void put_out(struct spool *s, const char *data, size_t bytes)
+{
+	if (s->take)
+		s->take(s->take_arg, data, bytes);
+	else
+		spool_write(s, data, bytes);
+}
+
 static void drain_into(struct spool *s, struct link *chunks)
 {
 	while (chunks) {
 		struct spool_chunk *chunk = (struct spool_chunk *)chunks;
 
 		chunks = chunks->next;
-		write_out(s, chunk->records, chunk->used);
+		put_out(s, chunk->records, chunk->used);
 		chunk->used = 0;
 		stack_push(&chunk->writer->empty, &chunk->link);
 	}
@@ -116,7 +124,7 @@ static void chunk_change(struct spool_writer *w)
 	struct spool_chunk *next = chunk_get(w);
 
 	if (w->chunk && !next) {
-		write_out(w->spool, w->chunk->records, w->chunk->used);
+		put_out(w->spool, w->chunk->records, w->chunk->used);
 		w->chunk->used = 0;
 		return;
 	}
@@ -157,7 +165,7 @@ void spool_writer_end(struct spool_writer *w)
 		return;
 	spool_drain(w->spool);
 	if (w->chunk)
-		write_out(w->spool, w->chunk->records, w->chunk->used);
+		put_out(w->spool, w->chunk->records, w->chunk->used);
 	free(w->chunk);
 	free_chunks(w->spare);
 	free_chunks(stack_take(&w->empty));

@@ -14,12 +14,17 @@
  * control thread writes them out, unless the writer has run ahead of it and must
  * do so itself.
  */
+typedef void (*spool_take_fn)(void *arg, const char *records, size_t bytes);
+
 struct spool {
 	int fd;
 	size_t record_bytes;
 	struct stack full;	/* chunks */
 	_Atomic uint64_t bytes; /* in the file, in whole records */
 	_Atomic int failed;	/* errno of the first write that failed: records are missing */
+	/* NULL: all is kept; else whole records go here, in any thread, and it writes what is to be */
+	spool_take_fn take;
+	void *take_arg;
 };
 
 struct spool_chunk;
@@ -38,6 +43,9 @@ void spool_release(struct spool *s);
 
 /* Writes out what is full. */
 void spool_drain(struct spool *s);
+
+/* Keeps whole records; what `take` calls. */
+void spool_write(struct spool *s, const char *records, size_t bytes);
 
 /* Up to `bytes` bytes of records from `at` on, once all writers have ended; 0 at the end. */
 ssize_t spool_read(struct spool *s, uint64_t at, void *buffer, size_t bytes);

@@ -16,6 +16,8 @@ struct walk_rows {
 	struct walk_output opts;
 	int fd;	      /* of the table; -1: there is none */
 	int spool_fd; /* -1: none */
+	void (*to)(void *arg, const struct walk_row *rows, size_t count); /* or NULL */
+	void *to_arg;
 	struct row_stream *stream;
 	int failed, failed_fd; /* errno, and where */
 	char *out;
@@ -170,6 +172,8 @@ static void write_rows(void *arg, const void *from, size_t count)
 
 	if (rows->spool_fd >= 0)
 		write_out(rows, rows->spool_fd, row, count * sizeof(*row));
+	if (rows->to)
+		rows->to(rows->to_arg, row, count);
 	if (rows->fd < 0)
 		return;
 	for (size_t i = 0; i < count; i++)
@@ -217,6 +221,13 @@ int walk_rows_new(const struct walk_output *output, int spool_fd, struct walk_ro
 	else
 		*ret_rows = rows;
 	return rc;
+}
+
+void walk_rows_pass(struct walk_rows *rows,
+		    void (*to)(void *arg, const struct walk_row *rows, size_t count), void *arg)
+{
+	rows->to = to;
+	rows->to_arg = arg;
 }
 
 void walk_writer_add(struct walk_writer *w, const struct walk_row *row)

@@ -40,6 +40,10 @@ struct walk_rows;
 int walk_rows_new(const struct walk_output *output, int spool_fd, struct walk_rows **ret_rows,
 		  struct err *err);
 
+/* Before there are writers: rows go there too, in batches, by one thread. */
+void walk_rows_pass(struct walk_rows *rows,
+		    void (*to)(void *arg, const struct walk_row *rows, size_t count), void *arg);
+
 /* A sender's end of it; at most one thread uses it. */
 struct walk_writer {
 	struct walk_rows *rows; /* NULL: nothing is kept */

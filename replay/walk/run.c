@@ -4,7 +4,9 @@
 #include "replay/breakdown.h"
 #include "replay/run.h"
 #include "replay/scratch.h"
+#include "replay/walk/sieve.h"
 #include "replay/walk/tables.h"
+#include "trace/totals.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -50,6 +52,12 @@ struct walk_run {
 	struct walk_extents extents;
 	struct session *sessions; /* of each thread */
 	uint64_t class_requests[WALK_CLASSES_MAX];
+	uint64_t connections;
+	struct walk_sieve *sieve; /* NULL: all rows are kept */
+	FILE *kept;		  /* of the sieve, into rows_fd */
+	struct totals *totals;	  /* [0] the client's, then of each node */
+	int failed;		  /* of what the sieve gave */
+	struct err failure;
 	struct walk_run_result result;
 	struct ledger *ledger;
 };
@@ -98,6 +106,114 @@ static void find_nested(struct walk_run *run)
 				run->nested[j] = true;
 }
 
+static int end_session(struct walk_run *run, uint32_t thread, struct err *err)
+{
+	const struct session *s = &run->sessions[thread];
+	bool last = s->number + 1 == run->schedule.sessions;
+	const struct row_connection row = {
+		.connection_id = walk_connection(&run->schedule, thread, s->number),
+		.service_id = WALK_SERVICE,
+		.open_ns = s->open_ns,
+		.close_ns = last ? TRACE_NONE : s->last_ns,
+		.srtt_ns = TRACE_NONE,
+		.min_rtt_ns = TRACE_NONE,
+		.requests = s->requests,
+		.confidence = 100,
+	};
+
+	if (!s->requests)
+		return 0;
+	run->connections++;
+	return trace_write(run->writer, TABLE_CONNECTIONS, &row, err);
+}
+
+/*
+ * A session whose first request is due when it is connected: that is when it opened. Those that
+ * were open before the first was due have no time.
+ */
+static int follow_session(struct walk_run *run, const struct walk_row *row, struct err *err)
+{
+	struct session *s = &run->sessions[row->thread];
+	int64_t due_ns = walk_first_due_ns(&run->schedule, row->thread, row->session);
+	int rc = 0;
+
+	if (s->requests && s->number != row->session) {
+		rc = end_session(run, row->thread, err);
+		s->requests = 0;
+	}
+	if (!s->requests) {
+		*s = (struct session){
+			.number = row->session,
+			.open_ns = row->due_ns > due_ns ? row->due_ns : TRACE_NONE,
+			.last_ns = row->due_ns,
+		};
+	}
+	s->requests++;
+	if (row->received_ns > s->last_ns)
+		s->last_ns = row->received_ns;
+	return rc;
+}
+
+/* --- a sample of the rows ------------------------------------------------------------------ */
+
+/* Of the client: how long it took, and how late it was sent. What a node said of it is not known. */
+static int add_to_totals(struct walk_run *run, size_t class, const struct walk_row *client)
+{
+	const struct client_fact fact = {
+		.intended_ns = client->due_ns,
+		.sent_ns = client->sent_ns,
+		.received_ns = client->received_ns,
+	};
+	struct row_latency row;
+
+	if (client->received_ns < 0)
+		return 0;
+	breakdown_client(&fact, NULL, false, &row);
+	return totals_add_row(&run->totals[0], (uint32_t) class, &row);
+}
+
+static void take_each(void *arg, const struct walk_row *row)
+{
+	struct walk_run *run = arg;
+	uint64_t number = walk_number(&run->schedule, row->thread, row->request);
+	size_t class = walk_class_of(&run->schedule, number);
+
+	if (run->failed)
+		return;
+	run->class_requests[class]++;
+	run->failed = follow_session(run, row, &run->failure);
+	if (!run->failed && add_to_totals(run, class, row))
+		run->failed = err_errno(&run->failure, ENOMEM, "cannot hold the totals of the run");
+}
+
+static void take_kept(void *arg, const struct walk_row *row)
+{
+	struct walk_run *run = arg;
+
+	errno = 0;
+	if (!run->failed && fwrite(row, sizeof(*row), 1, run->kept) != 1)
+		run->failed = spool_failed(run, &run->failure);
+}
+
+static int open_sieve(struct walk_run *run, struct err *err)
+{
+	const struct walk_sieve_setup setup = {
+		.schedule = run->schedule,
+		.share = run->opts->keep_share,
+		.slowest = run->opts->keep_slowest,
+		.each = take_each,
+		.kept = take_kept,
+		.arg = run,
+	};
+	int fd = dup(run->rows_fd);
+
+	run->kept = fd < 0 ? NULL : fdopen(fd, "w");
+	run->totals = calloc(run->nodes + 1, sizeof(*run->totals));
+	if (!run->kept || !run->totals)
+		return err_errno(err, ENOMEM, "cannot keep a sample of the rows");
+	return walk_sieve_new(&setup, &run->sieve, err);
+}
+
 int walk_run_new(const struct walk_opts *opts, uint32_t nodes, struct walk_run **ret_run,
 		 struct err *err)
 {
@@ -127,8 +243,12 @@ int walk_run_new(const struct walk_opts *opts, uint32_t nodes, struct walk_run *
 		return rc;
 	}
 	find_nested(run);
-	*ret_run = run;
-	return 0;
+	rc = opts->keeps ? open_sieve(run, err) : 0;
+	if (rc)
+		walk_run_free(run);
+	else
+		*ret_run = run;
+	return rc;
 }
 
 void walk_run_free(struct walk_run *run)
@@ -145,11 +265,22 @@ void walk_run_free(struct walk_run *run)
 		fclose(run->calls);
 	if (run->oprows)
 		fclose(run->oprows);
+	if (run->kept)
+		fclose(run->kept);
+	walk_sieve_free(run->sieve);
+	for (uint32_t i = 0; run->totals && i <= run->nodes; i++)
+		totals_release(&run->totals[i]);
+	free(run->totals);
 	trace_writer_free(run->writer);
 	free(run->nested);
 	free(run->threads);
 	free(run->sessions);
 	free(run);
+}
+
+struct walk_sieve *walk_run_sieve(const struct walk_run *run)
+{
+	return run->sieve;
 }
 
 int walk_run_rows_fd(const struct walk_run *run)
@@ -215,6 +346,24 @@ int walk_run_take_oprow(void *arg, const struct wire_oprow *row, struct err *err
 	return 0;
 }
 
+int walk_run_take_total(void *arg, const struct wire_total *total, struct err *err)
+{
+	const struct walk_run_node *node = arg;
+	size_t classes = node->run->opts->classes_count;
+	struct total part = {
+		.requests = total->requests,
+		.total_ns = total->total_ns,
+		.unattributed_ns = total->unattributed_ns,
+	};
+
+	if (!node->run->totals || total->class >= (classes ? classes : 1))
+		return err_set(err, EPROTO, "the node has totals that nobody asked for");
+	memcpy(part.ns, total->ns, sizeof(part.ns));
+	if (totals_add(&node->run->totals[node->index + 1], total->class, total->bin, &part))
+		return err_errno(err, ENOMEM, "cannot hold the totals of the run");
+	return 0;
+}
+
 /* --- tables -------------------------------------------------------------------------------- */
 
 static int write_services(struct walk_run *run, const struct manifest *m, struct err *err)
@@ -246,54 +395,6 @@ static int64_t at_node(const struct walk_run *run, uint32_t node, int64_t stamp_
 	int64_t anchor_ns = run->result.nodes[node].anchor_ns;
 
 	return stamp_ns && anchor_ns ? stamp_ns - anchor_ns : TRACE_NONE;
-}
-
-static int end_session(struct walk_run *run, uint32_t thread, struct err *err)
-{
-	const struct session *s = &run->sessions[thread];
-	bool last = s->number + 1 == run->schedule.sessions;
-	const struct row_connection row = {
-		.connection_id = walk_connection(&run->schedule, thread, s->number),
-		.service_id = WALK_SERVICE,
-		.open_ns = s->open_ns,
-		.close_ns = last ? TRACE_NONE : s->last_ns,
-		.srtt_ns = TRACE_NONE,
-		.min_rtt_ns = TRACE_NONE,
-		.requests = s->requests,
-		.confidence = 100,
-	};
-
-	if (!s->requests)
-		return 0;
-	run->ledger->count[LG_CONNECTIONS]++;
-	return trace_write(run->writer, TABLE_CONNECTIONS, &row, err);
-}
-
-/*
- * A session whose first request is due when it is connected: that is when it opened. Those that
- * were open before the first was due have no time.
- */
-static int follow_session(struct walk_run *run, const struct walk_row *row, struct err *err)
-{
-	struct session *s = &run->sessions[row->thread];
-	int64_t due_ns = walk_first_due_ns(&run->schedule, row->thread, row->session);
-	int rc = 0;
-
-	if (s->requests && s->number != row->session) {
-		rc = end_session(run, row->thread, err);
-		s->requests = 0;
-	}
-	if (!s->requests) {
-		*s = (struct session){
-			.number = row->session,
-			.open_ns = row->due_ns > due_ns ? row->due_ns : TRACE_NONE,
-			.last_ns = row->due_ns,
-		};
-	}
-	s->requests++;
-	if (row->received_ns > s->last_ns)
-		s->last_ns = row->received_ns;
-	return rc;
 }
 
 /* What a node says of a request: its own, or a call's. */
@@ -381,7 +482,10 @@ static int write_request(struct walk_run *run, const struct walk_row *client, st
 	put_node_times(run, 0, &node, &row);
 	if (client->response_bytes)
 		row.response_bytes = client->response_bytes;
-	run->class_requests[class]++;
+	if (!run->sieve)
+		run->class_requests[class]++;
+	else if (!node.end_ns && client->received_ns >= 0)
+		run->ledger->count[LG_ROWS_GONE]++;
 	run->ledger->count[LG_REQUESTS]++;
 	rc = trace_write(run->writer, TABLE_REQUESTS, &row, err);
 	if (!rc)
@@ -400,14 +504,57 @@ static int write_requests(struct walk_run *run, struct err *err)
 	setvbuf(rows, NULL, _IOFBF, SPOOL_BUFFER_BYTES);
 	rewind(rows);
 	while (!rc && fread(&row, sizeof(row), 1, rows) == 1) {
-		rc = follow_session(run, &row, err);
+		if (!run->sieve)
+			rc = follow_session(run, &row, err);
 		if (!rc)
 			rc = write_request(run, &row, err);
 	}
 	fclose(rows);
 	for (uint32_t i = 0; i < run->schedule.threads && !rc; i++)
 		rc = end_session(run, i, err);
+	run->ledger->count[LG_CONNECTIONS] += run->connections;
 	return rc;
+}
+
+static int write_totals_of(struct walk_run *run, uint32_t index, struct err *err)
+{
+	const struct total *total;
+	int rc = 0;
+
+	for (uint32_t class = 0, bin = 0;
+	     !rc && (total = totals_next(&run->totals[index], &class, &bin)); bin++) {
+		struct row_total row = totals_row(total, bin);
+
+		row.class_id = WALK_CLASS + class;
+		row.service_id = index ? WALK_SERVICE + index - 1 : TRACE_CLIENT_SERVICE;
+		if (!index)
+			run->ledger->count[LG_REQUESTS_SUMMED] += row.requests;
+		rc = trace_write(run->writer, TABLE_TOTALS, &row, err);
+	}
+	return rc;
+}
+
+static int write_totals(struct walk_run *run, struct err *err)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; run->totals && i <= run->nodes && !rc; i++)
+		rc = write_totals_of(run, i, err);
+	return rc;
+}
+
+/* All that the sieve gave is in the file. */
+static int end_sieve(struct walk_run *run, struct err *err)
+{
+	errno = 0;
+	if (!run->sieve)
+		return 0;
+	if (run->failed) {
+		if (err)
+			*err = run->failure;
+		return run->failed;
+	}
+	return fflush(run->kept) ? spool_failed(run, err) : 0;
 }
 
 /* What one node asked of another. Which of its own calls this was is not told. */
@@ -509,9 +656,13 @@ int walk_run_finish(struct walk_run *run, const struct walk_run_result *result, 
 
 	run->result = *result;
 	run->ledger = &m->ledger;
-	rc = write_services(run, m, err);
+	rc = end_sieve(run, err);
+	if (!rc)
+		rc = write_services(run, m, err);
 	if (!rc)
 		rc = write_requests(run, err);
+	if (!rc)
+		rc = write_totals(run, err);
 	if (!rc)
 		rc = write_calls(run, err);
 	if (!rc)

@@ -22,6 +22,12 @@ int walk_run_new(const struct walk_opts *opts, uint32_t nodes, struct walk_run *
 		 struct err *err);
 void walk_run_free(struct walk_run *run);
 
+/*
+ * Of a long run (opts->keeps): takes all rows of the client, by one thread; and whose rows nodes are
+ * to keep. Otherwise NULL, and walk_run_rows_fd() is where they go.
+ */
+struct walk_sieve *walk_run_sieve(const struct walk_run *run);
+
 /* Where the client's rows (struct walk_row) are to be written to, one after another. */
 int walk_run_rows_fd(const struct walk_run *run);
 
@@ -32,6 +38,7 @@ struct walk_run_node {
 };
 
 int walk_run_take_row(void *node, const struct wire_row *row, struct err *err);
+int walk_run_take_total(void *node, const struct wire_total *total, struct err *err);
 int walk_run_take_oprow(void *node, const struct wire_oprow *row, struct err *err);
 
 struct walk_run_clock {

@@ -10,6 +10,7 @@
 #include "replay/walk/remotes.h"
 #include "replay/walk/run.h"
 #include "replay/walk/sender.h"
+#include "replay/walk/sieve.h"
 #include "replay/walk/tables.h"
 
 #include <errno.h>
@@ -206,8 +207,27 @@ static void note_calls(const struct walk *w, size_t session, bool *calls)
 	}
 }
 
+/* What nodes need to choose the rows that they keep, and to know classes. */
+static void describe_keeping(const struct walk_opts *o, struct wire_keep *ret_keep,
+			     struct wire_class ret_classes[WALK_CLASSES_MAX])
+{
+	*ret_keep = (struct wire_keep){
+		.share = o->keep_share,
+		.classes = (uint32_t)o->classes_count,
+	};
+	for (size_t i = 0; i < o->classes_count; i++) {
+		ret_classes[i] = (struct wire_class){
+			.at = o->classes[i].at,
+			.end = o->classes[i].end,
+		};
+		memcpy(ret_classes[i].name, o->classes[i].name, sizeof(ret_classes[i].name));
+	}
+}
+
 static int prepare_sessions(struct walk *w, struct err *err)
 {
+	struct wire_class classes[WALK_CLASSES_MAX];
+	struct wire_keep keep;
 	struct client_session_walk walk = { .seed = w->opts->seed,
 					    .rows = w->run != NULL,
 					    .peers = w->peers,
@@ -218,6 +238,11 @@ static int prepare_sessions(struct walk *w, struct err *err)
 
 	buf_init(&text, CHAIN_TEXT_MAX);
 	walk.calls = calls;
+	walk.classes = classes;
+	if (w->run && w->opts->keeps) {
+		describe_keeping(w->opts, &keep, classes);
+		walk.keep = &keep;
+	}
 	rc = chain_format(&w->opts->chain, &text, err);
 	walk.chain = buf_text(&text);
 	walk.chain_bytes = text.len;
@@ -420,6 +445,19 @@ static int hear(struct walk *w, struct err *err)
 	return rc;
 }
 
+/* Whose rows are to be kept, as far as it is known now. */
+static int name_slow(struct walk *w, struct err *err)
+{
+	struct walk_sieve *sieve = w->run ? walk_run_sieve(w->run) : NULL;
+	struct wire_slow slow;
+	int rc = 0;
+
+	while (sieve && !rc && walk_sieve_names(sieve, &slow))
+		for (size_t i = 0; !rc && i < w->sessions_count; i++)
+			rc = client_session_name(w->sessions[i], &slow, err);
+	return rc;
+}
+
 /* The senders run by themselves. */
 static int watch(struct walk *w, struct err *err)
 {
@@ -429,6 +467,8 @@ static int watch(struct walk *w, struct err *err)
 	while (!rc && !all_over(w)) {
 		poll(NULL, 0, POLL_MS);
 		rc = hear(w, err);
+		if (!rc)
+			rc = name_slow(w, err);
 		if (*w->opts->interrupted || rc || walk_remotes_lost_one(&w->remotes))
 			atomic_store(&w->shared->stopping, true);
 		if (w->opts->progress && clock_now_ns() - told_ns >= NS_PER_SEC) {
@@ -457,6 +497,7 @@ static int fetch_session(struct walk *w, size_t i, struct err *err)
 	const struct client_session_sink sink = {
 		.row = w->run ? walk_run_take_row : ignore_row,
 		.oprow = w->run ? walk_run_take_oprow : ignore_oprow,
+		.total = w->run ? walk_run_take_total : NULL,
 		.arg = &node,
 		.ledger = &w->result->ledger,
 		.usage = &w->clocks[i].usage,
@@ -640,13 +681,24 @@ static int write_run(struct walk *w, bool cut_short, struct err *err)
 
 /* --- all of it ----------------------------------------------------------------------------- */
 
+static void sift(void *sieve, const struct walk_row *rows, size_t count)
+{
+	walk_sieve_take(sieve, rows, count, clock_now_ns());
+}
+
 static int open_rows(struct walk *w, struct err *err)
 {
 	const struct walk_output *output = w->opts->has_output ? &w->opts->output : NULL;
+	struct walk_sieve *sieve;
+	int rc;
 
 	if (!output && !w->run)
 		return 0;
-	return walk_rows_new(output, w->run ? walk_run_rows_fd(w->run) : -1, &w->rows, err);
+	sieve = w->run ? walk_run_sieve(w->run) : NULL;
+	rc = walk_rows_new(output, w->run && !sieve ? walk_run_rows_fd(w->run) : -1, &w->rows, err);
+	if (!rc && sieve)
+		walk_rows_pass(w->rows, sift, sieve);
+	return rc;
 }
 
 static int prepare(struct walk *w, struct err *err)
@@ -670,6 +722,22 @@ static int prepare(struct walk *w, struct err *err)
 	return rc ? rc : prepare_sessions(w, err);
 }
 
+/* The rows are all there: the slowest of the last of them are known too. */
+static int end_rows(struct walk *w, struct err *err)
+{
+	int rc = w->rows ? walk_rows_finish(w->rows, err) : 0;
+
+	if (!rc && w->run && walk_run_sieve(w->run))
+		walk_sieve_end(walk_run_sieve(w->run));
+	return rc;
+}
+
+static void note_failure(struct walk *w, int failed, const struct err *err)
+{
+	if (failed && !w->result->failure[0])
+		memcpy(w->result->failure, err->text, sizeof(w->result->failure) - 1);
+}
+
 static int walk(struct walk *w, struct err *err)
 {
 	int rc = prepare(w, err), lost;
@@ -681,12 +749,16 @@ static int walk(struct walk *w, struct err *err)
 	lost = watch(w, err);
 	join_senders(w);
 	sum_up(w);
+	note_failure(w, lost, err);
+	rc = end_rows(w, err);
+	if (rc)
+		return rc;
+	if (!lost)
+		lost = name_slow(w, err);
 	if (!lost)
 		lost = fetch(w, err);
-	if (lost && !w->result->failure[0])
-		memcpy(w->result->failure, err->text, sizeof(w->result->failure) - 1);
-	rc = w->rows ? walk_rows_finish(w->rows, err) : 0;
-	if (!rc && w->run)
+	note_failure(w, lost, err);
+	if (w->run)
 		rc = write_run(w, lost || *w->opts->interrupted, err);
 	return rc;
 }

@@ -82,7 +82,10 @@ struct walk_opts {
 	struct walk_output output;
 	const char *run; /* X.gait to write; NULL: none */
 	bool replace_run;
-	struct walk_tls tls; /* of data connections */
+	bool keeps; /* the run has the rows of a sample and of the slowest alone, and totals */
+	uint64_t keep_share;   /* of KEEP_ALL: replay/keep.h */
+	uint32_t keep_slowest; /* a second */
+	struct walk_tls tls;   /* of data connections */
 
 	struct secure_opts secure; /* how nodes prove themselves, and we to them */
 	const volatile sig_atomic_t

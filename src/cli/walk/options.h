@@ -9,11 +9,11 @@
 struct walk_cmd_opts {
 	const char *to, *ssh, *control, *bind, *requests, *period, *rate, *request_bytes,
 		*reply_bytes, *rows;
-	const char *agents, *retry_period, *script, *output, *run;
+	const char *agents, *retry_period, *script, *output, *run, *keep;
 	struct option_series ops;
 	struct walk_tls tls;
 	struct secure_opts secure;
-	uint64_t rate_step_ns, threads, sessions, seed, retries, timeout_ns;
+	uint64_t keep_slowest, rate_step_ns, threads, sessions, seed, retries, timeout_ns;
 	uint32_t no_delay;
 	bool wait_spin, no_spin, stagger, per_session, interactive, conn_times, non_block, nano,
 		dry_run, force, plan_only, progress, json;

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/units.h"
 #include "cli/agents.h"
+#include "replay/keep.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -297,6 +298,25 @@ static int read_agents(const char *text, struct walk_opts *opts, struct err *err
 	return 0;
 }
 
+/* "1%", "0.01%": of all numbers, those below it. */
+static int read_keep(const struct walk_cmd_opts *given, struct walk_opts *opts, struct err *err)
+{
+	const char *end = given->keep;
+	double percent = given->keep ? strtod(given->keep, (char **)&end) : 0;
+
+	opts->keeps = given->keep;
+	opts->keep_slowest = (uint32_t)given->keep_slowest;
+	if (!given->keep)
+		return 0;
+	if (end == given->keep || strcmp(end, "%") != 0 || !(percent >= 0 && percent <= 100))
+		return err_set(err, EINVAL, "--keep: '%s' is no share of the requests such as 1%%",
+			       given->keep);
+	if (!given->run || given->plan_only)
+		return err_set(err, EINVAL, "--keep: which rows a run has; name it with -O X.gait");
+	opts->keep_share = percent == 100 ? KEEP_ALL : (uint64_t)(percent / 100 * 0x1p64);
+	return 0;
+}
+
 static int read_texts(const struct walk_cmd_opts *given, const struct walk_program *program,
 		      struct walk_opts *opts, struct err *err)
 {
@@ -325,6 +345,8 @@ static int read_texts(const struct walk_cmd_opts *given, const struct walk_progr
 		rc = secure_check(&given->secure, err);
 	if (!rc)
 		rc = read_agents(given->agents, opts, err);
+	if (!rc)
+		rc = read_keep(given, opts, err);
 	if (!rc && given->plan_only && !given->run)
 		rc = err_set(err, EINVAL, "--plan-only: name the trace with -O X.gait");
 	return rc ? rc : read_chain(&given->ops, &files, program->is_distwalk, opts, err);
