@@ -132,6 +132,8 @@ complains() {
 	complains "--agents: '0' is not within 1 .. 64" --agents 0
 	complains "--agents: '65' is not within 1 .. 64" --agents 65
 	complains "--agents: the port '' of 'host:'" --agents host:
+	complains "--keep: agents on other hosts tell of their requests in the end" --keep 1% -O x.gait \
+		--agents 127.0.0.1:1
 	complains "--rate: it must be above 0" -r 0
 	complains "--rate: 'exp:3' changes; --rate-step-secs must say" -r exp:3
 	complains "give one of them" -r 3 -p 5

@@ -313,6 +313,11 @@ static int read_keep(const struct walk_cmd_opts *given, struct walk_opts *opts, 
 			       given->keep);
 	if (!given->run || given->plan_only)
 		return err_set(err, EINVAL, "--keep: which rows a run has; name it with -O X.gait");
+	if (opts->agents_at && opts->keep_slowest)
+		return err_set(
+			err, EINVAL,
+			"--keep: agents on other hosts tell of their requests in the end, when "
+			"nodes have let go of the slowest: give --keep-slowest 0 too");
 	opts->keep_share = percent == 100 ? KEEP_ALL : (uint64_t)(percent / 100 * 0x1p64);
 	return 0;
 }
