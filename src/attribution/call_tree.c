@@ -10,8 +10,8 @@
 #define CLOCKS_MAX (MANIFEST_HOSTS_MAX * (MANIFEST_HOSTS_MAX - 1) / 2)
 #define ROOM_FIRST 1024
 
-/* Times beyond these, some 70 years, are nonsense that must not overflow. */
-#define SANE_NS (INT64_MAX / 4)
+/* Times beyond these, some 18 years, are nonsense that must not overflow. */
+#define SANE_NS (INT64_MAX / 16)
 
 /* What call_split() works on, for one request at a time. */
 struct split {

@@ -2,6 +2,7 @@
 #include "base/clock_offset.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 
 #define SLOPE_STEPS 60 /* a third less each: 2 * CLOCK_DRIFT_MAX to below 1e-13 */
@@ -138,6 +139,12 @@ static bool find_origin(const struct clock_bounds *bounds, struct origin *ret)
 	return low && high;
 }
 
+/* An offset at the origin of a line that has offset_ns at at_ns. */
+static double relative(int64_t at_ns, int64_t offset_ns, struct origin origin, double slope)
+{
+	return (double)(offset_ns - origin.offset_ns) - slope * (double)(at_ns - origin.at_ns);
+}
+
 /*
  * What a line of this slope may have as its offset at the origin: the room between the highest
  * low bound and the lowest high one, negative when they cross.
@@ -148,15 +155,14 @@ static double room(const struct clock_bounds *bounds, struct origin origin, doub
 	double low = -1e300, high = 1e300;
 
 	for (int i = 0; i < CLOCK_WINDOWS; i++) {
-		double at = slope * (double)(bounds->windows[i].low_at_ns - origin.at_ns);
-		double value = (double)(bounds->windows[i].low_ns - origin.offset_ns) - at;
+		int64_t low_ns = bounds->windows[i].low_ns, high_ns = bounds->windows[i].high_ns;
 
-		if (bounds->windows[i].low_ns != INT64_MIN && value > low)
-			low = value;
-		at = slope * (double)(bounds->windows[i].high_at_ns - origin.at_ns);
-		value = (double)(bounds->windows[i].high_ns - origin.offset_ns) - at;
-		if (bounds->windows[i].high_ns != INT64_MAX && value < high)
-			high = value;
+		if (low_ns != INT64_MIN)
+			low = fmax(low,
+				   relative(bounds->windows[i].low_at_ns, low_ns, origin, slope));
+		if (high_ns != INT64_MAX)
+			high = fmin(high, relative(bounds->windows[i].high_at_ns, high_ns, origin,
+						   slope));
 	}
 	*ret_middle = (low + high) / 2;
 	return high - low;
