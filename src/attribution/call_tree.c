@@ -380,11 +380,8 @@ static size_t walk_down(struct call_tree *tree, struct split *split, uint32_t i,
 	size_t waits = put_waits(tree, r, split->waits), on = 0;
 	size_t count = put_callees(tree, i, split->callees, indices);
 
-	r->left_ns = on_path(r, r->call_ns);
-	if (r->call_ns <= 0)
-		return 0;
-	call_split(r->call_ns, split->waits, waits, split->callees, count);
 	tree->waits += waits;
+	call_split(r->call_ns, split->waits, waits, split->callees, count);
 	for (size_t k = 0; k < count; k++) {
 		const struct callee *callee = &split->callees[k];
 		struct tree_request *child = &tree->requests[indices[k]];

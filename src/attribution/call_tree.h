@@ -61,9 +61,9 @@ struct call_tree {
 	struct tree_clocks *clocks;	  /* pairs of different clocks that call each other */
 	size_t clocks_count;
 	/* of the requests on a path */
-	uint64_t waits,
-		waits_replaced; /* forward operations, and those with a callee on the path */
-	uint64_t beside;	/* requests that did not count: overlapped, or too late */
+	uint64_t waits;		 /* forward operations */
+	uint64_t waits_replaced; /* of them, with a callee on the path */
+	uint64_t beside;	 /* callees that did not count: overlapped, or too late */
 };
 
 void call_tree_init(struct call_tree *tree);

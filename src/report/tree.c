@@ -258,10 +258,17 @@ static int give_places(struct build *b)
 
 /* --- what comes out ------------------------------------------------------------------------ */
 
+/* A trace may hold any numbers, also such as overflow. */
 static void add_ns(int64_t *sum, int64_t ns)
 {
 	if (__builtin_add_overflow(*sum, ns, sum))
 		*sum = ns > 0 ? INT64_MAX : INT64_MIN;
+}
+
+static void take_ns(int64_t *left, int64_t ns)
+{
+	if (__builtin_sub_overflow(*left, ns, left))
+		*left = ns > 0 ? INT64_MIN : INT64_MAX;
 }
 
 /*
@@ -279,10 +286,10 @@ static void cut_row(const struct tree_request *r, const struct row_latency *row,
 		if (i == SUB_CALL)
 			continue;
 		ret_band->ns[i] = call_scale(row->ns[i], r->path_ns, r->total_ns);
-		ret_band->unattributed_ns -= ret_band->ns[i];
+		take_ns(&ret_band->unattributed_ns, ret_band->ns[i]);
 	}
 	ret_band->ns[SUB_CALL] = r->left_ns;
-	ret_band->ns[SUB_NET_WIRE] += r->wire_ns;
+	add_ns(&ret_band->ns[SUB_NET_WIRE], r->wire_ns);
 }
 
 static void add_band(struct tree_place *place, int band, const struct summary_band *from,

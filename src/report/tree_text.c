@@ -139,12 +139,10 @@ static void put_counts(const struct tree *tree, struct buf *out)
 {
 	char waits[UNIT_TEXT_SIZE], replaced[UNIT_TEXT_SIZE], beside[UNIT_TEXT_SIZE];
 
-	buf_printf(
-		out,
-		"  %s of %s calls on the path are replaced; %s requests beside it do not count\n",
-		unit_format_count(replaced, sizeof(replaced), tree->calls.waits_replaced),
-		unit_format_count(waits, sizeof(waits), tree->calls.waits),
-		unit_format_count(beside, sizeof(beside), tree->calls.beside));
+	buf_printf(out, "  %s of %s calls are replaced; %s requests beside the path do not count\n",
+		   unit_format_count(replaced, sizeof(replaced), tree->calls.waits_replaced),
+		   unit_format_count(waits, sizeof(waits), tree->calls.waits),
+		   unit_format_count(beside, sizeof(beside), tree->calls.beside));
 }
 
 void tree_put_text(const struct tree *tree, const struct summary *s, const struct manifest *m,

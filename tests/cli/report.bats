@@ -122,7 +122,7 @@ called() {
 		"tree offront: what" "front 1ms 25.0%" "cpu.user 1ms 25.0%" "unattributed -- -" "back 3ms 75.0%" \
 		"net.wire 1ms 25.0%" "app.sleep 1.50ms 37.5%" "cpu.user 500us 12.5%" "unattributed -- -")"
 	grep -E '^  clocks of hosts 1 and 2: -(69\.|70\.?)[0-9]* ms apart, off by [0-9.]+ us at most, by 10 calls$' tree.txt
-	grep -x '  10 of 10 calls on the path are replaced; 0 requests beside it do not count' tree.txt
+	grep -x '  10 of 10 calls are replaced; 0 requests beside the path do not count' tree.txt
 	"$GAIT" report run.gait --json >report.json
 	is "$(jq -c '[.tree.places[] | [.name, .bands[0].total_ns]]' report.json)" '[["front",10000000],["back",30000000]]'
 	is "$(jq '.tree.clocks[0] | (.offset_ns + 70000000 | fabs) <= .bound_ns and .bound_ns < 1000000' report.json)" true
@@ -131,5 +131,5 @@ called() {
 	sed -n '/^tree of front/,$p' report.txt >tree.txt
 	is "$(awk '$1 == "call" || $1 == "back" || $1 == "total" { print $1, $2 $3, $4 }' tree.txt)" \
 		"$(printf '%s\n' "call 1.50ms 37.5%" "back 1.50ms 37.5%" "total 4ms 100%")"
-	grep -x '  5 of 10 calls on the path are replaced; 0 requests beside it do not count' tree.txt
+	grep -x '  5 of 10 calls are replaced; 0 requests beside the path do not count' tree.txt
 }

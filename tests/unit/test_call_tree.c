@@ -102,6 +102,25 @@ static void test_half_way_down(void)
 	call_tree_release(&tree);
 }
 
+/* All was done while the caller was still busy sending. */
+static void test_no_time(void)
+{
+	call_tree_init(&tree);
+	add_request(1, 0, 1, 0, 0, 4000);
+	add_request(2, 1, 2, 0, 100, 300);
+	add_call(1, 2, 0, 400);
+	call_tree_sort(&tree);
+	set_rows(1, 0);
+	set_rows(2, 0);
+	CHECK_EQ(call_tree_close(&tree), 0);
+	path_is(1, 4000, 0, 0);
+	path_is(2, 0, 0, 0);
+	CHECK_EQ(tree.waits, 1);
+	CHECK_EQ(tree.waits_replaced, 0);
+	CHECK_EQ(tree.beside, 1);
+	call_tree_release(&tree);
+}
+
 static void test_missing(void)
 {
 	call_tree_init(&tree);
@@ -220,6 +239,7 @@ int main(void)
 {
 	RUN(test_nested);
 	RUN(test_half_way_down);
+	RUN(test_no_time);
 	RUN(test_missing);
 	RUN(test_circle);
 	RUN(test_clocks);
