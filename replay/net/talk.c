@@ -30,11 +30,14 @@ static int failed(const struct talk *t, int rc, const struct err *why, struct er
 	return err_set(err, -rc, "%s: %s", t->other, why->text);
 }
 
-/* False: nothing can be done before the deadline. */
+/*
+ * False: nothing can be done before the deadline. Who sends does not look at what has come meanwhile:
+ * it stays where it is, and to be told of it would be no wait, and without end.
+ */
 static bool wait_until(const struct talk *t, bool sends, int64_t deadline_ns)
 {
 	struct pollfd ready = { .fd = control_fd(t->control),
-				.events = control_events(t->control, sends) };
+				.events = sends ? POLLOUT : control_events(t->control, false) };
 	int64_t left_ns = deadline_ns - clock_now_ns();
 
 	return poll(&ready, 1, left_ns > 0 ? (int)(left_ns / NS_PER_MS) + 1 : 0) > 0;
