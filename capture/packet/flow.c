@@ -402,6 +402,17 @@ static bool is_ipv4(const struct packet_end *end)
 	return !memcmp(end->address, mapped, sizeof(mapped));
 }
 
+/*
+ * By its IP identification (packet_decode() puts it there). What must not be fragmented may have none
+ * (RFC 6864; on Linux IP_PMTUDISC_DO, unless the socket is connected): such a one again, behind one of
+ * the other end, is the same answer to the next request. IPv6 numbers no packets at all: there the
+ * same again may always be meant so.
+ */
+static bool is_numbered(const struct packet *p)
+{
+	return p->mark >> 16;
+}
+
 /* A datagram comes when it comes. */
 static void udp_packet(struct flows *f, struct flow *flow, unsigned side, const struct packet *p)
 {
@@ -410,11 +421,11 @@ static void udp_packet(struct flows *f, struct flow *flow, unsigned side, const 
 		.ns = p->ns, .bytes = p->payload, .seen = p->seen, .total = p->total
 	};
 
-	/* IPv6 numbers no packets: the same again may well be meant so */
-	if (is_ipv4(&p->from) && is_copy(s, p)) {
+	if (is_ipv4(&p->from) && is_copy(s, p) && (is_numbered(p) || flow->spoke_last == side)) {
 		f->counts.duplicates++;
 		return;
 	}
+	flow->spoke_last = (uint8_t)side;
 	s->packets++;
 	s->bytes += p->total;
 	flow->last_ns = p->ns;

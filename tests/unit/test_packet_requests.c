@@ -34,6 +34,7 @@ struct link {
 	size_t snap;		/* of a payload so many bytes are captured */
 	unsigned lose, counted; /* every so manieth packet with payload is not captured; 0: none */
 	uint8_t kind;
+	bool unnumbered; /* packets have no IP identification, and one checksum */
 };
 
 static int write_row(void *arg, enum trace_table table, const void *row)
@@ -94,9 +95,9 @@ static void send_packet(struct link *l, bool reply, unsigned flags, const void *
 		.ns = l->ns,
 		.from = ends[reply],
 		.to = ends[!reply],
-		.seq = 1000u * (reply + 1) + syn + l->sent[reply],
+		.seq = l->kind == PACKET_UDP ? 0 : 1000u * (reply + 1) + syn + l->sent[reply],
 		.ack = flags & PACKET_ACK ? 1000u * (!reply + 1) + 1 + l->sent[!reply] : 0,
-		.mark = ++l->id,
+		.mark = l->unnumbered ? 7 : (unsigned)++l->id << 16,
 		.window = 100,
 		.flags = (uint8_t)flags,
 		.payload = bytes,
@@ -327,6 +328,25 @@ static void test_datagrams(void)
 	link_free(l);
 }
 
+/* A server that answers each request alike, its packets without a number, captured on two interfaces. */
+static void test_datagrams_alike(void)
+{
+	for (int copies = 1; copies <= 2; copies++) {
+		struct link *l = link_new(PACKET_UDP);
+
+		check_case("captured %d times", copies);
+		l->unnumbered = true;
+		for (int i = 0; i < 2 * 5 * copies; i++)
+			send_packet(l, i / copies % 2, 0, i / copies % 2 ? "OK" : "set", 2, 2);
+		link_finish(l);
+		CHECK_EQ(l->rows_count, 5);
+		CHECK_EQ(l->rows[4].response_bytes, 2);
+		CHECK_EQ(ledger(l, LG_OPEN_AT_END), 0);
+		CHECK_EQ(flows_counts(l->flows)->duplicates, (copies - 1) * 2 * 5);
+		link_free(l);
+	}
+}
+
 int main(void)
 {
 	RUN(test_conversations);
@@ -334,5 +354,6 @@ int main(void)
 	RUN(test_turns);
 	RUN(test_cut_and_lost);
 	RUN(test_datagrams);
+	RUN(test_datagrams_alike);
 	return check_done();
 }
