@@ -26,7 +26,7 @@ INJECTIONS=(
 	'receive|client.receive|replay -n 200 -r 100 -C 2ms -R 256|hog --cpu 0 --priority 50 --on 2ms..3ms --off 4ms..7ms|--log DIR/log --from end_ns --to received_ns --service 0'
 	'wire|net.wire|replay -n 200 -r 100 -C 300us -R 256|proxy --delay 2ms|--amount 4ms --service 0'
 	'device|block.device|walk --storage device=DISK,odirect -- -n 100 -r 50 -L 4k -C 100us -R 256|slow|--log DIR/log --least 1ms'
-	'journal|fs.journal|walk_journal --storage file=FS/store,size=1M -- -n 50 -r 8 -S 4k,nosync --sync-data -C 100us -R 256|slow|--log DIR/log --least 1ms'
+	'journal|fs.journal|walk_journal --storage file=FS/store,size=1M -- -n 40 -r 5 -S 4k,nosync --sync-data -C 100us -R 256|slow|--log DIR/log --least 1ms'
 	'qdisc|net.qdisc|link -n 200 -r 50 -C 100us -R 256|flood --rate 1000000 --burst 2000 --behind 1090 --on 4ms..8ms --off 8ms..20ms|--log DIR/log --from sent_ns --to arrival_ns --service 0 --least 1ms'
 	'retransmit|net.retransmit|link -n 24 -r 4 -C 100us -R 256|loss|--log DIR/log --from sent_ns --to arrival_ns --service 0'
 	'device-queue|block.queue|walk_shallow --storage device=DISK,odirect -- -n 100 -r 10 -L offset=aseq:min=0:max=1000000:step=4096,size=4k -C 100us -R 256|neighbours 12|--log DIR/truth --least 1ms'
@@ -304,7 +304,7 @@ load_walk()
 # The same, slower: between a commit and its disk there are kernel threads that wait for a CPU themselves.
 load_walk_journal()
 {
-	DISK_DELAY=20ms load_walk "$@"
+	DISK_DELAY=50ms load_walk "$@"
 }
 
 # The same in a memory group, with a neighbour that writes to a file of a slow disk again and again: what is
