@@ -6,7 +6,7 @@
 #include "replay/scratch.h"
 #include "replay/walk/sieve.h"
 #include "replay/walk/tables.h"
-#include "trace/totals.h"
+#include "replay/walk/totals.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -53,10 +53,10 @@ struct walk_run {
 	struct session *sessions; /* of each thread */
 	uint64_t class_requests[WALK_CLASSES_MAX];
 	uint64_t connections;
-	struct walk_sieve *sieve; /* NULL: all rows are kept */
-	FILE *kept;		  /* of the sieve, into rows_fd */
-	struct totals *totals;	  /* [0] the client's, then of each node */
-	int failed;		  /* of what the sieve gave */
+	struct walk_sieve *sieve;   /* NULL: all rows are kept */
+	FILE *kept;		    /* of the sieve, into rows_fd */
+	struct walk_totals *totals; /* of the sieve */
+	int failed;		    /* of what the sieve gave */
 	struct err failure;
 	struct walk_run_result result;
 	struct ledger *ledger;
@@ -156,22 +156,6 @@ static int follow_session(struct walk_run *run, const struct walk_row *row, stru
 
 /* --- a sample of the rows ------------------------------------------------------------------ */
 
-/* Of the client: how long it took, and how late it was sent. What a node said of it is not known. */
-static int add_to_totals(struct walk_run *run, size_t class, const struct walk_row *client)
-{
-	const struct client_fact fact = {
-		.intended_ns = client->due_ns,
-		.sent_ns = client->sent_ns,
-		.received_ns = client->received_ns,
-	};
-	struct row_latency row;
-
-	if (client->received_ns < 0)
-		return 0;
-	breakdown_client(&fact, NULL, false, &row);
-	return totals_add_row(&run->totals[0], (uint32_t) class, &row);
-}
-
 static void take_each(void *arg, const struct walk_row *row)
 {
 	struct walk_run *run = arg;
@@ -182,8 +166,8 @@ static void take_each(void *arg, const struct walk_row *row)
 		return;
 	run->class_requests[class]++;
 	run->failed = follow_session(run, row, &run->failure);
-	if (!run->failed && add_to_totals(run, class, row))
-		run->failed = err_errno(&run->failure, ENOMEM, "cannot hold the totals of the run");
+	if (!run->failed)
+		run->failed = walk_totals_add(run->totals, (uint32_t) class, row, &run->failure);
 }
 
 static void take_kept(void *arg, const struct walk_row *row)
@@ -208,7 +192,7 @@ static int open_sieve(struct walk_run *run, struct err *err)
 	int fd = dup(run->rows_fd);
 
 	run->kept = fd < 0 ? NULL : fdopen(fd, "w");
-	run->totals = calloc(run->nodes + 1, sizeof(*run->totals));
+	run->totals = walk_totals_new(run->opts, run->nodes);
 	if (!run->kept || !run->totals)
 		return err_errno(err, ENOMEM, "cannot keep a sample of the rows");
 	return walk_sieve_new(&setup, &run->sieve, err);
@@ -268,9 +252,7 @@ void walk_run_free(struct walk_run *run)
 	if (run->kept)
 		fclose(run->kept);
 	walk_sieve_free(run->sieve);
-	for (uint32_t i = 0; run->totals && i <= run->nodes; i++)
-		totals_release(&run->totals[i]);
-	free(run->totals);
+	walk_totals_free(run->totals);
 	trace_writer_free(run->writer);
 	free(run->nested);
 	free(run->threads);
@@ -349,19 +331,10 @@ int walk_run_take_oprow(void *arg, const struct wire_oprow *row, struct err *err
 int walk_run_take_total(void *arg, const struct wire_total *total, struct err *err)
 {
 	const struct walk_run_node *node = arg;
-	size_t classes = node->run->opts->classes_count;
-	struct total part = {
-		.requests = total->requests,
-		.total_ns = total->total_ns,
-		.unattributed_ns = total->unattributed_ns,
-	};
 
-	if (!node->run->totals || total->class >= (classes ? classes : 1))
+	if (!node->run->totals)
 		return err_set(err, EPROTO, "the node has totals that nobody asked for");
-	memcpy(part.ns, total->ns, sizeof(part.ns));
-	if (totals_add(&node->run->totals[node->index + 1], total->class, total->bin, &part))
-		return err_errno(err, ENOMEM, "cannot hold the totals of the run");
-	return 0;
+	return walk_totals_take(node->run->totals, node->index, total, err);
 }
 
 /* --- tables -------------------------------------------------------------------------------- */
@@ -516,33 +489,6 @@ static int write_requests(struct walk_run *run, struct err *err)
 	return rc;
 }
 
-static int write_totals_of(struct walk_run *run, uint32_t index, struct err *err)
-{
-	const struct total *total;
-	int rc = 0;
-
-	for (uint32_t class = 0, bin = 0;
-	     !rc && (total = totals_next(&run->totals[index], &class, &bin)); bin++) {
-		struct row_total row = totals_row(total, bin);
-
-		row.class_id = WALK_CLASS + class;
-		row.service_id = index ? WALK_SERVICE + index - 1 : TRACE_CLIENT_SERVICE;
-		if (!index)
-			run->ledger->count[LG_REQUESTS_SUMMED] += row.requests;
-		rc = trace_write(run->writer, TABLE_TOTALS, &row, err);
-	}
-	return rc;
-}
-
-static int write_totals(struct walk_run *run, struct err *err)
-{
-	int rc = 0;
-
-	for (uint32_t i = 0; run->totals && i <= run->nodes && !rc; i++)
-		rc = write_totals_of(run, i, err);
-	return rc;
-}
-
 /* All that the sieve gave is in the file. */
 static int end_sieve(struct walk_run *run, struct err *err)
 {
@@ -661,6 +607,8 @@ int walk_run_finish(struct walk_run *run, const struct walk_run_result *result, 
 		rc = write_services(run, m, err);
 	if (!rc)
 		rc = write_requests(run, err);
+	if (!rc && run->totals)
+		rc = walk_totals_write(run->totals, run->writer, run->ledger, err);
 	if (!rc)
 		rc = write_totals(run, err);
 	if (!rc)

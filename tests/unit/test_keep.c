@@ -10,6 +10,7 @@
 #include "replay/walk/sieve.h"
 #include "trace/totals.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define ROWS 20000
@@ -81,11 +82,12 @@ struct fixture {
 	struct keeper *keeper;
 };
 
-static void set_up(struct fixture *f, uint64_t share)
+static void set_up_chain(struct fixture *f, uint64_t share, const char *text, uint32_t classes)
 {
-	static const char text[] = "-R\n300\n";
-	const struct wire_walk walk = { .seed = SEED, .text_bytes = sizeof(text) - 1, .rows = 1 };
-	const struct wire_keep keep = { .share = share };
+	const struct wire_walk walk = { .seed = SEED,
+					.text_bytes = (uint32_t)strlen(text),
+					.rows = 1 };
+	const struct wire_keep keep = { .share = share, .classes = classes };
 	struct err err = { "" };
 
 	memset(f, 0, sizeof(*f));
@@ -94,9 +96,14 @@ static void set_up(struct fixture *f, uint64_t share)
 	CHECK_EQ(spool_init(&f->rows, sizeof(struct wire_row), NULL), 0);
 	CHECK_EQ(spool_init(&f->ops, sizeof(struct wire_oprow), NULL), 0);
 	CHECK_EQ(keeper_new(&keep, &f->program, &f->rows, &f->ops, &f->keeper, NULL), 0);
-	CHECK(keeper_is_ready(f->keeper));
 	spool_writer_init(&f->rows_writer, &f->rows);
 	spool_writer_init(&f->ops_writer, &f->ops);
+}
+
+static void set_up(struct fixture *f, uint64_t share)
+{
+	set_up_chain(f, share, "-R\n300\n", 0);
+	CHECK(keeper_is_ready(f->keeper));
 }
 
 static void add(struct fixture *f, uint64_t request)
@@ -240,6 +247,45 @@ static void test_ring_is_bounded(void)
 	tear_down(&f);
 }
 
+/* A node counts a request to the class that the client has it in. */
+static void test_classes(void)
+{
+	static const struct walk_class classes[] = {
+		{ .name = "a", .at = 0, .end = 3 },
+		{ .name = "b", .at = 3, .end = 5 },
+	};
+	uint64_t want[2] = { 0 }, got[2] = { 0 };
+	struct walk_schedule schedule;
+	struct fixture f;
+	const struct total *t;
+
+	set_up_chain(&f, 0, "-s\n2,prob=0.25\n-C\n10us\n-R\n64\n-C\n20us\n-R\n128\n", 2);
+	schedule = (struct walk_schedule){
+		.seed = SEED, .chain = &f.program.chain, .classes = classes, .classes_count = 2
+	};
+	/* the first class has to begin with what can pass over it; there are two */
+	CHECK_EQ(keeper_add_class(f.keeper, &(struct wire_class){ .at = 1 }, NULL), -EPROTO);
+	for (size_t i = 0; i < 2; i++) {
+		CHECK(!keeper_is_ready(f.keeper));
+		CHECK_EQ(keeper_add_class(f.keeper, &(struct wire_class){ .at = classes[i].at },
+					  NULL),
+			 0);
+	}
+	CHECK(keeper_is_ready(f.keeper));
+	CHECK_EQ(keeper_add_class(f.keeper, &(struct wire_class){ .at = 4 }, NULL), -EPROTO);
+	add_all(&f, 0, ROWS);
+	spool_writer_end(&f.rows_writer);
+	spool_writer_end(&f.ops_writer);
+	for (uint64_t i = 0; i < ROWS; i++)
+		want[walk_class_of(&schedule, i)]++;
+	for (uint32_t class = 0, bin = 0; (t = totals_next(&f.keeper->totals, &class, &bin)); bin++)
+		got[class] += t->requests;
+	CHECK(want[0] > want[1] && want[1]);
+	CHECK_EQ(got[0], want[0]);
+	CHECK_EQ(got[1], want[1]);
+	tear_down(&f);
+}
+
 /* --- the client's end ---------------------------------------------------------------------- */
 
 struct seen {
@@ -319,6 +365,7 @@ int main(void)
 	RUN(test_totals_of_a_sample_are_of_all);
 	RUN(test_named);
 	RUN(test_ring_is_bounded);
+	RUN(test_classes);
 	RUN(test_slowest_of_each_window);
 	return check_done();
 }
