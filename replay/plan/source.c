@@ -149,6 +149,12 @@ int plan_source_read(struct plan_source *s, struct trace *t, const char *scratch
 			"'%s' has requests and sizes alone (--detail requests), not what they "
 			"demand of a service: capture with --detail full to replay",
 			trace_path(t));
+	if (m && m->tables[TABLE_TOTALS].rows)
+		return err_set(
+			err, EINVAL,
+			"'%s' has rows of a sample of its requests alone (--keep), which is not "
+			"the load that it was: walk again as its manifest's filter says",
+			trace_path(t));
 	s->work_per_ms = m ? m->work_per_ms : 0;
 	s->duration_ns = m ? m->duration_ns : 0;
 #define READ(table, rows_name) \

@@ -46,8 +46,11 @@ sum() { # COLUMN WHERE of totals.csv
 	between 1 "$(wc -l <slow)" 30
 	is "$(comm -23 slow kept)" ""
 
-	run -0 "$GAIT" report run.gait
+	run "$GAIT" report run.gait
+	[ "$status" = "$code" ]
 	[[ $output == *"SAMPLE: $(wc -l <kept) of 4,000 requests have rows"* ]]
+	run --separate-stderr -1 "$GAIT" replay run.gait --local -o again.gait
+	[[ $stderr == *"rows of a sample of its requests alone (--keep)"* ]]
 	is "$("$GAIT" show --json run.gait | jq .requests.server_span_ns.count)" 4000
 }
 
