@@ -75,7 +75,8 @@ static void link_call(struct linker *l, struct plan *caller, uint64_t request_id
 
 	if (called != IDMAP_NONE)
 		request = plan_tree_request(&l->tree, called);
-	if (!request || request->parent_id != request_id) {
+	/* nor is one called twice, which only a trace can say whose ids are not unique */
+	if (!request || request->parent_id != request_id || l->reached[called]) {
 		op->offset = TRACE_NONE; /* the node counts it */
 		return;
 	}

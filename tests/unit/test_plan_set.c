@@ -618,6 +618,31 @@ static void test_too_much(void)
 	}
 }
 
+/* A trace whose ids are not unique: more calls for a request than there are requests. */
+static void test_one_id_for_many(void)
+{
+	char text[PLAN_LOAD_TEXT];
+	struct plan_set set;
+	struct err err;
+
+	begin_trace();
+	put_request(10, 0, 1000, 30);
+	put_request(20, 0, 900000, 30);
+	for (uint64_t i = 0; i < 100; i++) {
+		put_call(100 + i, 10, 2000 + (int64_t)i, 100, 40, 5, 0);
+		put_request(11, 10, 2000 + (int64_t)i, 40);
+	}
+	set = end_trace(&all);
+	if (!CHECK_EQ(set.count, 2))
+		return;
+	CHECK_EQ(set.plans[1].requests_count, 1);
+	CHECK_EQ(plan_load_apply(&set, &(struct plan_load){ .loops = 2 }, PLAN_BATCHING_LIVE, text,
+				 &err),
+		 0);
+	CHECK_EQ(set.plans[1].requests_count, 2);
+	plan_set_release(&set);
+}
+
 int main(void)
 {
 	RUN(test_calls_find_requests);
@@ -633,5 +658,6 @@ int main(void)
 	RUN(test_passes_and_the_end);
 	RUN(test_recorded_groups);
 	RUN(test_too_much);
+	RUN(test_one_id_for_many);
 	return check_done();
 }
