@@ -253,6 +253,7 @@ wrong() {
 	wrong "1: phases[0].rate: it must be above 0" <<<'phases: [{rate: 0, duration: 1s}]'
 	wrong "1: phases[0].rate: it must be above 0" <<<'phases: [{rate: 0, requests: 1}]'
 	wrong "1: phases[0].requests: they take for ever" <<<'phases: [{rate: 0.001, requests: 1000000000}]'
+	wrong "1: phases[0].requests: they take no time" <<<'phases: [{rate: 10000000000, requests: 1}]'
 	wrong "1: phases[0]: its rate changes" <<<'phases: [{rate: "exp:5", duration: 1s}]'
 	wrong "1: phases[0].every: the phase does not last" <<<'phases: [{rate: "exp:5", every: 3s, duration: 10s}]'
 	wrong "1: phases: their lengths have no common measure" <<<'phases: [{rate: 1, duration: 1s}, {rate: 2, duration: 1000000001ns}]'

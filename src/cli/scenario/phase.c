@@ -51,6 +51,8 @@ static int phase_ns(struct reading *r, const struct value *v, const struct value
 	ns = (double)requests / rate->param[0] * NS_PER_SEC + 0.5;
 	if (ns >= INT64_MAX)
 		return complain(r, &fields[PHASE_REQUESTS], "they take for ever");
+	if (ns < 1)
+		return complain(r, &fields[PHASE_REQUESTS], "they take no time");
 	*ret_ns = (uint64_t)ns;
 	return 0;
 }
