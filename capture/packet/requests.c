@@ -193,7 +193,7 @@ static void close_answered(struct requests *r, struct conversation *c, bool data
 		if (is_over(c, x))
 			close_exchange(r, c, x, status_of(x, ""));
 	}
-	if (c->exchanges >= (datagrams ? DATAGRAMS_MAX : EXCHANGES_MAX)) {
+	while (c->exchanges >= (datagrams ? DATAGRAMS_MAX : EXCHANGES_MAX)) {
 		close_exchange(r, c, c->first, "unanswered");
 		r->ledger.count[LG_REQUESTS_UNANSWERED]++;
 	}

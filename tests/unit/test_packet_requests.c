@@ -304,6 +304,24 @@ static void test_cut_and_lost(void)
 	}
 }
 
+/* One direction of a connection, many requests in each segment: what waits for an answer is limited. */
+static void test_unanswered(void)
+{
+	static const char ping[] = "*1\r\n$4\r\nPING\r\n";
+	struct link *l = link_new(PACKET_TCP);
+	char text[100 * sizeof(ping)] = "";
+
+	for (int i = 0; i < 100; i++)
+		memcpy(text + i * (sizeof(ping) - 1), ping, sizeof(ping) - 1);
+	handshake(l);
+	for (int i = 0; i < 800; i++)
+		say(l, false, text);
+	CHECK_EQ(ledger(l, LG_REQUESTS), 80000);
+	CHECK(ledger(l, LG_REQUESTS) - ledger(l, LG_REQUESTS_UNANSWERED) <= 65536 + 100);
+	link_finish(l);
+	link_free(l);
+}
+
 static void test_datagrams(void)
 {
 	static const char query[] = "\0\7\1\0\0\1\0\0\0\0\0\0\1a\0\0\1\0\1";
@@ -353,6 +371,7 @@ int main(void)
 	RUN(test_times);
 	RUN(test_turns);
 	RUN(test_cut_and_lost);
+	RUN(test_unanswered);
 	RUN(test_datagrams);
 	RUN(test_datagrams_alike);
 	return check_done();
