@@ -610,8 +610,6 @@ int walk_run_finish(struct walk_run *run, const struct walk_run_result *result, 
 	if (!rc && run->totals)
 		rc = walk_totals_write(run->totals, run->writer, run->ledger, err);
 	if (!rc)
-		rc = write_totals(run, err);
-	if (!rc)
 		rc = write_calls(run, err);
 	if (!rc)
 		rc = write_ops(run, err);
