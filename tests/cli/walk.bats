@@ -221,7 +221,7 @@ complains() {
 
 @test "what --dry-run shows is a script that does the same" {
 	"$GAIT" walk --dry-run -n auto -r gseq:min=1:max=64 --rss 2 --nt 3 --ps lognorm:2k:std=1k \
-		-C gamma:k=0.3:scale=9us -s 1,prob=0.1 -F :1,branch,nack=1 -R -F udp::2,branch -L 3 -R \
+		-C gamma:k=0.3:scale=9us -s 1,prob=0.1 -F :1,branch,nack=1 -R -F udp::2,branch,size=99 -L 3 -R \
 		-S values:1:2:3 -R exp:9 >first
 	"$GAIT" walk --dry-run -f first >second
 	diff first second
@@ -348,7 +348,7 @@ walk() {
 
 @test "what a walk does not do yet is refused" {
 	start_node
-	for option in "-F udp://127.0.0.1:1 -R 1 -R 1" "--ssl-verify"; do
+	for option in "-F tls://127.0.0.1:1 -R 1 -R 1" "--ssl-verify"; do
 		# shellcheck disable=SC2086 # two words
 		run -1 --separate-stderr "$GAIT" walk --to "$at" $option
 		[[ $stderr == *"so far"* ]]
