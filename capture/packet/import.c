@@ -203,7 +203,8 @@ int import_packets(const struct import_opts *opts, struct import_result *ret_res
 
 	memset(ret_result, 0, sizeof(*ret_result));
 	manifest_init(&ret_result->manifest);
-	rc = sources_open(opts->files, opts->files_count, opts->filter, &im.sources, err);
+	rc = sources_open(opts->files, opts->files_count, opts->filter, opts->stop, &im.sources,
+			  err);
 	if (!rc)
 		rc = trace_writer_new(opts->output, opts->replace ? TRACE_WRITER_REPLACE : 0,
 				      &im.writer, err);

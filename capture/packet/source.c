@@ -31,6 +31,7 @@ struct source {
 struct sources {
 	struct source source[SOURCES_MAX];
 	size_t count;
+	const volatile sig_atomic_t *stop;
 	struct source *current; /* whose record was given last */
 	int64_t until_ns;	/* all others' next records are no earlier */
 	size_t cut;
@@ -68,20 +69,20 @@ static void finish(struct sources *all, struct source *s, int rc, struct err *er
 		note_cut(all, err);
 }
 
-/* The next of its records that the filter takes. */
+/* The next of its records that the filter takes; a filter may take none of many. */
 static void advance(struct sources *all, struct source *s)
 {
 	struct err err = { "" };
-	int rc;
+	int rc = 0;
 
-	while ((rc = read_record(s, &err)) == 1) {
+	while (!*all->stop && (rc = read_record(s, &err)) == 1) {
 		s->has_record = true;
 		if (!s->filter || pcap_filter_takes(s->filter, &s->record))
 			return;
 		all->filtered++;
 	}
 	s->has_record = false;
-	finish(all, s, rc, &err);
+	finish(all, s, rc < 0 ? rc : 0, &err);
 }
 
 static int open_stream(struct source *s, int fd, struct err *err)
@@ -147,7 +148,7 @@ static int source_open(struct source *s, const char *path, const char *filter, s
 }
 
 int sources_open(const char *const *paths, size_t count, const char *filter,
-		 struct sources **ret_sources, struct err *err)
+		 const volatile sig_atomic_t *stop, struct sources **ret_sources, struct err *err)
 {
 	struct sources *all;
 	int rc = 0;
@@ -158,6 +159,7 @@ int sources_open(const char *const *paths, size_t count, const char *filter,
 	all = calloc(1, sizeof(*all));
 	if (!all)
 		return err_errno(err, ENOMEM, "cannot read captures");
+	all->stop = stop;
 	for (size_t i = 0; i < count && !rc; i++)
 		rc = source_open(&all->source[all->count++], paths[i], filter, err);
 	if (rc) {

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "capture/packet/classic.h"
 
+#include <signal.h>
 #include <stdbool.h>
 
 /*
@@ -15,9 +16,9 @@
 
 struct sources;
 
-/* `-` is standard input. filter: an expression of pcap-filter(7), or NULL. */
+/* `-` is standard input. filter: an expression of pcap-filter(7), or NULL. *stop: that is all. */
 int sources_open(const char *const *paths, size_t count, const char *filter,
-		 struct sources **ret_sources, struct err *err);
+		 const volatile sig_atomic_t *stop, struct sources **ret_sources, struct err *err);
 
 /* 1: a packet; 0: that was all. */
 int sources_next(struct sources *s, struct packet_record *ret_record);
