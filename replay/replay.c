@@ -305,6 +305,7 @@ static void fill_origin(const struct replay *r, struct manifest *m)
 
 	snprintf(m->origin, sizeof(m->origin), "%s", r->opts->trace);
 	memcpy(m->demand_method, origin->demand_method, sizeof(m->demand_method));
+	memcpy(m->assumed, origin->assumed, sizeof(m->assumed));
 	memcpy(m->origin_sha256, origin->tables[TABLE_REQUESTS].sha256, sizeof(m->origin_sha256));
 }
 

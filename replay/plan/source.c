@@ -133,22 +133,34 @@ static int assume_service(struct plan_source *s, struct err *err)
 	return 0;
 }
 
+/* What nobody captured can be assumed, but only by somebody who says so. */
+static int refuse_without_demand(const struct manifest *m, const char *path, struct err *err)
+{
+	if (!strcmp(m->source, "pcap"))
+		return err_set(
+			err, EINVAL,
+			"'%s' is made of packets, which do not show what requests demand of "
+			"a service: capture on its host with gait capture to replay, or fill "
+			"in what you assume with gait edit assume",
+			path);
+	if (!strcmp(m->detail, "requests"))
+		return err_set(err, EINVAL,
+			       "'%s' has requests and sizes alone (--detail requests), not what "
+			       "they demand of a service: capture with --detail full to replay, or "
+			       "fill in what you assume with gait edit assume",
+			       path);
+	return 0;
+}
+
 int plan_source_read(struct plan_source *s, struct trace *t, const char *scratch, struct err *err)
 {
 	const struct manifest *m = trace_manifest(t);
 	int ret = 0;
 
-	if (m && !strcmp(m->source, "pcap"))
-		return err_set(err, EINVAL,
-			       "'%s' is made of packets, which do not show what requests demand of "
-			       "a service: capture on its host with gait capture to replay",
-			       trace_path(t));
-	if (m && !strcmp(m->detail, "requests"))
-		return err_set(
-			err, EINVAL,
-			"'%s' has requests and sizes alone (--detail requests), not what they "
-			"demand of a service: capture with --detail full to replay",
-			trace_path(t));
+	if (m && !m->assumed[0])
+		ret = refuse_without_demand(m, trace_path(t), err);
+	if (ret)
+		return ret;
 	if (m && m->tables[TABLE_TOTALS].rows)
 		return err_set(
 			err, EINVAL,

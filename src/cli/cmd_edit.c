@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/units.h"
 #include "cli/cmd.h"
+#include "edit/assume.h"
 #include "edit/merge.h"
 
 #include <errno.h>
@@ -11,7 +12,8 @@
 
 struct edit_opts {
 	const char *output;
-	uint64_t clock_slack_ns;
+	const char *compute;
+	uint64_t clock_slack_ns, seed;
 	bool force, json;
 };
 
@@ -21,6 +23,11 @@ static const struct option_spec specs[] = {
 	{ "clock-slack", 0, OPTION_DURATION, OPTION_AT(edit_opts, clock_slack_ns),
 	  .fallback = NS_PER_SEC, .max = 3600 * NS_PER_SEC, .metavar = "TIME",
 	  .help = "merge: the wall clocks of two hosts are at most this far apart" },
+	{ "compute", 0, OPTION_TEXT, OPTION_AT(edit_opts, compute), .metavar = "MODEL",
+	  .help = "assume: CPU time of each request: server-time (arrival to reply), a part of that "
+		  "(0.3), or drawn (exp:100us)" },
+	{ "seed", 0, OPTION_U64, OPTION_AT(edit_opts, seed), .fallback = 1, .metavar = "N",
+	  .help = "assume: of what is drawn" },
 	{ "force", 'f', OPTION_FLAG, OPTION_AT(edit_opts, force),
 	  .help = "replace a trace of that name" },
 	{ "json", 'j', OPTION_FLAG, OPTION_AT(edit_opts, json),
@@ -36,9 +43,12 @@ static const struct options options = {
 		"each call with the request that it became, so that requests have parents. Clocks "
 		"of different hosts are related by those calls, and all times are moved to the "
 		"clock of the first trace's host. One trace may be given, to join the services in "
-		"it. Exits with 3 when the merged trace is not to be trusted.",
+		"it. The action 'assume' gives the requests of a trace that has none, as one of packets, "
+		"compute that somebody assumes, so that it can be replayed; the trace and its runs "
+		"say so. Exits with 3 when the new trace is not to be trusted.",
 	.examples = "  gait edit merge proxy.gait shop.gait db.gait -o all.gait\n"
-		    "  gait show all.gait\n",
+		    "  gait show all.gait\n"
+		    "  gait edit assume packets.gait -o shop.gait --compute 0.3\n",
 	.specs = specs,
 	.specs_count = sizeof(specs) / sizeof(specs[0]),
 	.args_min = 2,
@@ -207,8 +217,74 @@ static int run_merge(const struct edit_opts *opts, char **inputs, size_t count)
 	return code == EXIT_FINE && is_doubtful(&result) ? EXIT_DOUBTFUL : code;
 }
 
+static void print_assumed(const struct edit_opts *opts, const struct assume_result *r)
+{
+	char compute[UNIT_TEXT_SIZE], count[UNIT_TEXT_SIZE];
+
+	print_ledger(&r->manifest.ledger);
+	if (r->without)
+		printf("note: %s requests have no server time, and get no compute\n",
+		       unit_format_count(count, sizeof(count), r->without));
+	unit_format_ns(compute, sizeof(compute), (int64_t)r->compute_ns);
+	printf("assumed %s: %s of CPU time for %s requests; 'gait show %s' tells more\n",
+	       r->manifest.assumed, compute, unit_format_count(count, sizeof(count), r->requests),
+	       opts->output);
+}
+
+static int print_assumed_json(const struct edit_opts *opts, const struct assume_result *r)
+{
+	struct json *json = json_new_object();
+	struct err err;
+
+	json_put_text(json, "trace", opts->output);
+	json_put_text(json, "assumed", r->manifest.assumed);
+	json_put_u64(json, "requests", r->requests);
+	json_put_u64(json, "requests_without_compute", r->without);
+	json_put_u64(json, "compute_ns", r->compute_ns);
+	json_put_u64(json, "work_per_ms", r->manifest.work_per_ms);
+	return cmd_print_json(json, &err) ? cmd_failed(&err) : EXIT_FINE;
+}
+
+static int run_assume(const struct edit_opts *opts, char **inputs, size_t count)
+{
+	static struct assume_result result;
+	struct assume_opts assume = {
+		.input = inputs[0],
+		.output = opts->output,
+		.replace = opts->force,
+		.text = opts->compute,
+		.seed = opts->seed,
+	};
+	struct err err = { "" };
+	int code = EXIT_FINE, rc;
+
+	if (count > 1)
+		rc = err_set(&err, EINVAL, "assume takes one trace, not %zu", count);
+	else if (!opts->compute)
+		rc = err_set(
+			&err, EINVAL,
+			"what is assumed? --compute server-time, a fraction of it, or times as "
+			"exp:100us");
+	else
+		rc = assume_model_parse(&assume.model, opts->compute, &err);
+	if (rc)
+		return cmd_misused(&options, &err);
+	if (assume_compute(&assume, &result, &err))
+		code = cmd_failed(&err);
+	else if (opts->json)
+		code = print_assumed_json(opts, &result);
+	else
+		print_assumed(opts, &result);
+	assume_model_release(&assume.model);
+	return code == EXIT_FINE && (ledger_has_loss(&result.manifest.ledger) ||
+				     result.manifest.ledger.count[LG_TABLE_EDITED]) ?
+		       EXIT_DOUBTFUL :
+		       code;
+}
+
 static const struct action actions[] = {
 	{ "merge", run_merge },
+	{ "assume", run_assume },
 };
 
 int cmd_edit(int argc, char **argv)
@@ -228,6 +304,6 @@ int cmd_edit(int argc, char **argv)
 		if (!strcmp(actions[i].name, args.values[0]))
 			return actions[i].run(&opts, args.values + 1, (size_t)args.count - 1);
 	}
-	err_set(&err, EINVAL, "there is no action '%s'; there is: merge", args.values[0]);
+	err_set(&err, EINVAL, "there is no action '%s'; there are: merge, assume", args.values[0]);
 	return cmd_misused(&options, &err);
 }

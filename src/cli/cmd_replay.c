@@ -376,6 +376,8 @@ static void print_summary(const struct replay_result *result, const char *run)
 	print_ledger(ledger);
 	if (result->manifest.load[0])
 		printf("load     %s\n", result->manifest.load);
+	if (result->manifest.assumed[0])
+		printf("ASSUMED  %s\n", result->manifest.assumed);
 	printf("requests %s planned, %llu sent, %llu answered\n",
 	       unit_format_count(a, sizeof(a), result->planned),
 	       (unsigned long long)ledger->count[LG_SENT],
@@ -444,6 +446,7 @@ static struct json *summary_json(const struct replay_result *result, const char 
 	json_put_u64(json, "warm_up_ns", result->manifest.warm_up_ns);
 	json_put_text(json, "warm_up_rule", result->manifest.warm_up_rule);
 	json_put(json, "agents", clocks_json(result));
+	json_put_text(json, "assumed", result->manifest.assumed);
 	json_put_text(json, "verdict", result->manifest.verdict);
 	json_put_text(json, "failure", result->failure);
 	json_put_bool(json, "trace_partial", result->trace_partial);

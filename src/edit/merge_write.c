@@ -157,6 +157,8 @@ static void add_manifest(struct manifest *to, const struct input *in)
 	to->ledger.count[LG_TRACES_CUT] += trace_is_partial(in->trace);
 	put_filter(to, from);
 	put_common(to->demand_method, sizeof(to->demand_method), from->demand_method);
+	put_common(to->detail, sizeof(to->detail), from->detail);
+	put_common(to->assumed, sizeof(to->assumed), from->assumed);
 	put_common(to->attribution, sizeof(to->attribution), from->attribution);
 	add_known(&to->service_user_ns, from->service_user_ns);
 	add_known(&to->service_kernel_ns, from->service_kernel_ns);

@@ -57,6 +57,7 @@ static int put_origin(struct json *root, const struct summary *s, const struct m
 	       json_put_text(root, "filter", m->filter) ||
 	       json_put_text(root, "started_at", m->started_at) ||
 	       json_put_text(root, "detail", m->detail) ||
+	       json_put_text(root, "assumed", m->assumed) ||
 	       json_put_u64(root, "sample_one_in", m->sample_one_in) ||
 	       json_put_int(root, "duration_ns", s->duration_ns) ||
 	       json_put_int(root, "service_user_ns", m->service_user_ns) ||

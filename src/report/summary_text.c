@@ -156,6 +156,8 @@ static void put_origin(const struct summary *s, const struct manifest *m, struct
 		grid_cell(grid, "%s from %s", duration, m->started_at);
 	else
 		grid_cell(grid, "%s", duration);
+	if (m->assumed[0])
+		CELLS(grid, "ASSUMED", m->assumed);
 	if (m->origin[0]) {
 		CELLS(grid, "replay of");
 		grid_cell(grid, "%s, batching %s", m->origin, m->batching);
@@ -207,7 +209,9 @@ static void put_instrument(const struct manifest *m, struct grid *grid)
 		return;
 	if (!strcmp(m->detail, "requests")) {
 		CELLS(grid, "detail");
-		grid_cell(grid, "requests and sizes alone: no operations, no breakdown");
+		grid_cell(grid, m->assumed[0] ?
+					"requests and sizes alone; their compute is assumed" :
+					"requests and sizes alone: no operations, no breakdown");
 	}
 	if (m->sample_one_in > 1) {
 		CELLS(grid, "sample");

@@ -40,6 +40,7 @@ static const struct member manifest_members[] = {
 	TIME(NULL, "duration_ns", duration_ns),
 	TEXT(NULL, "attribution", attribution),
 	TEXT(NULL, "detail", detail),
+	TEXT(NULL, "assumed", assumed),
 	COUNT(NULL, "sample_one_in", sample_one_in),
 	TIME(NULL, "probe_overhead_ns_per_request", price.ns_per_request),
 	COUNT("probe_price", "rounds", price.rounds),

@@ -44,7 +44,7 @@ struct manifest_price {
 
 struct manifest {
 	uint32_t schema_major, schema_minor;
-	char tool[48];   /* "gait 0.1.0" */
+	char tool[48];	 /* "gait 0.1.0" */
 	char source[32]; /* ebpf, pcap, preload, import:KIND, replay, walk, merge */
 	char filter[256];
 	char started_at[32];	    /* RFC 3339, UTC */
@@ -61,13 +61,14 @@ struct manifest {
 	/* of a run: requests intended before are left out of summaries; 0: none; and why then */
 	uint64_t warm_up_ns;
 	char warm_up_rule[128];
-	char verdict[256];	 /* of a run: empty, or "INVALID because ..." */
+	char verdict[256]; /* of a run: empty, or "INVALID because ..." */
 	/* CPU of the service's threads over the window, from the probes (TRACE_NONE: unknown) */
 	int64_t service_user_ns, service_kernel_ns;
 	struct manifest_price price;
 	char attribution[32];	/* "ebpf", "none" */
 	uint64_t sample_one_in; /* of a capture: it holds one connection in so many; 0: all */
 	char detail[16];	/* of a capture: "full", "requests"; empty: full */
+	char assumed[256]; /* what somebody filled in, which nobody captured; of a run: in its origin */
 	struct ledger ledger;
 	struct manifest_table tables[TABLE_COUNT];
 };

@@ -235,7 +235,14 @@ assert abs(clock["wall_ahead_ns"] - 37000000) <= clock["bound_ns"]
 	run -2 "$GAIT" edit merge proxy.gait shop.gait
 	[[ "$output" == "gait: where does the trace go? Name it with -o Y.gait"* ]]
 	run -2 "$GAIT" edit melt proxy.gait -o all.gait
-	[[ "$output" == "gait: there is no action 'melt'; there is: merge"* ]]
+	[[ "$output" == "gait: there is no action 'melt'; there are: merge, assume"* ]]
+	run -2 "$GAIT" edit assume proxy.gait -o all.gait
+	[[ "$output" == "gait: what is assumed? --compute server-time"* ]]
+	run -2 "$GAIT" edit assume proxy.gait -o all.gait --compute 1.5
+	[[ "$output" == "gait: '1.5' is no fraction of the server time"* ]]
+	run -1 "$GAIT" edit assume proxy.gait -o all.gait --compute 0.5
+	[[ "$output" == "gait: 'proxy.gait' says itself what its requests demand"* ]]
+	[ ! -e all.gait ]
 	run -2 "$GAIT" edit merge
 	[[ "$output" == "gait: something is missing: gait edit ACTION X.gait... -o Y.gait"* ]]
 }

@@ -121,6 +121,27 @@ capture_redis()
 	(($(entry connections_joined) > 0)) || fail "the second part joins no connection"
 }
 
+@test "Redis: what packets do not show is assumed, said, and computed by the node that replays it" {
+	local run=$BATS_TEST_TMPDIR/run.gait assumed=$BATS_TEST_TMPDIR/assumed.gait
+
+	capture_redis
+	import 0 "$packets"
+	run -1 "$GAIT" replay "$trace" --local --until "100 requests" -o "$run"
+	[[ $output == *"gait edit assume"* ]]
+	run -0 --separate-stderr "$GAIT" edit assume "$trace" -o "$assumed" --compute 300us --json
+	assert_equal "assumed" "$(jq -c '[.requests, .compute_ns]' <<<"$output")" \
+		"[$requests,$((requests * 300000))]"
+	run -0 "$GAIT" show "$assumed"
+	[[ $output =~ ASSUMED\ +compute:\ 300us ]]
+	run "$GAIT" replay "$assumed" --local --no-attribution --until "200 requests" -o "$run" # however late it sends
+	[[ $output == *"compute: 300us"* ]]
+	assert_equal "the run says it" "$(jq -r .assumed "$run/manifest.json")" "compute: 300us"
+	# the rate is the best of short runs: nothing does it in less
+	assert_equal "answered" "$(csv "$run/requests.csv" '
+		at("outcome") == "ok" { n++; fast += at("received_ns") - at("sent_ns") < 0.9 * 300000 }
+		END { print n, fast }')" "200 0"
+}
+
 @test "Redis: where headers are cut or packets missing, no request is made up" {
 	local have
 
