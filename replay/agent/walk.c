@@ -129,7 +129,7 @@ static int send_rows(struct serving *s, struct err *err)
 	struct walk_row rows[ROWS_BATCH];
 	off_t at = 0;
 	int rc = 0;
-	ssize_t n;
+	ssize_t n = 0;
 
 	while (!rc && s->rows_fd >= 0 && (n = pread(s->rows_fd, rows, sizeof(rows), at)) > 0) {
 		size_t count = (size_t)n / sizeof(rows[0]);
@@ -141,7 +141,7 @@ static int send_rows(struct serving *s, struct err *err)
 			put_row(&s->talk->out, &rows[i]);
 		rc = talk_send(s->talk, AGENT_SEND_MS, err);
 	}
-	return rc;
+	return !rc && n < 0 ? err_errno(err, errno, "cannot read the rows again") : rc;
 }
 
 static int send_totals(struct serving *s, struct err *err)
