@@ -170,6 +170,27 @@ static int check_overlap(const struct merge *m, const struct input *in)
 		       trace_path(other->trace), trace_manifest(other->trace)->started_at);
 }
 
+/* Of a trace that says something is assumed, nobody expects parts without any demand. */
+static int check_assumed(const struct merge *m)
+{
+	const struct input *with = NULL, *without = NULL;
+
+	for (const struct input *in = m->inputs; in < m->inputs + m->inputs_count; in++) {
+		const struct manifest *manifest = trace_manifest(in->trace);
+
+		if (manifest->assumed[0])
+			with = in;
+		else if (!strcmp(manifest->detail, "requests"))
+			without = in;
+	}
+	if (!with || !without)
+		return 0;
+	return err_set(m->err, EINVAL,
+		       "'%s' has assumptions, '%s' has none and needs them: merge the traces that "
+		       "have none, and then gait edit assume",
+		       trace_path(with->trace), trace_path(without->trace));
+}
+
 int merge_open(struct merge *m)
 {
 	int rc = 0;
@@ -187,6 +208,8 @@ int merge_open(struct merge *m)
 		if (!rc)
 			rc = find_host(m, in);
 	}
+	if (!rc)
+		rc = check_assumed(m);
 	if (rc)
 		return rc;
 	guess_clocks(m);

@@ -231,6 +231,24 @@ assert abs(clock["wall_ahead_ns"] - 37000000) <= clock["bound_ns"]
 	[ ! -e all.gait/manifest.json ]
 }
 
+@test "what traces lack and what is assumed of them, a merged one still says" {
+	sed -i 's/"ledger"/"detail": "requests", &/' proxy.gait/manifest.json shop.gait/manifest.json
+	"$GAIT" edit merge proxy.gait shop.gait -o all.gait
+	run -1 "$GAIT" replay all.gait --local -o run.gait
+	[[ "$output" == *"'all.gait' has requests and sizes alone"*"gait edit assume"* ]]
+	"$GAIT" edit assume all.gait -o assumed.gait --compute 100us
+	[[ $(grep -c ,compute, assumed.gait/ops.csv) == 5 ]]
+	[[ $(grep ,forward, assumed.gait/ops.csv) == "$(grep ,forward, all.gait/ops.csv)" ]]
+	for name in proxy shop; do
+		"$GAIT" edit assume "$name.gait" -o "$name-2.gait" --compute 100us
+	done
+	run -1 "$GAIT" edit merge proxy-2.gait shop.gait -o both.gait
+	[[ "$output" == *"'proxy-2.gait' has assumptions, 'shop.gait' has none"* ]]
+	run -0 "$GAIT" edit merge proxy-2.gait shop-2.gait -o both.gait
+	run -0 "$GAIT" show both.gait
+	[[ "$output" =~ ASSUMED\ +compute:\ 100us ]]
+}
+
 @test "wrong use" {
 	run -2 "$GAIT" edit merge proxy.gait shop.gait
 	[[ "$output" == "gait: where does the trace go? Name it with -o Y.gait"* ]]
