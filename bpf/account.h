@@ -127,6 +127,9 @@ ACCOUNT_INLINE void account_sys_enter(struct thread_slot *s, const struct syscal
 	s->sys = 1 + c->cpu;
 	s->sys_wait = c->wait;
 	s->sys_op = c->op;
+	/* it comes from user mode: whatever end of these was not seen, it is over */
+	s->making_room = s->making_room_depth = 0;
+	s->lock = 0;
 }
 
 ACCOUNT_INLINE void account_sys_exit(struct thread_slot *s, uint64_t now)

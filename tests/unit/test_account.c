@@ -168,6 +168,26 @@ static void test_making_room(void)
 	CHECK_EQ(total(&s), 150);
 }
 
+/* An end that was not seen costs its own call at most: the next one comes from user mode. */
+static void test_ends_not_seen(void)
+{
+	struct thread_slot s = started(0);
+
+	account_sys_enter(&s, &sync_class, 10);
+	account_room_begin(&s, TS_WAIT_MEM, 20);
+	account_lock_begin(&s, 7);
+	account_sys_exit(&s, 30);
+	account_sys_enter(&s, &sync_class, 40);
+	account_switch_out(&s, &sleeps, 50);
+	account_switch_in(&s, false, 80);
+	account_sys_exit(&s, 90);
+	CHECK_EQ(s.ns[TS_WAIT_MEM], 10 + 10);
+	CHECK_EQ(s.ns[TS_WAIT_LOCK], 0);
+	CHECK_EQ(s.ns[TS_KERNEL_FS], 10 + 10 + 10);
+	CHECK_EQ(s.ns[TS_WAIT_JOURNAL], 30);
+	CHECK_EQ(total(&s), 90);
+}
+
 /* io_uring_enter is in I/O wait whatever it waits for; the call knows better. */
 static void test_io_uring_waits(void)
 {
@@ -437,6 +457,7 @@ int main(void)
 	RUN(test_block_queue);
 	RUN(test_kernel_lock);
 	RUN(test_making_room);
+	RUN(test_ends_not_seen);
 	RUN(test_io_uring_waits);
 	RUN(test_waking_before_switch_out);
 	RUN(test_nested_interrupts);
