@@ -396,11 +396,15 @@ struct wire_preface {
 };
 
 /*
- * The id of a connection from node to node: at random, so that there has been none of it, and in
- * its low bits the PEER's thread + 1, of a walk 0. Those of clients are below.
+ * The id of a connection from node to node, above those of clients: the PEER's thread + 1, of a walk
+ * 0, and a serial number. Each thread that calls counts on from one that was drawn, so there has been
+ * none of it, and neighbours are used up together (replay/node/admission.h).
  */
-#define WIRE_CALL_ID(random, thread) (1ull << 63 | (uint64_t)(random) << 16 | (thread))
-#define WIRE_CALL_THREAD(id) ((uint32_t)((id)&0xffff))
+#define WIRE_CALL_SERIAL_BITS 47
+#define WIRE_CALL_ID(thread, serial)                                \
+	(1ull << 63 | (uint64_t)(thread) << WIRE_CALL_SERIAL_BITS | \
+	 ((uint64_t)(serial) & ((1ull << WIRE_CALL_SERIAL_BITS) - 1)))
+#define WIRE_CALL_THREAD(id) ((uint32_t)((id) >> WIRE_CALL_SERIAL_BITS & 0xffff))
 
 /* Both ends of a message of one record: X(TYPE, name), wire_put_name() and wire_get_name(). */
 #define WIRE_RECORD_LIST(X)                               \

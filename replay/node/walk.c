@@ -67,6 +67,9 @@ int walk_work_init(struct walk_work *work, const struct walk_program *program)
 {
 	work->drawn = calloc(program ? program->ops_max : 1, sizeof(*work->drawn));
 	work->staging = calloc(1, NODE_RECEIVE_BYTES);
+	if (getrandom(&work->call_serial, sizeof(work->call_serial), 0) !=
+	    sizeof(work->call_serial))
+		abort(); /* so few are always there */
 	return work->drawn && work->staging ? 0 : -ENOMEM;
 }
 
@@ -355,17 +358,14 @@ struct walk_conn *walk_dial(struct worker *w, uint32_t peer)
 	return of_walk(c);
 }
 
-struct wire_preface walk_preface(const struct worker *w, uint32_t peer)
+struct wire_preface walk_preface(struct worker *w, uint32_t peer)
 {
 	const struct forward_peer *to = &w->service->peers.all[peer];
 	bool walks = w->service->walk != NULL;
 	struct wire_preface preface = { .flags = walks ? WIRE_PREFACE_WALK : WIRE_PREFACE_CALL };
-	uint32_t random;
 
-	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
-		abort(); /* so few are always there */
 	preface.flags |= to->datagrams ? WIRE_PREFACE_DATAGRAM : 0;
-	preface.connection_id = WIRE_CALL_ID(random, walks ? 0 : to->thread + 1);
+	preface.connection_id = WIRE_CALL_ID(walks ? 0 : to->thread + 1, w->walk.call_serial++);
 	wire_preface_sign(&preface, to->secret);
 	return preface;
 }

@@ -65,6 +65,7 @@ struct walk_work {
 	char *staging;			 /* NODE_RECEIVE_BYTES: replies on their way out */
 	struct walk_conn *doomed;	 /* maybe to be forgotten when the pass ends */
 	struct forward_work forward;
+	uint64_t call_serial; /* of its next connection to another node */
 };
 
 /* Of a replay's worker too, without a program: other nodes call it, and it calls them. */
@@ -97,7 +98,7 @@ void walk_post(struct worker *w, struct walk_conn *wc, const struct wire_message
 void walk_drop(struct worker *w, struct walk_conn *wc);
 
 /* What a data connection to a peer shows first; signed for it. */
-struct wire_preface walk_preface(const struct worker *w, uint32_t peer);
+struct wire_preface walk_preface(struct worker *w, uint32_t peer);
 
 /*
  * serve.c: the response of a->plan leaves, or a part of it that is not the last, by the op q;

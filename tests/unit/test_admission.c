@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
+#include "replay/net/wire.h"
 #include "replay/node/admission.h"
 
 #include <arpa/inet.h>
@@ -39,6 +40,30 @@ static void test_many(void)
 	held = mallinfo2().uordblks - before;
 	check_case("%zu bytes", held);
 	CHECK(held < 256 * 1024);
+	admission_release(&a);
+}
+
+/* Nodes that connect again and again, each thread with serials of its own: the same. */
+static void test_calls(void)
+{
+	const uint64_t from[] = { 77, (1ull << WIRE_CALL_SERIAL_BITS) - 1000000,
+				  0x123456789abcull };
+	struct admission a;
+	size_t before, held;
+	bool all = true;
+
+	admission_init(&a);
+	before = mallinfo2().uordblks;
+	for (uint64_t i = 0; i < 2000000; i++)
+		for (uint32_t thread = 0; thread < 3; thread++)
+			all &= admission_take(&a, WIRE_CALL_ID(thread, from[thread] + i));
+	CHECK(all);
+	CHECK(!admission_take(&a, WIRE_CALL_ID(2, from[2])));
+	held = mallinfo2().uordblks - before;
+	check_case("%zu bytes", held);
+	CHECK(held < 256 * 1024);
+	CHECK_EQ(WIRE_CALL_THREAD(WIRE_CALL_ID(65535, UINT64_MAX)), 65535);
+	CHECK_EQ(WIRE_CALL_THREAD(WIRE_CALL_ID(0, UINT64_MAX)), 0);
 	admission_release(&a);
 }
 
@@ -102,6 +127,7 @@ int main(void)
 {
 	RUN(test_streams);
 	RUN(test_many);
+	RUN(test_calls);
 	RUN(test_limit);
 	RUN(test_datagrams);
 	return check_done();
