@@ -38,6 +38,14 @@ trace_node() # CALLS OPTION...
 	node_listens
 }
 
+# The traced node ends, and with it strace: the other way round it would stay.
+stop_traced()
+{
+	kill "$(pgrep -P "$node")"
+	await "strace ends" ended "$node"
+	reap "$node" || true
+}
+
 node_listens()
 {
 	await "the node listens" grep -qs '^listening on ' "$BATS_TEST_TMPDIR/node.out"
@@ -197,7 +205,7 @@ port_of() # WORD
 @test "no-delay decides about TCP_NODELAY" {
 	for value in 0 1; do
 		trace_node setsockopt --nd $value -b 127.0.0.1:0 -b tls://127.0.0.1:0
-		stop "$node" || true
+		stop_traced
 		assert_equal "listeners with TCP_NODELAY $value" \
 			"$(cat "$BATS_TEST_TMPDIR"/node.trace.* | count "TCP_NODELAY, \[$value\]")" 2
 		assert_equal "listeners with the other" \
