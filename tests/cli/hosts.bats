@@ -5,10 +5,11 @@
 
 # shellcheck disable=SC2154 # at and port are set by start_as
 load walk
+load ../lacks
 
 setup() {
 	walk_setup
-	[ "$(id -u)" = 0 ] || skip "needs root for network namespaces"
+	[ "$(id -u)" = 0 ] || lacks "needs root for network namespaces"
 	hosts=()
 	"$GAIT" keys new a.key
 	new_host

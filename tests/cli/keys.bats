@@ -3,6 +3,8 @@
 # Who may use a node: shared keys, certificates, and what both ends say when they do not fit. The
 # golden trace is replayed where it may be: 23 requests in about 2.3 s.
 
+load ../lacks
+
 # shellcheck disable=SC2030,SC2031,SC2154 # tests are subshells, and run sets stderr
 bats_require_minimum_version 1.5.0
 
@@ -415,7 +417,7 @@ two_hosts() {
 }
 
 @test "two hosts: a key, and no way around it" {
-	[ "$(id -u)" = 0 ] || skip "needs root for network namespaces"
+	[ "$(id -u)" = 0 ] || lacks "needs root for network namespaces"
 	unshare --net sleep 120 &
 	helper=$!
 	eventually elsewhere "$helper"

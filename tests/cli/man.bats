@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # The manual pages say what the option tables say: --help is what both are compared by.
 
+load ../lacks
+
 bats_require_minimum_version 1.5.0
 
 setup() {
@@ -106,7 +108,7 @@ page_options() {
 }
 
 @test "groff renders the pages without a warning" {
-	command -v groff >/dev/null || skip "groff is not installed"
+	command -v groff >/dev/null || lacks "groff is not installed"
 	for file in "$MAN"/*.1; do
 		run -0 groff -man -Tutf8 -ww -z "$file"
 		[ -z "$output" ]

@@ -3,6 +3,8 @@
 # gait replay, on the golden trace: 23 requests on 2 connections, in about 2.3 s. A busy machine may
 # send late and call the run INVALID (3): how good it was is not what is tested here.
 
+load ../lacks
+
 # shellcheck disable=SC2030,SC2031 # a test may replace TRACE for itself
 bats_require_minimum_version 1.5.0
 
@@ -132,9 +134,9 @@ column() {
 }
 
 @test "a full disk is one sentence, and what was written stays" {
-	[ -w /dev/full ] && [ "$(id -u)" = 0 ] || skip "needs root for a small file system"
+	[ -w /dev/full ] && [ "$(id -u)" = 0 ] || lacks "needs root for a small file system"
 	mkdir small
-	mount -t tmpfs -o size=20k none small || skip "cannot mount"
+	mount -t tmpfs -o size=20k none small || lacks "cannot mount"
 	run -1 "$GAIT" replay "$TRACE" --local --no-attribution -o small/run.gait
 	ls small/run.gait >files
 	umount small
@@ -143,10 +145,10 @@ column() {
 }
 
 @test "a plan that the disk cannot hold is one sentence, before anything is sent" {
-	[ "$(id -u)" = 0 ] || skip "needs root for a small file system"
+	[ "$(id -u)" = 0 ] || lacks "needs root for a small file system"
 	"$GAIT" walk -r 100k -n 20000 -C 1us -R 8 --plan-only -O long.gait
 	mkdir small
-	mount -t tmpfs -o size=100k none small || skip "cannot mount"
+	mount -t tmpfs -o size=100k none small || lacks "cannot mount"
 	run -1 "$GAIT" replay long.gait --local --no-attribution -o small/run.gait
 	ls small >files
 	umount small

@@ -5,6 +5,7 @@
 
 # shellcheck disable=SC2154 # await, node and at come from walk.bash
 load walk
+load ../lacks
 load synthetic # its table, not that of walk.bash
 
 PAGES=100
@@ -348,7 +349,7 @@ elsewhere() { # PID
 }
 
 @test "nodes on two hosts, with a key" {
-	[ "$(id -u)" = 0 ] || skip "needs root for network namespaces"
+	[ "$(id -u)" = 0 ] || lacks "needs root for network namespaces"
 	"$GAIT" keys new a.key
 	unshare --net sleep 120 3>&- &
 	nodes+=($!)

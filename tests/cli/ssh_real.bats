@@ -4,11 +4,12 @@
 # goes wrong in between is in ssh.bats, with a script in place of ssh.
 
 load walk
+load ../lacks
 
 setup() {
 	walk_setup
-	[ "$(id -u)" = 0 ] || skip "needs root for a server that lets root in"
-	daemon=$(PATH=$PATH:/usr/sbin command -v sshd) || skip "no sshd (openssh-server)"
+	[ "$(id -u)" = 0 ] || lacks "needs root for a server that lets root in"
+	daemon=$(PATH=$PATH:/usr/sbin command -v sshd) || lacks "no sshd (openssh-server)"
 	mkdir -p /run/sshd # where it wants to be able to chroot to
 	ssh-keygen -q -t ed25519 -N '' -f host_key
 	ssh-keygen -q -t ed25519 -N '' -f user_key

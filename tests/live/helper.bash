@@ -22,12 +22,8 @@ assert_equal() # WHAT GOT WANT
 
 # --- what a test needs -------------------------------------------------------------------------
 
-# A reason not to run: the test is skipped with it, or fails with it where no test may be skipped.
-lacks()
-{
-	[[ ${GAIT_REQUIRE_BPF:-} == 1 ]] || skip "$1"
-	fail "$1 (and GAIT_REQUIRE_BPF=1 forbids to skip)"
-}
+# shellcheck source=tests/lacks.bash
+. "${BASH_SOURCE[0]%/*}/../lacks.bash"
 
 # In setup(): the programs named, root, and a kernel that loads gait's probes.
 require_bpf()
