@@ -122,8 +122,8 @@ bytes_to() {
 		match($0, /= [0-9]+$/) { sum += substr($0, RSTART + 2) } END { print sum + 0 }' "$@"
 }
 
-@test "a node for each service: every call is made, and is a request of who was called" {
-	replays --local
+# Every page and all that it calls for, with their bytes.
+all_were_played() {
 	requests_of "$RUN" >got
 	diff got - <<-EOF
 		    100 0 1 100 700 ok
@@ -131,6 +131,11 @@ bytes_to() {
 		    100 1 2 51 301 ok
 		    100 2 3 40 60 ok
 	EOF
+}
+
+@test "a node for each service: every call is made, and is a request of who was called" {
+	replays --local
+	all_were_played
 	table "$RUN/ops.csv" 'at("kind") == "forward" { print at("service_id"), at("bytes"), at("reply_bytes") }' |
 		sort | uniq -c >got
 	diff got - <<-EOF
@@ -204,13 +209,7 @@ together() {
 	replays --local --agents 2 --json
 	is "$(jq .ledger.sent replay.out)" 100
 	is "$(jq .ledger.answered replay.out)" 100
-	requests_of "$RUN" >got
-	diff got - <<-EOF
-		    100 0 1 100 700 ok
-		    100 1 2 50 300 ok
-		    100 1 2 51 301 ok
-		    100 2 3 40 60 ok
-	EOF
+	all_were_played
 }
 
 # pages_called RUN COUNT: each of its pages made the calls that it makes, and no other was made
@@ -358,13 +357,7 @@ elsewhere() { # PID
 	code=0
 	unshare --net bash -c "$(declare -f two_hosts); nodes=(); two_hosts $!" 3>&- || code=$?
 	[ "$code" = 0 ] || [ "$code" = 3 ]
-	requests_of "$RUN" >got
-	diff got - <<-EOF
-		    100 0 1 100 700 ok
-		    100 1 2 50 300 ok
-		    100 1 2 51 301 ok
-		    100 2 3 40 60 ok
-	EOF
+	all_were_played
 }
 
 @test "wrong use of several nodes" {
