@@ -22,6 +22,13 @@ static struct head *head_of(void *data)
 	return (struct head *)((char *)data - SCRATCH_HEAD);
 }
 
+const char *scratch_directory(void)
+{
+	const char *directory = getenv("TMPDIR");
+
+	return directory ? directory : "/tmp";
+}
+
 static int open_unnamed(const char *directory)
 {
 	char name[4096];

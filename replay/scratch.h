@@ -9,6 +9,9 @@
 
 /* Files without a name, for what memory shall not hold: they go when they are closed. */
 
+/* Where they are if nobody says where: $TMPDIR or /tmp. */
+const char *scratch_directory(void);
+
 /* The file, or < 0. Without a directory (NULL) it is memory after all. */
 int scratch_open(const char *directory, struct err *err);
 

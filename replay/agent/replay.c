@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "replay/agent/serving.h"
 #include "replay/client/share.h"
+#include "replay/scratch.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -49,7 +50,6 @@ static int find_node(struct serving *s, size_t i, struct err *err)
 
 static int open_client(struct serving *s, struct err *err)
 {
-	const char *directory = getenv("TMPDIR");
 	struct client_share *share = &s->share;
 	struct client_setup setup = {
 		.plan = &share->plan,
@@ -58,7 +58,7 @@ static int open_client(struct serving *s, struct err *err)
 		.timeout_ns = share->load.timeout_ns,
 		.spin_ns = agent_spin_ns(share->load.spins, share->load.beside),
 	};
-	int rc = client_rows_new(directory ? directory : "/tmp", &s->rows, err);
+	int rc = client_rows_new(scratch_directory(), &s->rows, err);
 
 	for (size_t i = 0; i < share->routes_count && !rc; i++)
 		rc = find_node(s, i, err);

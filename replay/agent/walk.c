@@ -60,7 +60,6 @@ static int find_node(struct serving *s, struct err *err)
 static int prepare(struct serving *s, struct err *err)
 {
 	const struct wire_sender *head = &s->job.head;
-	const char *directory = getenv("TMPDIR");
 	int rc;
 
 	walk_job_plan(&s->job, &s->plan);
@@ -70,7 +69,7 @@ static int prepare(struct serving *s, struct err *err)
 	if (!rc && !s->counts)
 		rc = err_errno(err, ENOMEM, "cannot hold %u threads", head->threads);
 	if (!rc && head->flags & WIRE_SENDER_ROWS)
-		rc = s->rows_fd = scratch_open(directory ? directory : "/tmp", err);
+		rc = s->rows_fd = scratch_open(scratch_directory(), err);
 	if (rc < 0)
 		return rc;
 	if (s->rows_fd >= 0)

@@ -2,10 +2,9 @@
 #include "replay/node/spool.h"
 
 #include "replay/node/limits.h"
+#include "replay/scratch.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,14 +18,9 @@ struct spool_chunk {
 
 int spool_init(struct spool *s, size_t record_bytes, struct err *err)
 {
-	const char *tmp = getenv("TMPDIR");
-
 	*s = (struct spool){ .record_bytes = record_bytes };
-	s->fd = open(tmp ? tmp : "/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (s->fd < 0)
-		return err_errno(err, errno, "cannot create a temporary file in '%s'",
-				 tmp ? tmp : "/tmp");
-	return 0;
+	s->fd = scratch_open(scratch_directory(), err);
+	return s->fd < 0 ? s->fd : 0;
 }
 
 void spool_release(struct spool *s)
@@ -38,21 +32,10 @@ void spool_release(struct spool *s)
 
 void spool_write(struct spool *s, const char *data, size_t bytes)
 {
-	uint64_t at = atomic_fetch_add(&s->bytes, bytes);
+	int rc = scratch_put(s->fd, data, bytes, atomic_fetch_add(&s->bytes, bytes));
 
-	while (bytes) {
-		ssize_t n = pwrite(s->fd, data, bytes, (off_t)at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			s->failed = n ? errno : EIO;
-			return;
-		}
-		data += n;
-		at += (uint64_t)n;
-		bytes -= (size_t)n;
-	}
+	if (rc)
+		s->failed = -rc;
 }
 
 static void put_out(struct spool *s, const char *data, size_t bytes)

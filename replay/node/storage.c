@@ -3,6 +3,7 @@
 
 #include "replay/net/wire.h"
 #include "replay/node/limits.h"
+#include "replay/scratch.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -73,7 +74,6 @@ static int make_directory(struct storage *s, const char *base, struct err *err)
 
 int storage_init(struct storage *s, const char *dir, uint64_t max_bytes, struct err *err)
 {
-	const char *tmp = getenv("TMPDIR");
 	int rc;
 
 	*s = (struct storage){ .dir_fd = -1, .calls = &storage_calls, .max_bytes = max_bytes };
@@ -82,7 +82,7 @@ int storage_init(struct storage *s, const char *dir, uint64_t max_bytes, struct 
 	if (!s->filler || !s->targets || idmap_init(&s->ids, WIRE_TARGETS_MAX))
 		rc = err_errno(err, ENOMEM, "cannot keep %d files", WIRE_TARGETS_MAX);
 	else
-		rc = make_directory(s, dir ? dir : tmp ? tmp : "/tmp", err);
+		rc = make_directory(s, dir ? dir : scratch_directory(), err);
 	if (rc)
 		storage_release(s);
 	return rc;
