@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "capture/packet/libpcap.h"
 
+#include "capture/packet/decode.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +13,12 @@
 
 #define NS_A_SECOND 1000000000LL
 #define SNAP_MAX 262144 /* libpcap's own limit; of no consequence for a filter */
+
+/* A file's number of a link type is libpcap's own, but for packets that begin with IP. */
+static int datalink_of(unsigned link)
+{
+	return link == LINK_RAW ? DLT_RAW : (int)link;
+}
 
 struct pcap_stream {
 	pcap_t *pcap;
@@ -82,7 +90,7 @@ int pcap_filter_new(unsigned link, const char *expression, struct pcap_filter **
 		    struct err *err)
 {
 	struct pcap_filter *f = calloc(1, sizeof(*f));
-	pcap_t *dead = pcap_open_dead((int)link, SNAP_MAX);
+	pcap_t *dead = pcap_open_dead(datalink_of(link), SNAP_MAX);
 	int rc = 0;
 
 	if (!f || !dead)

@@ -64,3 +64,19 @@ setup() {
 	[[ $(jq .ledger.packets x.gait/manifest.json) == 1 ]]
 	[[ $(jq .ledger.captures_cut x.gait/manifest.json) == 1 ]]
 }
+
+@test "a filter takes packets of a tunnel's device too, which begin with IP" {
+	# as empty.pcap, of raw IP; one of 29 bytes: UDP from 10.0.0.1:9 to 10.0.0.2:7, one byte
+	{
+		head -c 20 empty.pcap
+		printf '\145\0\0\0\1\0\0\0\0\0\0\0\35\0\0\0\35\0\0\0'
+		printf '\105\0\0\35\0\1\0\0\100\21\0\0\12\0\0\1\12\0\0\2'
+		printf '\0\11\0\7\0\11\0\0x'
+	} >tunnel.pcap
+	run "$GAIT" import pcap tunnel.pcap -o x.gait --filter 'dst port 7'
+	[[ $output != *"built without"* ]] || skip "--filter needs libpcap"
+	[ "$status" -eq 0 ]
+	[[ $output == *"1 requests on 1 connections"* ]]
+	run -0 "$GAIT" import pcap tunnel.pcap -o x.gait -f --filter tcp
+	[[ $output == "0 requests on 0 connections"* ]]
+}
