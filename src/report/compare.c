@@ -79,10 +79,23 @@ struct measured {
 	const struct summary_requests *requests;
 };
 
+/* Whether or not they have rows: where a sample has, spans are of all (totals.csv). */
+static uint64_t count_of(const struct summary *s, const struct summary_requests *requests)
+{
+	return s->summed ? hist_count(&requests->span) : requests->count;
+}
+
 static double per_request(const struct measured *m, int64_t sum)
 {
-	return m->requests->count && sum != TRACE_NONE ? (double)sum / (double)m->requests->count :
-							 NAN;
+	uint64_t count = count_of(m->side->summary, m->requests);
+
+	return count && sum != TRACE_NONE ? (double)sum / (double)count : NAN;
+}
+
+/* What rows alone tell; of a sample it is not the run's. */
+static double of_rows(const struct measured *m, double sum)
+{
+	return m->side->summary->summed ? NAN : sum;
 }
 
 /* Over the time in which requests came: a capture may begin and end with silence. */
@@ -91,7 +104,9 @@ static double rate(const struct measured *m)
 	const struct summary *s = m->side->summary;
 	double active_ns = s->first_ns == TRACE_NONE ? 0 : s->last_ns - s->first_ns;
 
-	return active_ns > 0 ? m->requests->count / active_ns * 1e9 : NAN;
+	if (s->summed) /* nobody knows when the first and the last came */
+		active_ns = s->duration_ns;
+	return active_ns > 0 ? count_of(s, m->requests) / active_ns * 1e9 : NAN;
 }
 
 static double span_p50(const struct measured *m)
@@ -121,26 +136,26 @@ static double all_cpu(const struct measured *m)
 
 static double bytes_in(const struct measured *m)
 {
-	return m->requests->request_bytes;
+	return of_rows(m, m->requests->request_bytes);
 }
 
 static double bytes_out(const struct measured *m)
 {
-	return m->requests->response_bytes;
+	return of_rows(m, m->requests->response_bytes);
 }
 
 static double io_operations(const struct measured *m)
 {
 	const struct summary_ops *ops = m->side->summary->ops;
 
-	return ops[OP_LOAD].count + ops[OP_STORE].count + ops[OP_SYNC].count;
+	return of_rows(m, ops[OP_LOAD].count + ops[OP_STORE].count + ops[OP_SYNC].count);
 }
 
 static double io_bytes(const struct measured *m)
 {
 	const struct summary_ops *ops = m->side->summary->ops;
 
-	return ops[OP_LOAD].bytes + ops[OP_STORE].bytes;
+	return of_rows(m, ops[OP_LOAD].bytes + ops[OP_STORE].bytes);
 }
 
 static const struct {
@@ -391,12 +406,14 @@ static struct json *pair_to_json(const struct compare_side *original,
 				 const struct compare_side *replay, const struct compare_pair *pair)
 {
 	const struct summary_service *a = pair->original, *b = pair->replay;
+	uint64_t a_count = count_of(original->summary, &a->requests);
+	uint64_t b_count = count_of(replay->summary, &b->requests);
 	struct json *json = json_new_object();
 
 	json_put_u64(json, "service_id", b->row.service_id);
 	json_put_text(json, "name", b->row.name);
-	json_put(json, original->title, service_to_json(a, a->requests.count));
-	json_put(json, replay->title, service_to_json(b, b->requests.count));
+	json_put(json, original->title, service_to_json(a, a_count));
+	json_put(json, replay->title, service_to_json(b, b_count));
 	json_put(json, "fidelity", fidelity_to_json(original, replay, pair));
 	return json;
 }
@@ -411,9 +428,9 @@ struct json *compare_to_json(const struct compare_side *original, const struct c
 	for (size_t i = 0; i < count; i++)
 		json_add(services, pair_to_json(original, replay, &pairs[i]));
 	json_put(json, original->title,
-		 service_to_json(count ? pairs->original : NULL, a->requests.count));
+		 service_to_json(count ? pairs->original : NULL, summary_requests_count(a)));
 	json_put(json, replay->title,
-		 service_to_json(count ? pairs->replay : NULL, b->requests.count));
+		 service_to_json(count ? pairs->replay : NULL, summary_requests_count(b)));
 	json_put(json, "fidelity", fidelity_to_json(original, replay, NULL));
 	json_put(json, "services", services);
 	return json;

@@ -52,6 +52,11 @@ sum() { # COLUMN WHERE of totals.csv
 	run --separate-stderr -1 "$GAIT" replay run.gait --local -o again.gait
 	[[ $stderr == *"rows of a sample of its requests alone (--keep)"* ]]
 	is "$("$GAIT" show --json run.gait | jq .requests.server_span_ns.count)" 4000
+	run --separate-stderr "$GAIT" report --json --against run.gait run.gait # of all as well
+	is "$(jq -c '[.replay.requests, .services[0].replay.requests, .fidelity["bytes in"].replay]' <<<"$output")" \
+		"[4000,4000,null]"
+	is "$(jq '.fidelity.rate.replay + 0.5 | floor' <<<"$output")" \
+		"$(jq '4000e9 / .duration_ns + 0.5 | floor' run.gait/manifest.json)"
 }
 
 @test "what is no share of a run is refused" {
