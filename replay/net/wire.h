@@ -16,9 +16,8 @@
  * What client and node say to each other (docs/PROTOCOL.md). Pure: memory in,
  * memory out; network byte order; nothing is longer than the limits below.
  *
- * A node has one port. The first four bytes of a connection tell what it is: the
- * magic of a preface (data), or the length of a frame (control), whose first byte
- * is always 0.
+ * The first bytes of a connection tell what it is: the magic of a preface (data), the
+ * length of a frame (control), whose first byte is always 0, or a handshake of TLS.
  *
  * Control: frames of {u32 payload bytes, u16 enum wire_type, u16 0, payload}, one
  * message a frame, each of a fixed layout (WIRE_PLAN: a request and its ops).

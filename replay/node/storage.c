@@ -294,8 +294,10 @@ int storage_device(struct storage *s, uint32_t index, const atomic_bool *stop,
 	int rc;
 
 	if (index >= count)
-		return err_set(err, ENODEV, "there is no storage device %u: the node has %zu",
-			       index, count);
+		return err_set(
+			err, ENODEV,
+			"there is no storage device %u: the node has %zu, one for each of its --storage",
+			index, count);
 	if (!s->opened[index]) {
 		t = target_new(index + 1, 0);
 		if (!t)

@@ -49,8 +49,8 @@ static const char *const poll_modes[] = { "epoll", "poll", "select", "io_uring",
 static const struct option_spec specs[] = {
 	{ "listen", 'b', OPTION_LIST, OPTION_AT(node_cmd_opts, listen), .metavar = "WORD",
 	  .alias = "bind-addr",
-	  .help = "where to listen: [tcp://|tls://][HOST][:PORT] or unix://PATH, up to 16 times "
-		  "(127.0.0.1:0, any free port)" },
+	  .help = "where to listen: [tcp://|tls://|udp://][HOST][:PORT] or unix://PATH, up to "
+		  "16 times (127.0.0.1:0, any free port)" },
 	{ "control", '\0', OPTION_TEXT, OPTION_AT(node_cmd_opts, control), .metavar = "WORD",
 	  .help = "where clients come in, tcp or unix (the first of --listen that is tcp, else unix); off "
 		  "loopback with --key or certificates" },
@@ -137,8 +137,9 @@ static const struct options options = {
 	.command = "node",
 	.synopsis = "",
 	.about =
-		"Plays services for gait replay: prints \"listening on WORD\" for each listener when "
-		"it is ready, the one where clients come in first, then serves one client after another until it is interrupted.",
+		"Plays services for gait replay, and does what gait walk asks for: prints \"listening on "
+		"WORD\" for each listener when it is ready, the one where clients come in first, then "
+		"serves up to 16 clients at a time, one of them a replay, until it is interrupted.",
 	.examples =
 		"gait node --listen 10.0.0.7:7400 --key gait.key --dir /mnt/candidate\n"
 		"gait node --listen 127.0.0.1:7400 --listen tls://:7443 --listen unix:///run/gait.sock\n",

@@ -33,8 +33,8 @@ static const char *const arrivals[] = { "auto", "clock", "dependent", NULL };
 static const struct option_spec specs[] = {
 	{ "node", 'n', OPTION_LIST, OPTION_AT(replay_cmd_opts, nodes), .metavar = "[SERVICE=]WORD",
 	  .help = "a running gait node that plays the service, by name or number: "
-		  "[tcp://|tls://][HOST]:PORT or unix://PATH, where its data connections go; may be "
-		  "given again, for services that call each other" },
+		  "[tcp://|tls://|udp://][HOST]:PORT or unix://PATH, where its data connections go; "
+		  "may be given again, for services that call each other" },
 	{ "control", 0, OPTION_TEXT, OPTION_AT(replay_cmd_opts, control), .metavar = "WORD",
 	  .help = "where that node is told what to play, tcp or unix (as --node)" },
 	{ "key", 'k', OPTION_TEXT, OPTION_AT(replay_cmd_opts, secure.key), .metavar = "FILE",
