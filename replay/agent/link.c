@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #define CONNECT_MS 10000
 #define CLOCK_ASKS 64 /* for the time, before and after */
@@ -75,6 +76,15 @@ void agent_link_close(struct agent_link *r)
 	talk_release(&r->talk);
 }
 
+uint32_t agents_beside(const struct address *agents, uint32_t count, uint32_t i)
+{
+	uint32_t beside = 0;
+
+	for (uint32_t k = 0; k < count; k++)
+		beside += !strcmp(agents[k].host, agents[i].host);
+	return beside;
+}
+
 int agent_link_start(struct agent_link *r, int64_t anchor_ns, struct err *err)
 {
 	const struct wire_start start = { .anchor_ns = anchor_ns + r->first.offset_ns };
@@ -87,6 +97,32 @@ int agent_link_stop(struct agent_link *r, struct err *err)
 {
 	wire_put_empty(&r->talk.out, WIRE_STOP);
 	return talk_send(&r->talk, AGENT_ANSWER_MS, err);
+}
+
+int agent_link_follow(struct agent_link *r, const struct agent_following *f, struct err *err)
+{
+	int64_t heard_ns = clock_now_ns();
+	bool stopped = false;
+	int rc = 0;
+
+	while (!rc && !*f->over) {
+		struct wire_frame frame;
+
+		if (!stopped && f->is_to_stop(f->arg)) {
+			stopped = true;
+			rc = agent_link_stop(r, err);
+		}
+		if (!rc)
+			rc = talk_next(&r->talk, AGENT_LOOK_MS, &frame, err);
+		if (rc > 0) {
+			heard_ns = clock_now_ns();
+			rc = f->take(f->arg, &frame, err);
+		} else if (!rc && clock_now_ns() - heard_ns > AGENT_ANSWER_MS * NS_PER_MS) {
+			rc = err_set(err, ETIMEDOUT, "%s has said nothing for %d s", r->name,
+				     AGENT_ANSWER_MS / 1000);
+		}
+	}
+	return rc;
 }
 
 /* That the clock cannot be asked again makes nothing of what was told untrue. */

@@ -26,9 +26,25 @@ int agent_link_open(struct agent_link *link, const struct address *address, stru
 		    struct err *err);
 void agent_link_close(struct agent_link *link);
 
+/* How many of them are on the host of the i-th, it included. */
+uint32_t agents_beside(const struct address *agents, uint32_t count, uint32_t i);
+
 /* The time `anchor_ns` of our clock, by its own. */
 int agent_link_start(struct agent_link *link, int64_t anchor_ns, struct err *err);
 int agent_link_stop(struct agent_link *link, struct err *err);
+
+/*
+ * While it works: takes what it tells until the work is over, and lets it know that it is to stop.
+ * One that says nothing for AGENT_ANSWER_MS is lost.
+ */
+struct agent_following {
+	bool (*is_to_stop)(void *arg);
+	int (*take)(void *arg, const struct wire_frame *frame, struct err *err);
+	const bool *over; /* all has been told */
+	void *arg;
+};
+int agent_link_follow(struct agent_link *link, const struct agent_following *following,
+		      struct err *err);
 
 /* All has been told: asks for the time once more, and says goodbye. */
 void agent_link_part(struct agent_link *link);

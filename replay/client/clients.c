@@ -3,6 +3,7 @@
 #include "replay/client/agent.h"
 
 #include "base/clock.h"
+#include "replay/agent/link.h"
 #include "replay/plan/senders.h"
 
 #include <errno.h>
@@ -130,16 +131,6 @@ static int share_out(struct clients *c, const struct plan *plan)
 	return rc;
 }
 
-/* Of those at the host of the i-th. */
-static uint32_t agents_beside(const struct clients_agents *agents, uint32_t i)
-{
-	uint32_t count = 0;
-
-	for (uint32_t k = 0; k < agents->count; k++)
-		count += !strcmp(agents->at[k].host, agents->at[i].host);
-	return count;
-}
-
 /* A process group of its own: the terminal's Ctrl-C is for the replay, which then tells all. */
 static void become_agent(const struct clients *c, uint32_t i, const struct client_setup *setup,
 			 int talk, pid_t parent)
@@ -153,7 +144,7 @@ static void become_agent(const struct clients *c, uint32_t i, const struct clien
 	if (agents->at)
 		agent_relay(setup,
 			    &(struct agent_remote){ &agents->at[i], agents->secure, agents->spin,
-						    agents_beside(agents, i) },
+						    agents_beside(agents->at, agents->count, i) },
 			    &c->live[i], talk);
 	else
 		run_agent(setup, &c->live[i], talk);

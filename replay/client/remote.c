@@ -15,6 +15,7 @@
 /* An agent on another host, as the process that relays for it sees it. */
 struct relay {
 	struct agent_link link;
+	int talk; /* to the replay's process */
 	struct client_rows *rows;
 	struct agent_live *live;
 	uint32_t *places; /* of each request that it was told: its index in the plan */
@@ -73,7 +74,7 @@ static int take_bye(struct relay *r, const struct wire_frame *frame, struct err 
 					      r->link.name, r->facts, r->count);
 }
 
-static int take(struct relay *r, const struct wire_frame *frame, struct err *err)
+static int take(void *arg, const struct wire_frame *frame, struct err *err)
 {
 	static int (*const takes[WIRE_TYPE_COUNT])(struct relay * r, const struct wire_frame *frame,
 						   struct err *err) = {
@@ -82,6 +83,7 @@ static int take(struct relay *r, const struct wire_frame *frame, struct err *err
 		[WIRE_LEDGER] = take_ledger,
 		[WIRE_BYE] = take_bye,
 	};
+	struct relay *r = arg;
 
 	if (!takes[frame->type])
 		return err_set(err, EPROTO, "%s sent %s, which is not due", r->link.name,
@@ -89,38 +91,13 @@ static int take(struct relay *r, const struct wire_frame *frame, struct err *err
 	return takes[frame->type](r, frame, err);
 }
 
-/* What comes on `talk`, or that nothing can come any more. */
-static bool is_to_stop(int talk)
+/* What comes from the replay, or that nothing can come any more. */
+static bool is_to_stop(void *arg)
 {
+	const struct relay *r = arg;
 	char byte;
 
-	return recv(talk, &byte, 1, MSG_DONTWAIT) >= 0 || errno != EAGAIN;
-}
-
-static int follow(struct relay *r, int talk, struct err *err)
-{
-	int64_t heard_ns = clock_now_ns();
-	bool stopped = false;
-	int rc = 0;
-
-	while (!rc && !r->over) {
-		struct wire_frame frame;
-
-		if (!stopped && is_to_stop(talk)) {
-			stopped = true;
-			rc = agent_link_stop(&r->link, err);
-		}
-		if (!rc)
-			rc = talk_next(&r->link.talk, AGENT_LOOK_MS, &frame, err);
-		if (rc > 0) {
-			heard_ns = clock_now_ns();
-			rc = take(r, &frame, err);
-		} else if (!rc && clock_now_ns() - heard_ns > AGENT_ANSWER_MS * NS_PER_MS) {
-			rc = err_set(err, ETIMEDOUT, "%s has said nothing for %d s", r->link.name,
-				     AGENT_ANSWER_MS / 1000);
-		}
-	}
-	return rc;
+	return recv(r->talk, &byte, 1, MSG_DONTWAIT) >= 0 || errno != EAGAIN;
 }
 
 static int prepare(struct relay *r, const struct client_setup *setup,
@@ -142,13 +119,14 @@ static int prepare(struct relay *r, const struct client_setup *setup,
 	return rc ? rc : client_rows_start(r->rows, err);
 }
 
-static void run(struct relay *r, int talk, int64_t anchor_ns, struct agent_word *word)
+static void run(struct relay *r, int64_t anchor_ns, struct agent_word *word)
 {
+	const struct agent_following following = { is_to_stop, take, &r->over, r };
 	struct err ignored;
 
 	word->failed = agent_link_start(&r->link, anchor_ns, &word->err);
 	if (!word->failed)
-		word->failed = follow(r, talk, &word->err);
+		word->failed = agent_link_follow(&r->link, &following, &word->err);
 	if (client_rows_finish(r->rows, word->failed ? &ignored : &word->err) && !word->failed)
 		word->failed = -EIO;
 	if (!word->failed)
@@ -161,13 +139,13 @@ void agent_relay(const struct client_setup *setup, const struct agent_remote *re
 		 struct agent_live *live, int talk)
 {
 	struct agent_word word = { .clock = CLOCK_OFFSET_NONE };
-	struct relay r = { .rows = setup->rows, .live = live, .ledger = &word.ledger };
+	struct relay r = { .talk = talk, .rows = setup->rows, .live = live, .ledger = &word.ledger };
 	int64_t anchor_ns;
 
 	word.failed = prepare(&r, setup, remote, &word.err);
 	if (!agent_put(talk, &word, sizeof(word)) || word.failed ||
 	    !agent_get(talk, &anchor_ns, sizeof(anchor_ns)))
 		_exit(1); /* there will be no replay */
-	run(&r, talk, anchor_ns, &word);
+	run(&r, anchor_ns, &word);
 	_exit(!agent_put(talk, &word, sizeof(word)));
 }

@@ -71,14 +71,13 @@ struct relay {
 	struct walk_remote *remote;
 	struct walk_sender *sender;
 	struct walk_writer writer;
-	struct err *err;
 	bool over; /* all has been told */
 };
 
-static int take_live(struct relay *r, const struct wire_frame *frame)
+static int take_live(struct relay *r, const struct wire_frame *frame, struct err *err)
 {
 	struct wire_live live;
-	int rc = wire_get_live(frame, &live, r->err);
+	int rc = wire_get_live(frame, &live, err);
 
 	if (rc)
 		return rc;
@@ -89,14 +88,14 @@ static int take_live(struct relay *r, const struct wire_frame *frame)
 }
 
 /* Only of its own threads: nothing that it says may be taken for another's. */
-static int check_thread(const struct relay *r, uint32_t thread)
+static int check_thread(const struct relay *r, uint32_t thread, struct err *err)
 {
 	const struct walk_remote *remote = r->remote;
 
 	if (thread < remote->threads && thread >= remote->first_thread &&
 	    (thread - remote->first_thread) % remote->step == 0)
 		return 0;
-	return err_set(r->err, EPROTO, "%s tells of thread %u, which is not its own",
+	return err_set(err, EPROTO, "%s tells of thread %u, which is not its own",
 		       remote->link.name, thread);
 }
 
@@ -106,15 +105,15 @@ static bool is_time(int64_t ns)
 	return ns >= -1 && ns <= (int64_t)1 << 61;
 }
 
-static int take_sent(struct relay *r, const struct wire_frame *frame)
+static int take_sent(struct relay *r, const struct wire_frame *frame, struct err *err)
 {
 	struct wire_sent sent;
-	int rc = wire_get_sent(frame, &sent, r->err);
+	int rc = wire_get_sent(frame, &sent, err);
 
 	if (!rc)
-		rc = check_thread(r, sent.thread);
+		rc = check_thread(r, sent.thread, err);
 	if (!rc && !(is_time(sent.due_ns) && is_time(sent.sent_ns) && is_time(sent.received_ns)))
-		rc = err_set(r->err, EPROTO, "%s tells of a time that cannot be",
+		rc = err_set(err, EPROTO, "%s tells of a time that cannot be",
 			     r->remote->link.name);
 	if (!rc)
 		walk_writer_add(&r->writer, &(struct walk_row){
@@ -131,79 +130,60 @@ static int take_sent(struct relay *r, const struct wire_frame *frame)
 	return rc;
 }
 
-static int take_share(struct relay *r, const struct wire_frame *frame)
+static int take_share(struct relay *r, const struct wire_frame *frame, struct err *err)
 {
 	struct wire_share share;
-	int rc = wire_get_share(frame, &share, r->err);
+	int rc = wire_get_share(frame, &share, err);
 
 	if (!rc)
-		rc = check_thread(r, share.thread);
+		rc = check_thread(r, share.thread, err);
 	if (!rc)
 		r->sender->counts[share.thread] =
 			(struct walk_count){ share.answered, share.failed };
 	return rc;
 }
 
-static int take_totals(struct relay *r, const struct wire_frame *frame)
+static int take_totals(struct relay *r, const struct wire_frame *frame, struct err *err)
 {
-	int rc = walk_tally_take(&r->sender->tally, frame, &r->sender->err, r->err);
+	int rc = walk_tally_take(&r->sender->tally, frame, &r->sender->err, err);
 
 	r->over = rc > 0;
 	return rc < 0 ? rc : 0;
 }
 
-static int take(struct relay *r, const struct wire_frame *frame)
+static int take(void *arg, const struct wire_frame *frame, struct err *err)
 {
-	static int (*const takes[WIRE_TYPE_COUNT])(struct relay * r,
-						   const struct wire_frame *frame) = {
+	static int (*const takes[WIRE_TYPE_COUNT])(struct relay * r, const struct wire_frame *frame,
+						   struct err *err) = {
 		[WIRE_LIVE] = take_live,   [WIRE_SENT] = take_sent,	 [WIRE_SHARE] = take_share,
 		[WIRE_HIST] = take_totals, [WIRE_BUCKETS] = take_totals, [WIRE_TALLY] = take_totals,
 	};
+	struct relay *r = arg;
 
 	if (!takes[frame->type])
-		return err_set(r->err, EPROTO, "%s sent %s, which is not due", r->remote->link.name,
+		return err_set(err, EPROTO, "%s sent %s, which is not due", r->remote->link.name,
 			       wire_type_name(frame->type));
-	return takes[frame->type](r, frame);
+	return takes[frame->type](r, frame, err);
 }
 
-/* Until all has been told; an agent that says nothing for long is lost. */
-static int follow(struct relay *r)
+static bool is_to_stop(void *arg)
 {
-	struct talk *talk = &r->remote->link.talk;
-	int64_t heard_ns = clock_now_ns();
-	bool stopped = false;
-	int rc = 0;
+	const struct relay *r = arg;
 
-	while (!rc && !r->over) {
-		struct wire_frame frame;
-
-		if (!stopped && atomic_load(r->sender->stopping)) {
-			stopped = true;
-			rc = agent_link_stop(&r->remote->link, r->err);
-		}
-		if (!rc)
-			rc = talk_next(talk, AGENT_LOOK_MS, &frame, r->err);
-		if (rc > 0) {
-			heard_ns = clock_now_ns();
-			rc = take(r, &frame);
-		} else if (!rc && clock_now_ns() - heard_ns > AGENT_ANSWER_MS * NS_PER_MS) {
-			rc = err_set(r->err, ETIMEDOUT, "%s has said nothing for %d s",
-				     r->remote->link.name, AGENT_ANSWER_MS / 1000);
-		}
-	}
-	return rc;
+	return atomic_load(r->sender->stopping);
 }
 
 void walk_remote_relay(struct walk_remote *remote, struct walk_sender *sender)
 {
 	struct err err = { "" };
-	struct relay r = { .remote = remote, .sender = sender, .err = &err };
+	struct relay r = { .remote = remote, .sender = sender };
+	const struct agent_following following = { is_to_stop, take, &r.over, &r };
 	int rc;
 
 	r.writer.rows = sender->rows;
 	rc = agent_link_start(&remote->link, sender->anchor_ns, &err);
 	if (!rc)
-		rc = follow(&r);
+		rc = agent_link_follow(&remote->link, &following, &err);
 	if (sender->rows)
 		walk_writer_end(&r.writer);
 	sender->tally.rows_waited += r.writer.to.waited;

@@ -4,20 +4,8 @@
 #include "base/clock.h"
 
 #include <errno.h>
-#include <string.h>
 
 #define LEAD_NS (200 * NS_PER_MS) /* beside the way there */
-
-/* Agents of the walk on the host of the i-th. */
-static uint32_t agents_beside(const struct walk_remotes_setup *setup, uint32_t i)
-{
-	const struct address *at = setup->opts->agents_at;
-	uint32_t count = 0;
-
-	for (uint32_t k = 0; k < setup->senders_count; k++)
-		count += !strcmp(at[k].host, at[i].host);
-	return count;
-}
 
 /* An agent elsewhere would look for the node on its own host. */
 static int check_way(const struct walk_opts *opts, const struct address *agent, struct err *err)
@@ -44,7 +32,7 @@ static int open_one(struct walk_remotes *remotes, const struct walk_remotes_setu
 	const struct walk_job_share share = {
 		.first = i,
 		.step = setup->senders_count,
-		.beside = agents_beside(setup, i),
+		.beside = agents_beside(setup->opts->agents_at, setup->senders_count, i),
 		.rows = setup->rows,
 		.no_spin = setup->opts->no_spin,
 	};
