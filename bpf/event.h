@@ -80,7 +80,7 @@ struct thread_slot {
 	/* of a run: the last receive and transmit of this thread */
 	uint64_t rx_arrival_ns;	      /* first byte of what the last receive returned; 0: unknown */
 	uint64_t rx_latest_ns;	      /* last segment of it */
-	uint64_t rx_counters[TS_MAX]; /* this thread's counters at that arrival */
+	uint32_t rx_low[TS_MAX];      /* low halves of this thread's counters at that arrival */
 	uint64_t rx_counted;	      /* arrival the counters belong to; 0: there are none */
 	uint64_t rx_sequence;	      /* grows with each receive */
 	uint64_t tx_ns;		      /* handed to the device queue; of the last send */

@@ -72,13 +72,13 @@ struct socket_state {
 	__u32 latest_seq; /* behind the last byte that arrived */
 	__u16 flags;	  /* enum socket_flag */
 	__u8 announced;
-	__u8 unsampled;		  /* none of its events leave the kernel */
-	__u8 in;		  /* --detail requests: bytes came in last */
-	__u8 kind;		  /* enum socket_kind */
-	__u32 reader;		  /* 1 + slot of the thread that last read it */
-	__u32 counted;		  /* `counters` are the reader's at arrival_ns */
-	__u32 counters[TS_COUNT]; /* low halves */
-	__u64 inode;		  /* not of TCP: nothing says that such a socket is gone */
+	__u8 unsampled; /* none of its events leave the kernel */
+	__u8 in;	/* --detail requests: bytes came in last */
+	__u8 kind;	/* enum socket_kind */
+	__u32 reader;	/* 1 + slot of the thread that last read it */
+	__u32 counted;	/* `counters` are the reader's at arrival_ns */
+	__u32 counters[TS_COUNT] __attribute__((aligned(8))); /* low halves */
+	__u64 inode; /* not of TCP: nothing says that such a socket is gone */
 };
 
 struct thread_map {

@@ -276,8 +276,7 @@ static __always_inline int own_receive(struct sock *sk, int ret, int flags)
 	slot->rx_again_ns = state->again_ns;
 	slot->rx_counted = got.counted ? got.arrival_ns : 0;
 	if (got.counted)
-		for (int i = 0; i < TS_COUNT; i++)
-			slot->rx_counters[i] = COUNTER_THEN(slot->ns[i], state->counters[i]);
+		__builtin_memcpy(slot->rx_low, state->counters, sizeof(state->counters));
 	slot->rx_sequence++;
 	receive_done(state, &got, thread->slot);
 	return 0;

@@ -12,7 +12,7 @@ struct relabel {
 	uint8_t from, to; /* enum thread_state */
 };
 
-/* Unused rows move TS_USER to itself. */
+/* A row that moves a state to itself is unused, and the last. */
 static const struct relabel relabels[ACTIVITY_COUNT][RELABELS_MAX] = {
 	[ACTIVITY_POLL] = {
 		{ TS_USER, TS_KERNEL_NET },
@@ -42,12 +42,11 @@ static const struct relabel relabels[ACTIVITY_COUNT][RELABELS_MAX] = {
 
 void activity_relabel(enum activity activity, int64_t delta[TS_COUNT])
 {
-	for (size_t i = 0; i < RELABELS_MAX; i++) {
-		const struct relabel *r = &relabels[activity][i];
-		int64_t moved = delta[r->from];
+	const struct relabel *r = relabels[activity];
 
-		delta[r->from] = 0;
-		delta[r->to] += moved;
+	for (size_t i = 0; i < RELABELS_MAX && r[i].from != r[i].to; i++) {
+		delta[r[i].to] += delta[r[i].from];
+		delta[r[i].from] = 0;
 	}
 }
 

@@ -190,12 +190,30 @@ static struct active *next_request(struct worker *w, struct conn *c)
 	return a;
 }
 
+/*
+ * The thread's counters when what it has just received arrived; NULL: they are not known. The
+ * kernel's fast clock may be a few ns ahead of ours: a counter that seems to have gone back has not moved.
+ */
+static const uint64_t *counters_then(const struct thread_slot *slot, const struct stamp *now,
+				     uint64_t then[TS_COUNT])
+{
+	if (slot->rx_counted != slot->rx_arrival_ns)
+		return NULL;
+	for (size_t i = 0; i < TS_COUNT; i++) {
+		uint32_t moved = (uint32_t)now->counters[i] - slot->rx_low[i];
+
+		then[i] = now->counters[i] - (moved < COUNTED_WITHIN_NS ? moved : 0);
+	}
+	return then;
+}
+
 /* The slot's stamps are of the receive that has just returned. */
 static void note_arrival(struct worker *w, struct conn *c)
 {
 	const struct thread_slot *slot = w->exec.meter.slot;
 	struct arrival *arrival = &c->arrival;
 	int64_t first_ns = (int64_t)slot->rx_arrival_ns;
+	uint64_t then[TS_COUNT];
 
 	arrival->latest_ns = (int64_t)slot->rx_latest_ns;
 	if (arrival->latest_ns > arrival->read_ns)
@@ -208,10 +226,8 @@ static void note_arrival(struct worker *w, struct conn *c)
 	arrival->split = first_ns > 0;
 	if (arrival->split)
 		reading_split(&w->reading, arrival->first_ns,
-			      slot->rx_counted == slot->rx_arrival_ns ?
-				      (const uint64_t *)slot->rx_counters :
-				      NULL,
-			      arrival->unread, arrival->own);
+			      counters_then(slot, &w->reading.leave, then), arrival->unread,
+			      arrival->own);
 }
 
 struct receipt receipt_begin(struct worker *w, struct account *account)
