@@ -31,9 +31,9 @@ struct assume {
 int assume_model_parse(struct assume_model *ret_model, const char *text, struct err *err)
 {
 	struct assume_model model = { .kind = ASSUME_SERVER_TIME, .fraction = 1 };
+	struct err why;
 	char *end;
 	double number;
-	int rc;
 
 	if (strcmp(text, "server-time")) {
 		number = strtod(text, &end);
@@ -48,9 +48,12 @@ int assume_model_parse(struct assume_model *ret_model, const char *text, struct 
 			const struct spec_files files = { 0 };
 
 			model.kind = ASSUME_DIST;
-			rc = spec_parse(&model.dist, text, SPEC_NS, &files, err);
-			if (rc)
-				return rc;
+			if (spec_parse(&model.dist, text, SPEC_NS, &files, &why))
+				return err_set(
+					err, EINVAL,
+					"--compute takes server-time, a fraction of it as 0.3, "
+					"or times: %s",
+					why.text);
 		}
 	}
 	*ret_model = model;
