@@ -96,13 +96,15 @@ ACCOUNT_INLINE void account_start(struct thread_slot *s, uint64_t now, bool wait
 	s->moved = 0;
 	s->unsaid = ~0u; /* whoever reads events knows nothing of it yet */
 	s->last_ns = s->mark_ns = now;
-	s->wake_ns = s->issue_ns = 0;
+	s->wake_ns = s->issue_ns = s->freed_ns = 0;
 	s->steal_at = s->stolen_ns = 0;
 	s->off_cpu = waiting ? 1 + TS_WAIT_OTHER : 0;
 	s->sys = s->sys_wait = s->sys_op = 0;
 	s->softirq = s->hardirq = s->hardirq_depth = 0;
 	s->making_room = s->making_room_depth = 0;
 	s->lock = 0;
+	s->queued = QUEUED_NONE;
+	s->freed = s->held_at = 0;
 	s->rx_arrival_ns = s->rx_counted = s->tx_ns = 0;
 }
 
@@ -130,6 +132,7 @@ ACCOUNT_INLINE void account_sys_enter(struct thread_slot *s, const struct syscal
 	/* it comes from user mode: whatever end of these was not seen, it is over */
 	s->making_room = s->making_room_depth = 0;
 	s->lock = 0;
+	s->queued = QUEUED_NONE;
 }
 
 ACCOUNT_INLINE void account_sys_exit(struct thread_slot *s, uint64_t now)
@@ -172,6 +175,7 @@ ACCOUNT_INLINE void account_switch_out(struct thread_slot *s, const struct accou
 	account_charge(s, now);
 	s->off_cpu = 1 + account_wait_state(s, l);
 	s->wake_ns = 0; /* a wake-up seen before this was for a wait that never came */
+	s->freed = 0;
 }
 
 /* May run on another CPU: writes nothing but wake_ns. */
@@ -189,13 +193,50 @@ ACCOUNT_INLINE void account_issued(struct thread_slot *s, uint64_t now)
 	s->issue_ns = now;
 }
 
-/* Of a wait for block I/O, what lies before the last of its requests went to the device. */
-ACCOUNT_INLINE void account_queued(struct thread_slot *s)
+/* Of a wait for block I/O, what lies before the last of its requests went on. */
+ACCOUNT_INLINE void account_until(struct thread_slot *s, uint64_t state, uint64_t at)
 {
-	uint64_t issue = s->issue_ns;
+	if (s->off_cpu == 1 + TS_WAIT_BLOCK && (!s->wake_ns || at < s->wake_ns))
+		account_add(s, state, at);
+}
 
-	if (s->off_cpu == 1 + TS_WAIT_BLOCK && (!s->wake_ns || issue < s->wake_ns))
-		account_add(s, TS_WAIT_QUEUE, issue);
+/*
+ * What an I/O limit (blk-throttle) holds back it holds before the first hook that tells of a request.
+ * The request is queued when the limit lets it go, by a thread of the kernel, on behalf of a group. So
+ * it is inferred whose it was: of the threads of that group that wait for block I/O one that has queued
+ * nothing itself since its last such wait; then one of which fewer were let go in this wait, for a wait may be for
+ * several; then the one that waits the longest, for limits are first come, first served. Who has queued
+ * something itself may have some more held back, but not of the other kind.
+ */
+ACCOUNT_INLINE bool account_may_be_held(const struct thread_slot *s, uint64_t group,
+					enum queued what)
+{
+	return s->held_at && s->held_group == group && s->off_cpu == 1 + TS_WAIT_BLOCK &&
+	       !s->wake_ns && (!s->queued || s->queued == what);
+}
+
+ACCOUNT_INLINE bool account_held_before(const struct thread_slot *s,
+					const struct thread_slot *other)
+{
+	if (!s->queued != !other->queued)
+		return !s->queued;
+	if (s->freed != other->freed)
+		return s->freed < other->freed;
+	return s->last_ns < other->last_ns;
+}
+
+/* Runs on another CPU: writes nothing but these two. */
+ACCOUNT_INLINE void account_freed(struct thread_slot *s, uint64_t now)
+{
+	s->freed_ns = now;
+	if (s->freed < 255)
+		s->freed++;
+}
+
+/* The thread itself has queued a request. */
+ACCOUNT_INLINE void account_queued(struct thread_slot *s, enum queued what)
+{
+	s->queued = what;
 }
 
 /*
@@ -216,7 +257,10 @@ ACCOUNT_INLINE void account_refilled(struct thread_slot *s, uint64_t at, uint64_
  */
 ACCOUNT_INLINE void account_switch_in(struct thread_slot *s, bool cpu_was_idle, uint64_t now)
 {
-	account_queued(s);
+	account_until(s, TS_WAIT_HELD, s->freed_ns);
+	account_until(s, TS_WAIT_QUEUE, s->issue_ns);
+	if (s->off_cpu == 1 + TS_WAIT_BLOCK)
+		s->queued = QUEUED_NONE;
 	if (s->off_cpu && s->wake_ns) {
 		account_charge(s, s->wake_ns);
 		s->off_cpu = 1 + (cpu_was_idle ? TS_WAKEUP : TS_RUNQUEUE);

@@ -2,7 +2,8 @@
 /*
  * Requests to block devices: how long those of followed threads wait in a scheduler's queue before
  * the device gets them. A thread inserts what it then waits for itself (what it has gathered goes
- * out before it sleeps); whoever finds the device ready issues it.
+ * out before it sleeps); whoever finds the device ready issues it. And how long a limit on I/O held
+ * them before that (account_may_be_held()).
  */
 #include "gait.bpf.h"
 
@@ -45,5 +46,62 @@ int BPF_PROG(on_block_issue, struct request *rq)
 	slot = bpf_map_lookup_elem(&slots, &slot_index);
 	if (slot)
 		account_issued(slot, bpf_ktime_get_ns());
+	return 0;
+}
+
+/* Not inlined: it runs within the switch of threads, whose program is large. */
+__noinline int hold_begin(__u32 slot_index, __u64 group)
+{
+	struct thread_slot *slot = bpf_map_lookup_elem(&slots, &slot_index);
+
+	if (!slot || !group || slot->held_at)
+		return 0;
+	slot->held_group = group;
+	for (__u32 i = 0; i < HELD_MAX; i++) {
+		slot->held_at = 1 + i;
+		if (!held[i] && !__sync_val_compare_and_swap(&held[i], 0, 1 + slot_index)) {
+			__sync_fetch_and_add(&held_count, 1);
+			return 0;
+		}
+	}
+	slot->held_at = 0; /* more wait at once than are looked at */
+	return 0;
+}
+
+/* A limit let one of the group's requests go. */
+static __always_inline void let_go(__u64 group, enum queued what)
+{
+	struct thread_slot *whose = NULL;
+
+	for (__u32 i = 0; i < HELD_MAX; i++) {
+		__u32 index = held[i] - 1;
+		struct thread_slot *slot = bpf_map_lookup_elem(&slots, &index);
+
+		if (slot && account_may_be_held(slot, group, what) &&
+		    (!whose || account_held_before(slot, whose)))
+			whose = slot;
+	}
+	if (whose)
+		account_freed(whose, bpf_ktime_get_ns());
+}
+
+/* The thread's own request, or one that a thread of the kernel queues because a limit held it until now. */
+SEC("?tp_btf/block_bio_queue")
+int BPF_PROG(on_bio_queue, struct bio *bio)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct thread_slot *slot = slot_of_task(task);
+	enum queued what = bio->bi_opf & 1 ? QUEUED_WRITE : QUEUED_READ;
+	struct blkcg *group;
+
+	if (slot) {
+		account_queued(slot, what);
+		return 0;
+	}
+	if (!held_count || !(task->flags & PF_KTHREAD) || !(bio->bi_flags & cfg_held_flag))
+		return 0;
+	group = BPF_CORE_READ(bio, bi_blkg, blkcg);
+	if (group)
+		let_go((__u64)group + bpf_core_field_offset(struct blkcg, css), what);
 	return 0;
 }

@@ -39,6 +39,7 @@ enum thread_state {
 	TS_WAIT_FUTEX,
 	TS_WAIT_BLOCK,	 /* in_iowait */
 	TS_WAIT_QUEUE,	 /* of it, until the device got the last request */
+	TS_WAIT_HELD,	 /* of it, until an I/O limit let the last request go */
 	TS_WAIT_JOURNAL, /* in a sync or file call, waiting for another task */
 	TS_WAIT_MEM,	 /* for memory, or making room itself: direct reclaim */
 	TS_COMPACTION,	 /* making room in one piece */
@@ -47,6 +48,9 @@ enum thread_state {
 	TS_COUNT,
 	TS_MAX = 32, /* counters in a slot: a power of two, for the verifier's mask */
 };
+
+/* Requests to block devices, by what a limit tells apart. */
+enum queued { QUEUED_NONE, QUEUED_READ, QUEUED_WRITE };
 
 /*
  * A thread's slot. Written by the kernel side only; a thread that reads its own
@@ -90,9 +94,14 @@ struct thread_slot {
 	uint64_t rx_left_ns, rx_again_ns;
 	uint8_t making_room; /* 0, else 1 + TS_WAIT_MEM or TS_COMPACTION */
 	uint8_t making_room_depth;
-	uint8_t pad_bytes[6];
-	uint64_t lock;	 /* the one of the kernel that it tries to get; 0: none */
-	uint64_t pad[4]; /* a multiple of a cache line */
+	uint8_t queued;	 /* enum queued: what it has queued itself since its last wait for I/O */
+	uint8_t freed;	 /* requests that a limit let go in this wait */
+	uint8_t held_at; /* 1 + its place among those that may be held; 0: it has none */
+	uint8_t pad_bytes[3];
+	uint64_t lock;	     /* the one of the kernel that it tries to get; 0: none */
+	uint64_t held_group; /* whose limits hold its I/O, as the kernel calls it; while held_at */
+	uint64_t freed_ns;   /* a limit let one of its requests go; written by who did that */
+	uint64_t pad[2];     /* a multiple of a cache line */
 };
 
 /* What a system call does, as far as gait follows it (src/probe/syscalls.c has the table). */

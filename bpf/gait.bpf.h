@@ -18,7 +18,8 @@
 #define AF_INET6 10
 #define IPPROTO_TCP_ 6
 #define IPPROTO_UDP_ 17
-#define PF_IO_WORKER 0x10 /* include/linux/sched.h: a thread of io_uring */
+#define PF_KTHREAD 0x00200000 /* include/linux/sched.h */
+#define PF_IO_WORKER 0x10     /* include/linux/sched.h: a thread of io_uring */
 
 #define THREADS_MAX 4096
 #define SOCKETS_MAX 65536
@@ -164,7 +165,8 @@ extern __u32 rebase_how; /* enum rebase, for rebase_threads */
 extern const volatile __u32 cfg_sample; /* one connection in so many is told of; 0: all */
 
 extern const volatile __s64 cfg_steal_from_rq; /* src/probe/steal.h; 0: nobody steals, or says so */
-extern const volatile bool cfg_requests_only;  /* --detail requests: no counters are kept */
+extern const volatile __u32 cfg_held_flag; /* src/probe/held.h; 0: what a limit held is not known */
+extern const volatile bool cfg_requests_only; /* --detail requests: no counters are kept */
 extern __u64 tls_stopped; /* by user space: from now on no TLS function is told of */
 
 static __always_inline void loss_count(enum loss_kind kind)
@@ -266,6 +268,40 @@ static __always_inline void event_head(struct event_head *head, enum event_kind 
 	head->slot = index;
 	head->generation = slot ? slot->generation : 0;
 	head->ns = now;
+}
+
+/* bpf/block.bpf.c: the thread waits for block I/O of its group, and does no more. */
+int hold_begin(__u32 slot_index, __u64 group);
+
+#define HELD_MAX 64
+extern __u32 held[HELD_MAX]; /* 1 + slot of a thread whose I/O a limit may hold back; 0: free */
+extern __u32 held_count;
+
+static __always_inline void hold_end(struct thread_slot *slot)
+{
+	__u32 at = slot->held_at - 1;
+
+	slot->held_at = 0;
+	if (at >= HELD_MAX)
+		return;
+	held[at] = 0;
+	__sync_fetch_and_sub(&held_count, 1);
+}
+
+/* Whose limits are those of the task's I/O: the address of its group's state; 0: it has no limits. */
+static __always_inline __u64 io_group(struct task_struct *task)
+{
+	struct cgroup_subsys_state *css = NULL, **at;
+	struct css_set *set;
+	__u32 id;
+
+	if (!bpf_core_enum_value_exists(enum cgroup_subsys_id, io_cgrp_id))
+		return 0;
+	id = bpf_core_enum_value(enum cgroup_subsys_id, io_cgrp_id);
+	set = BPF_CORE_READ(task, cgroups);
+	at = (void *)set + bpf_core_field_offset(struct css_set, subsys);
+	bpf_probe_read_kernel(&css, sizeof(css), at + id);
+	return css && BPF_CORE_READ(css, parent) ? (__u64)css : 0;
 }
 
 /* bpf/sched.bpf.c: the slot's counters into an event, and the time up to which they are true. */

@@ -22,8 +22,11 @@ __u64 resumed_ns;
 __u32 rebase_how;
 __u64 tls_stopped;
 bool uring_used;
+__u32 held[HELD_MAX];
+__u32 held_count;
 
 const volatile struct syscall_class cfg_syscalls[SYSCALLS_MAX] = {};
 const volatile bool cfg_requests_only = false;
 const volatile __u32 cfg_sample = 0;
 const volatile __s64 cfg_steal_from_rq = 0;
+const volatile __u32 cfg_held_flag = 0;

@@ -48,17 +48,24 @@ static __always_inline __u64 refilled_ns(struct task_struct *task)
 	return group ? 0 : found;
 }
 
-static __always_inline void leave(struct task_struct *task, struct thread_slot *slot, bool runnable)
+static __always_inline void leave(struct task_struct *task, const struct thread *thread,
+				  bool runnable)
 {
+	struct thread_slot *slot = slot_of(thread);
 	struct account_leave why = {
 		.runnable = runnable,
 		.throttled = runnable && throttled(task),
 		.iowait = BPF_CORE_READ_BITFIELD_PROBED(task, in_iowait),
 		.memstall = BPF_CORE_READ_BITFIELD_PROBED(task, in_memstall),
 	};
-	__u64 now = slot_now(slot);
+	__u64 now;
 
+	if (!slot)
+		return;
+	now = slot_now(slot);
 	SLOT_CHANGE(slot, account_switch_out(slot, &why, now));
+	if (cfg_held_flag && slot->off_cpu == 1 + TS_WAIT_BLOCK)
+		hold_begin(thread->slot, io_group(task));
 }
 
 static __always_inline void arrive(struct task_struct *task, struct thread_slot *slot,
@@ -68,6 +75,8 @@ static __always_inline void arrive(struct task_struct *task, struct thread_slot 
 
 	if (slot->off_cpu == 1 + TS_THROTTLED)
 		SLOT_CHANGE(slot, account_refilled(slot, refilled_ns(task), now));
+	if (slot->held_at)
+		hold_end(slot);
 	SLOT_CHANGE(slot, account_switch_in(slot, cpu_was_idle, now));
 	if (cfg_steal_from_rq)
 		steal_begin(slot, task);
@@ -76,11 +85,11 @@ static __always_inline void arrive(struct task_struct *task, struct thread_slot 
 static __always_inline int switched(bool preempt, struct task_struct *prev,
 				    struct task_struct *next, unsigned int prev_state)
 {
-	struct thread_slot *slot = slot_of_task(prev);
+	struct thread *thread = thread_of(prev);
+	struct thread_slot *slot = slot_of_task(next);
 
-	if (slot)
-		leave(prev, slot, preempt || !prev_state);
-	slot = slot_of_task(next);
+	if (thread)
+		leave(prev, thread, preempt || !prev_state);
 	if (slot)
 		arrive(next, slot, !prev->pid);
 	return 0;

@@ -102,6 +102,32 @@ struct thread_info {
 	__u32 status; /* x86 alone has it */
 };
 
+struct cgroup_subsys_state {
+	struct cgroup_subsys_state *parent;
+};
+
+struct css_set {
+	struct cgroup_subsys_state *subsys[1];
+};
+
+enum cgroup_subsys_id {
+	io_cgrp_id,
+};
+
+struct blkcg {
+	struct cgroup_subsys_state css;
+};
+
+struct blkcg_gq {
+	struct blkcg *blkcg;
+};
+
+struct bio {
+	unsigned int bi_opf;
+	unsigned short bi_flags;
+	struct blkcg_gq *bi_blkg;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	unsigned int flags;
@@ -113,6 +139,7 @@ struct task_struct {
 	int pid, tgid;
 	char comm[16];
 	struct files_struct *files;
+	struct css_set *cgroups;
 };
 
 /* 6.18: bandwidth control throttles tasks one by one */

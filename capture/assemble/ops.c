@@ -184,7 +184,8 @@ static void fill_file_op(struct assembler *a, struct row_op *op, const struct ev
 	op->bytes = e->ret > 0 ? e->ret : 0;
 	op->offset = e->offset >= 0 ? e->offset : TRACE_NONE;
 	op->flags |= flags_of_file(e);
-	if (op->kind == OP_LOAD && !seg->call[TS_WAIT_BLOCK] && !seg->call[TS_WAIT_QUEUE])
+	if (op->kind == OP_LOAD && !seg->call[TS_WAIT_BLOCK] && !seg->call[TS_WAIT_QUEUE] &&
+	    !seg->call[TS_WAIT_HELD])
 		op->flags |= OPF_CACHED;
 }
 

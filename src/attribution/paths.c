@@ -82,7 +82,9 @@ const struct path paths[SUB_COUNT] = {
 	[SUB_BLOCK_QUEUE] = MEASURED("put into a scheduler's queue by the thread, to the device",
 				     "block.device", "on_block_insert", "on_block_issue"),
 	[SUB_BLOCK_DEVICE] = INFERRED("off the CPU and in_iowait", WAITED, "on_switch"),
-	[SUB_BLOCK_THROTTLED] = ABSENT("block.device"),
+	[SUB_BLOCK_THROTTLED] = INFERRED(
+		"waiting for block I/O, until the kernel queues a request that a limit held",
+		"block.device", "on_bio_queue"),
 	[SUB_FS_JOURNAL] =
 		INFERRED("off the CPU in a sync or file call, not in_iowait", WAITED, "on_switch"),
 	[SUB_FS_WRITEBACK] = ABSENT("block.device, fs.journal"),

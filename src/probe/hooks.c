@@ -88,6 +88,7 @@ const struct hook hooks[] = {
 	TRACEPOINT("on_contention_end", "contention_end", USE_BOTH | USE_OPTIONAL, "lock.kernel"),
 	TRACEPOINT("on_block_insert", "block_rq_insert", USE_BOTH | USE_OPTIONAL, "block.queue"),
 	TRACEPOINT("on_block_issue", "block_rq_issue", USE_BOTH | USE_OPTIONAL, "block.queue"),
+	TRACEPOINT("on_bio_queue", "block_bio_queue", USE_BOTH | USE_OPTIONAL, "block.throttled"),
 	TRACEPOINT("on_socket_state", "inet_sock_set_state", USE_ALL | USE_STEADY, "connections"),
 	TRACEPOINT("on_socket_destroy", "tcp_destroy_sock", USE_ALL | USE_STEADY,
 		   "connections that end"),

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "probe/expand.h"
+#include "probe/held.h"
 #include "probe/hooks.h"
 #include "probe/steal.h"
 #include "probe/syscalls.h"
@@ -240,6 +241,7 @@ static int load(struct probe *p, const struct probe_opts *opts)
 	choose_programs(p->skel->obj, btf, uses[opts->mode] | (opts->counts_sends ? USE_COUNT : 0));
 	p->skel->rodata->cfg_sample = opts->sample;
 	p->skel->rodata->cfg_steal_from_rq = steal_from_rq(btf);
+	p->skel->rodata->cfg_held_flag = held_flag(btf);
 	p->skel->rodata->cfg_requests_only = opts->mode == PROBE_REQUESTS;
 	syscalls_classify((struct syscall_class *)p->skel->rodata->cfg_syscalls);
 	if (opts->mode == PROBE_RUN)

@@ -61,6 +61,16 @@ static void on_issued(struct step *s)
 	account_issued(s->slot, s->now);
 }
 
+static void on_queued(struct step *s)
+{
+	account_queued(s->slot, s->said % 3);
+}
+
+static void on_freed(struct step *s)
+{
+	account_freed(s->slot, s->now);
+}
+
 static void on_refilled(struct step *s)
 {
 	account_refilled(s->slot, s->now - s->said, s->now);
@@ -119,9 +129,9 @@ static void on_mark(struct step *s)
 }
 
 static void (*const events[])(struct step *s) = {
-	on_enter,    on_exit_call, on_out,     on_in,	       on_waking,   on_issued,
-	on_refilled, on_stolen,	   on_hardirq, on_hardirq_end, on_softirq,  on_softirq_end,
-	on_room,     on_room_end,  on_mark,    on_lock,	       on_lock_end,
+	on_enter,  on_exit_call, on_out,	 on_in,	     on_waking,	     on_issued, on_refilled,
+	on_stolen, on_hardirq,	 on_hardirq_end, on_softirq, on_softirq_end, on_room,	on_room_end,
+	on_mark,   on_lock,	 on_lock_end,	 on_queued,  on_freed,
 };
 
 static uint64_t total(const uint64_t ns[TS_MAX])

@@ -110,6 +110,78 @@ static void test_block_queue(void)
 	}
 }
 
+static struct thread_slot waiting_for_io(uint64_t since, enum queued queued)
+{
+	static const struct account_leave why = { .iowait = true };
+	struct thread_slot s = started(0);
+
+	account_queued(&s, queued);
+	account_switch_out(&s, &why, since);
+	s.held_at = 1;
+	s.held_group = 7;
+	return s;
+}
+
+/* Held by an I/O limit until the last of its requests was let go; then in a queue, then on the device. */
+static void test_held_by_a_limit(void)
+{
+	static const struct {
+		uint64_t first, last, issued, woken, held, queue, device;
+	} cases[] = { { 40, 60, 70, 90, 50, 10, 20 }, { 60, 60, 0, 90, 50, 0, 30 },
+		      { 0, 0, 70, 90, 0, 60, 20 },    { 60, 95, 0, 90, 0, 0, 80 },
+		      { 5, 5, 0, 90, 0, 0, 80 },      { 40, 60, 50, 90, 50, 0, 30 } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct thread_slot s = waiting_for_io(10, QUEUED_NONE);
+
+		check_case("case %zu", i);
+		account_freed(&s, cases[i].first);
+		account_freed(&s, cases[i].last);
+		account_issued(&s, cases[i].issued);
+		account_waking(&s, cases[i].woken);
+		account_switch_in(&s, false, 100);
+		CHECK_EQ(s.ns[TS_WAIT_HELD], cases[i].held);
+		CHECK_EQ(s.ns[TS_WAIT_QUEUE], cases[i].queue);
+		CHECK_EQ(s.ns[TS_WAIT_BLOCK], cases[i].device);
+		CHECK_EQ(total(&s), 100);
+	}
+}
+
+/* A limit of group 7 lets a read go: whose it may be. */
+static void test_may_be_held(void)
+{
+	struct thread_slot s = waiting_for_io(10, QUEUED_NONE);
+
+	CHECK(account_may_be_held(&s, 7, QUEUED_READ));
+	CHECK(!account_may_be_held(&s, 8, QUEUED_READ));
+	account_waking(&s, 20);
+	CHECK(!account_may_be_held(&s, 7, QUEUED_READ)); /* what it waited for is there */
+	account_switch_in(&s, false, 30);
+	CHECK(!account_may_be_held(&s, 7, QUEUED_READ));
+	s = waiting_for_io(10, QUEUED_READ);
+	CHECK(account_may_be_held(&s, 7, QUEUED_READ)); /* perhaps it reads more than that */
+	CHECK(!account_may_be_held(&s, 7, QUEUED_WRITE));
+	account_switch_in(&s, false, 30);
+	CHECK_EQ(s.queued, QUEUED_NONE); /* of the wait that is over */
+	s = waiting_for_io(10, QUEUED_NONE);
+	s.held_at = 0;
+	CHECK(!account_may_be_held(&s, 7, QUEUED_READ));
+}
+
+/* First come, first served; but each one first, and before them who has nothing on its way. */
+static void test_who_was_held(void)
+{
+	struct thread_slot first = waiting_for_io(10, QUEUED_NONE);
+	struct thread_slot second = waiting_for_io(20, QUEUED_NONE);
+	struct thread_slot reads = waiting_for_io(5, QUEUED_READ);
+
+	CHECK(account_held_before(&first, &second) && !account_held_before(&second, &first));
+	CHECK(account_held_before(&second, &reads) && !account_held_before(&reads, &second));
+	account_freed(&first, 30);
+	CHECK(account_held_before(&second, &first) && !account_held_before(&first, &second));
+	CHECK(account_held_before(&first, &reads));
+}
+
 /* A wait while it wants a lock of the kernel is for that, but for what outweighs it. */
 static void test_kernel_lock(void)
 {
@@ -455,6 +527,9 @@ int main(void)
 	RUN(test_wakeup_apart_from_runqueue);
 	RUN(test_why_it_left);
 	RUN(test_block_queue);
+	RUN(test_held_by_a_limit);
+	RUN(test_may_be_held);
+	RUN(test_who_was_held);
 	RUN(test_kernel_lock);
 	RUN(test_making_room);
 	RUN(test_ends_not_seen);

@@ -35,6 +35,7 @@ static const struct target everywhere[] = {
 	TP("tcp_destroy_sock", 1),
 	TP("tcp_probe", 2),
 	TP("block_rq_insert", 1),
+	TP("block_bio_queue", 1),
 	TP("block_rq_issue", 1),
 	TP("net_dev_start_xmit", 2),
 	TP("mm_vmscan_direct_reclaim_begin", 2),

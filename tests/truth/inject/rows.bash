@@ -30,6 +30,7 @@ INJECTIONS=(
 	'qdisc|net.qdisc|link -n 200 -r 50 -C 100us -R 256|flood --rate 1000000 --burst 2000 --behind 1090 --on 4ms..8ms --off 8ms..20ms|--log DIR/log --from sent_ns --to arrival_ns --service 0 --least 1ms'
 	'retransmit|net.retransmit|link -n 24 -r 4 -C 100us -R 256|loss|--log DIR/log --from sent_ns --to arrival_ns --service 0'
 	'device-queue|block.queue|walk_shallow --storage device=DISK,odirect -- -n 100 -r 10 -L offset=aseq:min=0:max=1000000:step=4096,size=4k -C 100us -R 256|neighbours 12|--log DIR/truth --least 1ms'
+	'io-limit|block.throttled|walk_limited --storage device=DISK,odirect -- -n 60 -r 5 -L offset=aseq:min=0:max=60000000:step=131072,size=128k -C 100us -R 256|io_limit 1000000|--log DIR/truth --least 1ms'
 	'memory|mem.reclaim|walk_group -- -n 40 -r 4 --memory 8M -C 100us -R 256|limit 32M|--client 1 --least 2ms'
 	'node-receive-queue|net.rxqueue|replay -n 100 -r 50 -C 2ms -R 256|plan --nt 2|--log DIR/truth --to read_ns --least 1ms'
 	'sleep|app.sleep|replay -n 100 -r 50 -C 300us -R 256|plan --sleep 3ms|--amount 3ms'
@@ -50,7 +51,7 @@ DISK_DELAY=5ms
 
 # How much of what is known of the server's requests is in the truth file of a case.
 declare -gA INJECT_TRUTHS=(
-	[node-receive-queue]=computed [device-queue]=issued [accept]=unread [receive-queue]=unread [queue]=queued [hand-off]=queued
+	[node-receive-queue]=computed [device-queue]=issued [io-limit]=issued [accept]=unread [receive-queue]=unread [queue]=queued [hand-off]=queued
 )
 
 inject_find() # NAME: sets row, load, disturbance, judged
@@ -281,7 +282,7 @@ load_walk()
 	[[ $* != *FS/* ]] || fs_start
 	[[ $* != *FAST/* ]] || fs_mount -b 4096
 	[[ $* != *CALLEE* ]] || callee_start
-	[[ -z ${shallow:-} ]] || disk_shallow
+	${disk_is:-:}
 	while [[ $1 != -- ]]; do
 		node_words+=("${1//DISK/$disk}")
 		node_words[-1]=${node_words[-1]//FS/$fs}
@@ -297,7 +298,8 @@ load_walk()
 	undisturb
 	stop "$node_pid"
 	[[ -z $callee ]] || stop "$callee_pid"
-	[[ -z $group ]] || stop "$neighbour"
+	[[ -z $neighbour ]] || stop "$neighbour"
+	neighbour=
 	inject_clean
 }
 
@@ -333,7 +335,17 @@ load_walk_group()
 # The same on a device that is slow always, takes four requests at a time, and has a scheduler.
 load_walk_shallow()
 {
-	shallow=yes load_walk "$@"
+	disk_is=disk_shallow load_walk "$@"
+}
+
+# The same in a group whose I/O can be limited, on a disk that always tells when a request reached it.
+load_walk_limited()
+{
+	local DISK_DELAY=1ms
+
+	group=/sys/fs/cgroup/blkio/gait-inject-$$
+	mkdir "$group"
+	disk_is=disturb_slow load_walk "$@"
 }
 
 disk_shallow()
@@ -467,6 +479,11 @@ disturb_loss()
 	injector "$GAIT_TRUTH/resent" --device "$LINK_DEVICE" --log "$BATS_TEST_TMPDIR/log"
 }
 
+disturb_io_limit() # BYTES_A_SECOND
+{
+	echo "$(cat "/sys/block/${disk#/dev/}/dev") $1" >"$group/blkio.throttle.read_bps_device"
+}
+
 # A group that has more does not take it before it has less.
 disturb_limit() # BYTES
 {
@@ -520,6 +537,7 @@ disturb_upstream()
 
 # What outlives the processes: a group goes when nobody is in it.
 group=
+neighbour=
 link=
 disk=
 slowfs=
