@@ -27,6 +27,7 @@ struct local_node {
 
 static void fill_args(const struct local_opts *opts, const char *args[ARGS_MAX])
 {
+	static const char *const words[] = { "none", "bpf", "user", "auto" };
 	size_t n = 0;
 
 	args[n++] = "gait";
@@ -34,8 +35,8 @@ static void fill_args(const struct local_opts *opts, const char *args[ARGS_MAX])
 	args[n++] = "--listen";
 	args[n++] = LOCAL_HOST ":0";
 	args[n++] = "--once";
-	if (opts->slots_fd < 0)
-		args[n++] = "--no-attribution";
+	args[n++] = "--attribution";
+	args[n++] = words[opts->attribution];
 	if (opts->directory) {
 		args[n++] = "--dir";
 		args[n++] = opts->directory;

@@ -3,6 +3,7 @@
 #define GAIT_REPLAY_LOCAL_H
 
 #include "base/err.h"
+#include "replay/attribution.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,12 +16,12 @@ struct local_node;
 
 struct local_opts {
 	const char *directory; /* for its files; NULL: the node's default */
-	int slots_fd; /* of the client's probe, which the node shares; -1: no attribution */
+	enum attribution attribution;
+	int slots_fd; /* of the client's probe, which the node shares; -1: none */
 };
 
 /* The node's environment has the number of that descriptor. */
 #define LOCAL_SLOTS_ENV "GAIT_SLOTS_FD"
-
 
 #define LOCAL_HOST "127.0.0.1"
 

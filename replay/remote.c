@@ -77,10 +77,14 @@ static char *put_quoted(char *at, const char *end, const char *text)
 
 static void make_command(const struct remote_opts *opts, char command[COMMAND_BYTES])
 {
-	char *at = stpcpy(command, "gait node --attached --key - --listen 0.0.0.0:0 --forward-to any");
+	static const char *const words[] = { "none", "bpf", "user" };
+	char *at =
+		stpcpy(command, "gait node --attached --key - --listen 0.0.0.0:0 --forward-to any");
 
-	if (!opts->attribution)
+	if (opts->attribution == ATTRIBUTION_NONE)
 		at = stpcpy(at, " --no-attribution");
+	else if (opts->attribution != ATTRIBUTION_AUTO)
+		at = stpcpy(stpcpy(at, " --attribution "), words[opts->attribution]);
 	if (opts->directory) {
 		at = stpcpy(at, " --dir ");
 		at = put_quoted(at, command + COMMAND_BYTES - 1, opts->directory);

@@ -3,6 +3,7 @@
 #define GAIT_REPLAY_REMOTE_H
 
 #include "base/err.h"
+#include "replay/attribution.h"
 #include "replay/net/address.h"
 
 #include <stdbool.h>
@@ -21,7 +22,7 @@
 struct remote_opts {
 	const char *hosts;     /* [USER@]HOST[,...] */
 	const char *directory; /* for files, there; NULL: the node's default */
-	bool attribution;
+	enum attribution attribution;
 };
 
 struct remotes;

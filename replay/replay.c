@@ -31,6 +31,7 @@ struct replay {
 	struct trace *trace;
 	struct plan_set set;
 	struct replay_nodes nodes;
+	enum attribution attribution;
 	struct probe_guard *guard;
 	struct run *run;
 	struct secure *secure; /* NULL: the control connection is plain */
@@ -105,17 +106,26 @@ static int make_plan(struct replay *r, struct err *err)
 static int start_probe(struct replay *r, struct err *err)
 {
 	struct err why = { "" };
+	int rc;
 
-	if (!r->opts->attribution || !probe_guard_new(&r->guard, &why))
+	r->attribution = r->opts->attribution;
+	if (r->attribution == ATTRIBUTION_NONE || r->attribution == ATTRIBUTION_USER)
+		return 0;
+	r->attribution = ATTRIBUTION_BPF;
+	rc = probe_guard_new(&r->guard, &why);
+	if (!rc)
 		return 0;
 	r->guard = NULL;
-	snprintf(r->result->unattributed, sizeof(r->result->unattributed), "%.255s", why.text);
+	r->attribution = ATTRIBUTION_USER;
+	if (r->opts->attribution == ATTRIBUTION_BPF)
+		return err_set(err, -rc, "--attribution bpf: %s", why.text);
+	snprintf(r->result->no_probes, sizeof(r->result->no_probes), "%.255s", why.text);
 	return 0;
 }
 
 static int start_local(struct replay *r, struct err *err)
 {
-	const struct local_opts opts = { r->opts->directory,
+	const struct local_opts opts = { r->opts->directory, r->attribution,
 					 r->guard ? probe_guard_slots_fd(r->guard) : -1 };
 
 	return replay_nodes_place(&r->nodes, &r->set, r->opts, &opts, err);

@@ -3,6 +3,7 @@
 #define GAIT_REPLAY_REPLAY_H
 
 #include "base/err.h"
+#include "replay/attribution.h"
 #include "replay/client/clients.h"
 #include "replay/net/address.h"
 #include "replay/net/secure.h"
@@ -42,7 +43,8 @@ struct replay_opts {
 	int64_t warm_up_ns;		 /* left out of summaries; RUN_WARM_UP_AUTO: by rule */
 	uint32_t agents;		 /* processes that send; 0: a thread of this one does */
 	const struct address *agents_at; /* lent: where they are, on other hosts; NULL: here */
-	bool spin, attribution;
+	enum attribution attribution;
+	bool spin;
 	bool replace;	    /* a run of that name */
 	bool accept_edited; /* a trace that differs from its manifest */
 	const volatile sig_atomic_t
@@ -58,8 +60,8 @@ struct replay_result {
 	struct breakdown_summary summary;
 	uint64_t planned; /* requests */
 	bool trace_partial;
-	char unattributed[256]; /* why the client takes no stamps */
-	char failure[512];	/* the run was written but is cut short: why; else empty */
+	char no_probes[256]; /* why there are none, where there might be */
+	char failure[512];   /* the run was written but is cut short: why; else empty */
 	struct clock_offset clocks[CLIENTS_AGENTS_MAX]; /* of agents on other hosts */
 	uint32_t clocks_count;
 };

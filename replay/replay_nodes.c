@@ -2,6 +2,7 @@
 #include "replay/replay_nodes.h"
 
 #include "base/clock.h"
+#include "replay/attribution.h"
 #include "replay/client/datagram.h"
 
 #include <errno.h>
@@ -329,16 +330,17 @@ static void add_known(int64_t *sum, int64_t ns)
 
 void replay_nodes_describe(const struct replay_nodes *nodes, struct manifest *m)
 {
-	bool attributed = true;
+	uint32_t attribution = ATTRIBUTION_BPF;
 
 	m->service_user_ns = m->service_kernel_ns = 0;
 	for (size_t i = 0; i < nodes->count; i++) {
 		add_known(&m->service_user_ns, nodes->all[i].usage.user_ns);
 		add_known(&m->service_kernel_ns, nodes->all[i].usage.kernel_ns);
-		attributed &= client_session_node(nodes->all[i].session)->attribution;
+		attribution = attribution_worse(
+			attribution, client_session_node(nodes->all[i].session)->attribution);
 	}
 	m->work_per_ms = client_session_node(nodes->all[0].session)->work_per_ms;
-	snprintf(m->attribution, sizeof(m->attribution), "%s", attributed ? "ebpf" : "none");
+	snprintf(m->attribution, sizeof(m->attribution), "%s", attribution_name(attribution));
 	put_hosts(nodes, m);
 }
 

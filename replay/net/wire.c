@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "replay/net/wire.h"
 
+#include "replay/attribution.h"
 #include "trace/totals.h"
 
 #include <endian.h>
@@ -61,7 +62,7 @@ static const struct field hello_fields[] = {
 	NUMBER(struct wire_hello, host.realtime_offset_start_ns),
 	NUMBER(struct wire_hello, host.realtime_offset_end_ns),
 	NUMBER(struct wire_hello, work_per_ms),
-	RANGE(struct wire_hello, attribution, 0, 1),
+	RANGE(struct wire_hello, attribution, 0, ATTRIBUTION_COUNT - 1),
 	RANGE(struct wire_hello, data_port, 0, UINT16_MAX),
 	NUMBER(struct wire_hello, requests_ahead_max),
 	NUMBER(struct wire_hello, ops_ahead_max),

@@ -108,7 +108,7 @@ struct wire_hello {
 	uint32_t version;
 	struct manifest_host host; /* equal boot_id: one clock */
 	uint64_t work_per_ms;	   /* calibration */
-	uint32_t attribution;	   /* 1: rows come with a breakdown */
+	uint32_t attribution;	   /* enum attribution: what rows are made by */
 	uint32_t data_port;
 	uint64_t requests_ahead_max;	  /* PLANs sent and not yet credited: more is an ERROR */
 	uint64_t ops_ahead_max;		  /* and the ops in them */

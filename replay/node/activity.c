@@ -28,6 +28,10 @@ static const struct relabel relabels[ACTIVITY_COUNT][RELABELS_MAX] = {
 		{ TS_USER, TS_KERNEL_FS },
 		{ TS_WAIT_OTHER, TS_WAIT_JOURNAL },
 	},
+	[ACTIVITY_DEVICE] = {
+		{ TS_USER, TS_KERNEL_FS },
+		{ TS_WAIT_OTHER, TS_WAIT_JOURNAL },
+	},
 	[ACTIVITY_LOCK] = {
 		{ TS_WAIT_OTHER, TS_WAIT_FUTEX },
 	},
@@ -38,7 +42,32 @@ static const struct relabel relabels[ACTIVITY_COUNT][RELABELS_MAX] = {
 	[ACTIVITY_KERNEL] = {
 		{ TS_USER, TS_KERNEL_OTHER },
 	},
+	[ACTIVITY_FILE_UNTOLD] = {
+		{ TS_USER, TS_KERNEL_FS },
+	},
+	[ACTIVITY_DEVICE_UNTOLD] = {
+		{ TS_USER, TS_KERNEL_FS },
+		{ TS_WAIT_OTHER, TS_WAIT_BLOCK },
+	},
+	[ACTIVITY_MEMORY_UNTOLD] = {
+		{ TS_USER, TS_KERNEL_MM },
+	},
 };
+
+/* Its device, a journal, a lock: the wait stays TS_WAIT_OTHER, which has no row. */
+enum activity activity_untold(enum activity activity)
+{
+	switch (activity) {
+	case ACTIVITY_FILE:
+		return ACTIVITY_FILE_UNTOLD;
+	case ACTIVITY_DEVICE:
+		return ACTIVITY_DEVICE_UNTOLD;
+	case ACTIVITY_MEMORY:
+		return ACTIVITY_MEMORY_UNTOLD;
+	default:
+		return activity;
+	}
+}
 
 void activity_relabel(enum activity activity, int64_t delta[TS_COUNT])
 {

@@ -19,9 +19,14 @@ enum activity {
 	ACTIVITY_POLL,	  /* epoll_wait, accept */
 	ACTIVITY_NET,	  /* another call on a socket */
 	ACTIVITY_FILE,	  /* a call on a file */
+	ACTIVITY_DEVICE,  /* one past the cache, that waits for the device alone */
 	ACTIVITY_LOCK,	  /* waiting for a lock, and computing under it */
 	ACTIVITY_MEMORY,  /* mapping, touching and unmapping pages */
 	ACTIVITY_KERNEL,  /* kernel work of no class of its own */
+	/* where no BPF program tells block I/O from other waits */
+	ACTIVITY_FILE_UNTOLD,
+	ACTIVITY_DEVICE_UNTOLD,
+	ACTIVITY_MEMORY_UNTOLD,
 	ACTIVITY_COUNT
 };
 
@@ -32,6 +37,9 @@ struct stamp {
 };
 
 void activity_relabel(enum activity activity, int64_t delta[TS_COUNT]);
+
+/* What is left of an activity where a wait of a file or of memory may be for anything. */
+enum activity activity_untold(enum activity activity);
 
 /* A receive, as stamps of the thread that made it. */
 struct reading {

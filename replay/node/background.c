@@ -77,7 +77,7 @@ static void *background_main(void *arg)
 {
 	struct background *b = arg;
 
-	meter_init(&b->exec.meter, b->exec.setup->slots);
+	executor_begin(&b->exec);
 	while (wait_until_due(b)) {
 		meter_mark(&b->exec.meter, ACTIVITY_POLL);
 		background_run_due(&b->queue, &b->exec, b->anchor_ns, clock_now_ns());

@@ -22,8 +22,14 @@ int executor_init(struct executor *x, const struct exec_setup *setup, uint32_t i
 	return 0;
 }
 
+void executor_begin(struct executor *x)
+{
+	meter_init(&x->meter, x->setup->slots, x->setup->counts_itself ? &x->own : NULL);
+}
+
 void executor_release(struct executor *x)
 {
+	meter_end(&x->meter);
 	spool_writer_end(&x->oprows);
 	if (x->setup && x->setup->stats)
 		node_stats_add(x->setup->stats, &x->stats);
@@ -131,10 +137,20 @@ static const struct {
 	[OP_HANDSHAKE] = { run_handshake, ACTIVITY_COMPUTE },
 };
 
-static enum activity activity_of(const struct plan_op *op)
+bool exec_waits_for_device(const struct plan_op *op, const struct target *target)
+{
+	bool direct = op->flags & OPF_DIRECT ||
+		      (target && target->device && target->device->direct);
+
+	return op->kind == OP_LOAD && direct;
+}
+
+static enum activity activity_of(const struct plan_op *op, const struct target *target)
 {
 	if (op->kind == OP_MEMORY && op->flags & OPF_CACHED)
 		return ACTIVITY_COMPUTE;
+	if (exec_waits_for_device(op, target))
+		return ACTIVITY_DEVICE;
 	return exec_is_kernel_work(op) ? ACTIVITY_KERNEL : kinds[op->kind].activity;
 }
 
@@ -155,7 +171,7 @@ struct exec_result exec_run(struct executor *x, const struct plan_op *op, struct
 			    int64_t *ret_shared)
 {
 	struct exec_result result = { .done = true, .offset = TRACE_NONE };
-	enum activity activity = activity_of(op);
+	enum activity activity = activity_of(op, target);
 
 	result.status = -prepare(x, op);
 	result.start_ns = meter_mark(&x->meter, ACTIVITY_SELF);

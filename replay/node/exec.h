@@ -16,6 +16,7 @@
  */
 struct exec_setup {
 	const struct thread_slot *slots; /* NULL: no probes */
+	bool counts_itself;		 /* then: each thread its own time */
 	struct storage *storage;
 	struct spool *oprows;
 	struct demand demand;
@@ -26,7 +27,8 @@ struct exec_setup {
 struct executor {
 	const struct exec_setup *setup;
 	struct meter meter;
-	void *buffer; /* for loads */
+	struct own_slot own; /* of the meter, without probes */
+	void *buffer;	     /* for loads */
 	struct streamed streamed;
 	struct spool_writer oprows;
 	struct ledger ledger;
@@ -36,8 +38,11 @@ struct executor {
 	uint64_t counted; /* the last call_id in them */
 };
 
-/* `index` tells executors apart. The thread that uses it begins with its meter_init(). */
+/* `index` tells executors apart. */
 int executor_init(struct executor *x, const struct exec_setup *setup, uint32_t index);
+
+/* By the thread that uses it, first of all: its time is metered from here on. */
+void executor_begin(struct executor *x);
 
 /* When no thread uses it any more. */
 void executor_release(struct executor *x);
@@ -67,6 +72,9 @@ void executor_tell_stats(struct executor *x);
 
 /* Ids of calls, for exec_note(). */
 uint64_t exec_next_call(struct executor *x);
+
+/* A load past the cache: it waits for its device and for nothing else. */
+bool exec_waits_for_device(const struct plan_op *op, const struct target *target);
 
 /* Whether an op is kernel work by its amount, not a call on a file. */
 bool exec_is_kernel_work(const struct plan_op *op);

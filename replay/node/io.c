@@ -152,7 +152,7 @@ static void begin_thread(struct io_thread *t, const char *name)
 {
 	prctl(PR_SET_NAME, name);
 	prctl(PR_SET_TIMERSLACK, 1UL);
-	meter_init(&t->exec.meter, t->exec.setup->slots);
+	executor_begin(&t->exec);
 }
 
 static void *io_main(void *arg)

@@ -26,21 +26,37 @@ static void follow_missed_switch(struct stamp *stamp, const struct thread_slot *
 	stamp->counters[off - 1] += (uint64_t)since_ns;
 }
 
-static void stamp_take(struct stamp *stamp, const struct thread_slot *slot)
+static void stamp_take(struct stamp *stamp, const struct meter *m)
 {
-	if (!slot) {
+	if (m->own) {
+		stamp->ns = own_slot_read(m->own);
+		memcpy(stamp->counters, m->own->slot.ns, sizeof(stamp->counters));
+	} else if (m->slot) {
+		probe_read_own(m->slot, stamp->counters, &stamp->ns);
+		follow_missed_switch(stamp, m->slot);
+	} else {
 		stamp->ns = clock_now_ns();
-		return;
 	}
-	probe_read_own(slot, stamp->counters, &stamp->ns);
-	follow_missed_switch(stamp, slot);
 }
 
-void meter_init(struct meter *m, const struct thread_slot *slots)
+void meter_init(struct meter *m, const struct thread_slot *slots, struct own_slot *own)
 {
 	memset(m, 0, sizeof(*m));
 	m->slot = probe_own_slot(slots);
-	stamp_take(&m->last, m->slot);
+	if (!slots && own) {
+		own_slot_init(own);
+		m->own = own;
+		m->slot = &own->slot;
+	}
+	stamp_take(&m->last, m);
+}
+
+void meter_end(struct meter *m)
+{
+	if (m->own)
+		own_slot_release(m->own);
+	m->own = NULL;
+	m->slot = NULL;
 }
 
 /* The kernel's fast clock may be a few ns behind user space's: a short segment's sum can be < 0. */
@@ -57,7 +73,7 @@ static void segment(struct meter *m, enum activity activity, int64_t ret_delta[T
 {
 	struct stamp now;
 
-	stamp_take(&now, m->slot);
+	stamp_take(&now, m);
 	if (!m->slot) {
 		int64_t ns = now.ns - m->last.ns;
 
@@ -67,7 +83,7 @@ static void segment(struct meter *m, enum activity activity, int64_t ret_delta[T
 		return;
 	}
 	counters_delta(m->last.counters, now.counters, ret_delta);
-	activity_relabel(activity, ret_delta);
+	activity_relabel(m->own ? activity_untold(activity) : activity, ret_delta);
 	m->segment_cpu_ns = cpu_sum(ret_delta);
 	if (activity == ACTIVITY_SELF)
 		m->self_ns += ret_delta[TS_USER];

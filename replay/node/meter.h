@@ -3,17 +3,20 @@
 #define GAIT_REPLAY_NODE_METER_H
 
 #include "attribution/timeline.h"
+#include "probe/own_slot.h"
 #include "replay/node/activity.h"
 
 #include <stdbool.h>
 
 /*
  * Where a thread of the node stands: it marks each boundary with what it did since
- * the last one, and the time goes to the request that owns it now. Without a slot
- * (no probes) only times are known and all counters stay 0.
+ * the last one, and the time goes to the request that owns it now. Its slot is filled
+ * in by the kernel side, or, without probes, by itself (probe/own_slot.h); without
+ * one only times are known and all counters stay 0.
  */
 struct meter {
 	const struct thread_slot *slot; /* this thread's own, or NULL */
+	struct own_slot *own;		/* NULL: the kernel side fills it in */
 	struct stamp last;	   /* the last boundary; counters as the kernel side has them */
 	struct timeline timeline;  /* up to the last settlement */
 	struct account *owner;	   /* NULL: nobody */
@@ -24,8 +27,12 @@ struct meter {
 	int64_t self_ns;	   /* user CPU of the node's own code so far */
 };
 
-/* To be called by the thread itself; `slots` may be NULL. */
-void meter_init(struct meter *m, const struct thread_slot *slots);
+/*
+ * To be called by the thread itself; `slots` may be NULL. `own`, lent and not yet initialised: what
+ * to fill in then; or NULL. It is the meter's to release with meter_end().
+ */
+void meter_init(struct meter *m, const struct thread_slot *slots, struct own_slot *own);
+void meter_end(struct meter *m);
 
 /* Ends a segment; returns "now" in ns. */
 int64_t meter_mark(struct meter *m, enum activity activity);

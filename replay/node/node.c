@@ -35,8 +35,9 @@ struct tells {
 
 struct node {
 	struct node_opts opts;
-	struct probe_guard *guard; /* NULL: no attribution */
-	struct err unattributed;
+	struct probe_guard *guard; /* NULL: no probes */
+	enum attribution attribution;
+	struct err no_probes; /* why */
 	struct listeners listeners;
 	struct secure *secure; /* NULL: clients need not prove themselves */
 	struct tells tells;
@@ -54,31 +55,49 @@ struct node {
 	size_t newcomers_count;
 };
 
-/* A node can be of use without. */
-static void start_probe(struct node *n)
+/* There are none: a node can be of use without, unless it was told that it cannot. */
+static int go_without_probes(struct node *n, int rc, struct err *err)
+{
+	probe_guard_free(n->guard);
+	n->guard = NULL;
+	n->attribution = ATTRIBUTION_USER;
+	if (n->opts.attribution == ATTRIBUTION_AUTO)
+		return 0;
+	return err_set(err, -rc, "--attribution bpf: %s", n->no_probes.text);
+}
+
+static int start_probe(struct node *n, struct err *err)
 {
 	const char *shared = getenv(LOCAL_SLOTS_ENV);
 	int rc;
 
-	if (!n->opts.attribution)
-		return;
-	rc = shared ? probe_guard_adopt(atoi(shared), &n->guard, &n->unattributed) :
-		      probe_guard_new(&n->guard, &n->unattributed);
-	if (rc)
-		n->guard = NULL;
+	n->attribution = n->opts.attribution;
+	if (n->attribution == ATTRIBUTION_NONE || n->attribution == ATTRIBUTION_USER)
+		return 0;
+	n->attribution = ATTRIBUTION_BPF;
+	rc = shared ? probe_guard_adopt(atoi(shared), &n->guard, &n->no_probes) :
+		      probe_guard_new(&n->guard, &n->no_probes);
+	if (!rc)
+		return 0;
+	n->guard = NULL;
+	return go_without_probes(n, rc, err);
 }
 
 /* UNIX sockets have none: of their messages no arrival is known. */
-static void follow_own_ports(struct node *n)
+static int follow_own_ports(struct node *n, struct err *err)
 {
+	int rc = 0;
+
 	for (size_t i = 0; i < n->listeners.count && n->guard; i++) {
 		uint16_t port = n->listeners.all[i].address.port;
 
-		if (!port || !probe_guard_follow_port(n->guard, port, &n->unattributed))
+		if (!port)
 			continue;
-		probe_guard_free(n->guard);
-		n->guard = NULL;
+		rc = probe_guard_follow_port(n->guard, port, &n->no_probes);
+		if (rc)
+			rc = go_without_probes(n, rc, err);
 	}
+	return rc;
 }
 
 static void fill_defaults(struct node_opts *opts)
@@ -155,11 +174,15 @@ int node_new(const struct node_opts *opts, struct node **ret_node, struct err *e
 		return err_errno(err, ENOMEM, "cannot set up a node");
 	n->opts = *opts;
 	fill_defaults(&n->opts);
-	n->storage.dir_fd = -1;
+	n->storage.dir_fd = n->stop_event = -1;
 	node_stats_init(&n->stats);
 	n->report_ns = INT64_MAX;
 	n->tells = (struct tells){ clock_now_ns(), NODE_TELLS_MAX, 0 };
-	start_probe(n);
+	rc = start_probe(n, err);
+	if (rc) {
+		node_free(n);
+		return rc;
+	}
 	descriptors_raise(); /* a connection and a file each take a descriptor */
 	n->work_per_ms = work_calibrate();
 	n->stop_event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -174,11 +197,12 @@ int node_new(const struct node_opts *opts, struct node **ret_node, struct err *e
 		rc = placement_try(&opts->workers.placement, err);
 	if (!rc)
 		rc = open_listeners(n, err);
+	if (!rc)
+		rc = follow_own_ports(n, err);
 	if (rc) {
 		node_free(n);
 		return rc;
 	}
-	follow_own_ports(n);
 	*ret_node = n;
 	return 0;
 }
@@ -337,9 +361,9 @@ bool node_is_insecure(const struct node *n)
 	return !control_listener(n)->loopback && !n->secure;
 }
 
-const char *node_why_unattributed(const struct node *n)
+const char *node_why_no_probes(const struct node *n)
 {
-	return n->guard || !n->opts.attribution ? NULL : n->unattributed.text;
+	return n->no_probes.text[0] ? n->no_probes.text : NULL;
 }
 
 static void wake(struct node *n)
@@ -398,6 +422,7 @@ static void begin_session(struct node *n, struct control *control)
 		.storage = &n->storage,
 		.reach = &n->opts.reach,
 		.guard = n->guard,
+		.attribution = n->attribution,
 		.stopping = &n->stopping,
 		.replaying = &n->replaying,
 		.work_per_ms = n->work_per_ms,

@@ -2,6 +2,7 @@
 #ifndef GAIT_REPLAY_NODE_NODE_H
 #define GAIT_REPLAY_NODE_NODE_H
 
+#include "replay/attribution.h"
 #include "replay/net/secure.h"
 #include "replay/node/reach.h"
 #include "replay/node/io.h"
@@ -18,7 +19,7 @@ struct node_opts {
 	uint32_t threads;	    /* 0: as recorded */
 	uint64_t storage_bytes;	    /* of all files */
 	uint64_t requests_ahead;
-	bool attribution;	   /* try to */
+	enum attribution attribution;
 	bool once;		   /* ends after one session */
 	struct secure_opts secure; /* how clients prove themselves */
 	struct reach reach;	   /* whom it calls for clients */
@@ -38,7 +39,7 @@ struct node;
 /*
  * Probes (in a process that is forked first), calibrates, listens. Fails without
  * an address, a directory or a device, and with -EPERM off loopback when clients need not
- * prove themselves; without probes it goes on (node_why_unattributed()).
+ * prove themselves; where ATTRIBUTION_AUTO finds no probes it goes on (node_why_no_probes()).
  */
 int node_new(const struct node_opts *opts, struct node **ret_node, struct err *err);
 void node_free(struct node *n);
@@ -52,8 +53,8 @@ size_t node_listeners(const struct node *n, const struct listener **ret_first);
 /* Whether clients come in off loopback, and everybody is let in. */
 bool node_is_insecure(const struct node *n);
 
-/* Why there is no attribution; NULL: there is, or none was asked for. */
-const char *node_why_unattributed(const struct node *n);
+/* Why its threads count their own time; NULL: they do not, or were asked to. */
+const char *node_why_no_probes(const struct node *n);
 
 /* Serves in the calling thread until node_stop(), or the end of the one session. */
 int node_run(struct node *n, struct err *err);

@@ -439,17 +439,14 @@ static void account_for_threads(struct worker *w, struct active *a)
 }
 
 /*
- * io_uring does not tell what a call waited for. A load past the cache waits for its
- * device and for nothing else: while the worker slept, too, that is what it was. The
- * rest stays unattributed.
+ * io_uring does not tell what a call waited for. Of a load past the cache it is known, also
+ * while the worker slept. The rest stays unattributed.
  */
 static void account_for_ring(struct active *a, int64_t slept_ns)
 {
-	const struct target *t = a->io.target;
-	bool direct = a->io.op->flags & OPF_DIRECT || (t->device && t->device->direct);
 	const int64_t delta[TS_COUNT] = { [TS_WAIT_BLOCK] = slept_ns };
 
-	if (a->io.op->kind == OP_LOAD && direct)
+	if (exec_waits_for_device(a->io.op, a->io.target))
 		account_add(&a->account, delta);
 }
 

@@ -57,6 +57,7 @@ static struct service *allocate(const struct service_setup *setup)
 	s->setup = *setup;
 	s->exec = (struct exec_setup){
 		.slots = setup->slots,
+		.counts_itself = setup->counts_itself,
 		.storage = setup->storage,
 		.oprows = &s->oprows,
 		.encrypts = &s->encrypts,

@@ -16,6 +16,7 @@ struct service_setup {
 	const struct worker_opts *workers;
 	struct storage *storage;
 	const struct thread_slot *slots; /* NULL: no probes */
+	bool counts_itself;		 /* then: each thread its own time */
 	uint64_t work_per_ms;
 	struct node_stats *stats;
 	enum compute_mode compute;

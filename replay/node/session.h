@@ -3,6 +3,7 @@
 #define GAIT_REPLAY_NODE_SESSION_H
 
 #include "probe/probe.h"
+#include "replay/attribution.h"
 #include "replay/net/control.h"
 #include "replay/node/reach.h"
 #include "replay/node/service.h"
@@ -12,8 +13,9 @@ struct session_setup {
 	struct listeners *listeners;
 	const struct worker_opts *workers;
 	struct storage *storage;
-	const struct reach *reach; /* whom it may call */
-	struct probe_guard *guard; /* NULL: no attribution */
+	const struct reach *reach;    /* whom it may call */
+	struct probe_guard *guard;    /* NULL: no probes */
+	enum attribution attribution; /* what the rows are made by */
 	const atomic_bool *stopping;
 	const struct session **replaying; /* the node's one session that replays; NULL: none */
 	uint64_t work_per_ms;

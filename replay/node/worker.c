@@ -543,7 +543,7 @@ static int prepare(struct worker *w)
 
 	prctl(PR_SET_NAME, "gait-worker");
 	prctl(PR_SET_TIMERSLACK, 1UL);
-	meter_init(&w->exec.meter, w->exec.setup->slots);
+	executor_begin(&w->exec);
 	if (!rc)
 		rc = worker_watch(w, &w->mail_event, 0, EPOLLIN);
 	if (!rc)

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/descriptors.h"
+#include "replay/attribution.h"
 #include "replay/client/session.h"
 #include "replay/pace.h"
 #include "replay/run.h"
@@ -653,7 +654,7 @@ static void fill_manifest(struct walk *w, struct manifest *m)
 	m->duration_ns = w->result->duration_ns;
 	m->work_per_ms = w->clocks[0].hello->work_per_ms;
 	snprintf(m->attribution, sizeof(m->attribution), "%s",
-		 w->clocks[0].hello->attribution ? "ebpf" : "none");
+		 attribution_name(w->clocks[0].hello->attribution));
 	for (size_t i = 0; i < w->sessions_count; i++) {
 		add_host(m, &w->clocks[i].hello->host);
 		add_usage(m, &w->clocks[i].usage);

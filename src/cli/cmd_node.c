@@ -37,6 +37,7 @@ struct node_cmd_opts {
 	uint64_t peer_idle_ns;
 	uint64_t no_delay;
 	bool wait_spin;
+	uint32_t attribution;
 	bool no_attribution;
 	bool once, attached;
 };
@@ -44,6 +45,7 @@ struct node_cmd_opts {
 static const char *const computes[] = { "work", "cpu", "wall", NULL }; /* enum compute_mode */
 /* As the enums in replay/node/listen.h and replay/net/poller.h. */
 static const char *const accept_modes[] = { "shared", "child", "parent", NULL };
+static const char *const attributions[] = { "none", "bpf", "user", "auto", NULL };
 static const char *const poll_modes[] = { "epoll", "poll", "select", "io_uring", NULL };
 
 static const struct option_spec specs[] = {
@@ -125,8 +127,12 @@ static const struct option_spec specs[] = {
 	{ "max-requests-ahead", '\0', OPTION_U64, OPTION_AT(node_cmd_opts, requests_ahead),
 	  .metavar = "N", .fallback = NODE_REQUESTS_AHEAD, .min = 1, .max = NODE_REQUESTS_AHEAD_MAX,
 	  .help = "requests that a client may plan ahead" },
+	{ "attribution", '\0', OPTION_CHOICE, OPTION_AT(node_cmd_opts, attribution),
+	  .metavar = "HOW", .fallback = ATTRIBUTION_AUTO, .choices = attributions,
+	  .help = "who makes the breakdown: bpf, probes in the kernel; user, the node's own threads, "
+		  "with fewer rows; auto, bpf where it loads, else user; none" },
 	{ "no-attribution", '\0', OPTION_FLAG, OPTION_AT(node_cmd_opts, no_attribution),
-	  .help = "load no probes: latencies without a breakdown" },
+	  .help = "the same as --attribution none" },
 	{ "once", '\0', OPTION_FLAG, OPTION_AT(node_cmd_opts, once),
 	  .help = "end after one session" },
 	{ "attached", '\0', OPTION_FLAG, OPTION_AT(node_cmd_opts, attached),
@@ -183,8 +189,9 @@ static void announce(const struct node *node)
 	const struct listener *listeners;
 	size_t count = node_listeners(node, &listeners);
 
-	if (node_why_unattributed(node))
-		cmd_complain("no attribution: %s", node_why_unattributed(node));
+	if (node_why_no_probes(node))
+		cmd_complain("attribution without probes, with fewer rows: %s",
+			     node_why_no_probes(node));
 	for (size_t i = 0; i < count; i++)
 		if (listeners[i].controls)
 			announce_one(node, &listeners[i]);
@@ -390,7 +397,7 @@ int cmd_node(int argc, char **argv)
 	opts.storage_bytes = given.storage_bytes;
 	opts.requests_ahead = given.requests_ahead;
 	opts.compute = given.compute;
-	opts.attribution = !given.no_attribution;
+	opts.attribution = given.no_attribution ? ATTRIBUTION_NONE : given.attribution;
 	opts.once = given.once;
 	return run(&opts, given.attached);
 }

@@ -23,11 +23,13 @@ struct replay_cmd_opts {
 	const char *agents;
 	uint64_t timeout_ns, seed, loops;
 	struct secure_opts secure;
+	uint32_t attribution;
 	bool local, no_spin, no_attribution, force, accept_edited, progress, json;
 };
 
 /* As the enums in replay/plan/plan.h. */
 static const char *const batchings[] = { "live", "recorded", NULL };
+static const char *const attributions[] = { "none", "bpf", "user", "auto", NULL };
 static const char *const arrivals[] = { "auto", "clock", "dependent", NULL };
 
 static const struct option_spec specs[] = {
@@ -87,8 +89,13 @@ static const struct option_spec specs[] = {
 	  .help = "where the --local nodes keep the services' files" },
 	{ "no-spin", 0, OPTION_FLAG, OPTION_AT(replay_cmd_opts, no_spin),
 	  .help = "sleep until a request is due: sends come some 50 us late, for less CPU" },
+	{ "attribution", 0, OPTION_CHOICE, OPTION_AT(replay_cmd_opts, attribution),
+	  .metavar = "HOW", .fallback = ATTRIBUTION_AUTO, .choices = attributions,
+	  .help = "who makes the breakdown, here and at the nodes that are started: bpf, probes in "
+		  "the kernel; user, the programs themselves, with fewer rows; auto, bpf where it "
+		  "loads, else user; none" },
 	{ "no-attribution", 0, OPTION_FLAG, OPTION_AT(replay_cmd_opts, no_attribution),
-	  .help = "load no probes: latencies without their breakdown" },
+	  .help = "the same as --attribution none" },
 	{ "force", 'f', OPTION_FLAG, OPTION_AT(replay_cmd_opts, force),
 	  .help = "replace a run of that name" },
 	{ "accept-edited", 0, OPTION_FLAG, OPTION_AT(replay_cmd_opts, accept_edited),
@@ -450,7 +457,8 @@ static struct json *summary_json(const struct replay_result *result, const char 
 	json_put_text(json, "verdict", result->manifest.verdict);
 	json_put_text(json, "failure", result->failure);
 	json_put_bool(json, "trace_partial", result->trace_partial);
-	json_put_bool(json, "attribution", !strcmp(result->manifest.attribution, "ebpf"));
+	json_put_bool(json, "attribution", strcmp(result->manifest.attribution, "none") != 0);
+	json_put_text(json, "attributed_by", result->manifest.attribution);
 	return json;
 }
 
@@ -481,8 +489,8 @@ static int report(const struct replay_cmd_opts *opts, const struct replay_result
 		print_summary(result, opts->output);
 	else if (cmd_print_json(summary_json(result, opts->output), &err))
 		return cmd_failed(&err);
-	if (result->unattributed[0])
-		cmd_complain("no attribution: %s", result->unattributed);
+	if (result->no_probes[0])
+		cmd_complain("attribution without probes, with fewer rows: %s", result->no_probes);
 	return judge(result, trace);
 }
 
@@ -504,7 +512,7 @@ static int run(const struct replay_cmd_opts *opts, const struct replay_opts *rep
 static int start_remote(const struct replay_cmd_opts *opts, struct replay_opts *replay,
 			struct remotes **ret_remotes, struct err *err)
 {
-	const struct remote_opts remote = { opts->ssh, opts->directory, !opts->no_attribution };
+	const struct remote_opts remote = { opts->ssh, opts->directory, replay->attribution };
 	int rc = opts->ssh ? remotes_start(&remote, ret_remotes, err) : 0;
 
 	if (rc || !opts->ssh)
@@ -545,7 +553,7 @@ int cmd_replay(int argc, char **argv)
 	replay.agents = agents.count;
 	replay.agents_at = agents.elsewhere ? agents.at : NULL;
 	replay.spin = !opts.no_spin;
-	replay.attribution = !opts.no_attribution;
+	replay.attribution = opts.no_attribution ? ATTRIBUTION_NONE : opts.attribution;
 	replay.replace = opts.force;
 	replay.accept_edited = opts.accept_edited;
 	replay.say = say;

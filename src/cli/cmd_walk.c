@@ -95,7 +95,7 @@ static void use_remotes(struct walk_opts *opts, const struct remotes *remotes)
 static int start_remotes(const struct walk_cmd_opts *given, struct walk_opts *opts,
 			 struct remotes **ret_remotes, struct err *err)
 {
-	const struct remote_opts remote = { given->ssh, NULL, true };
+	const struct remote_opts remote = { given->ssh, NULL, ATTRIBUTION_AUTO };
 	int rc;
 
 	if (!given->ssh)

@@ -216,7 +216,7 @@ static void set_up(struct exec_setup *setup)
 				      .demand = { COMPUTE_WORK, 1, &going } };
 	if (executor_init(&executor, setup, 0))
 		die("executor");
-	meter_init(&executor.meter, NULL);
+	executor_begin(&executor);
 }
 
 int main(int argc, char **argv)

@@ -158,7 +158,7 @@ static void test_meter(void)
 	int64_t begin_ns, end_ns;
 
 	fake_slot(slots);
-	meter_init(&m, slots);
+	meter_init(&m, slots, NULL);
 	if (!CHECK(m.slot == &slots[3]))
 		return;
 	begin_ns = m.last.ns;
@@ -184,7 +184,7 @@ static void test_missed_switch(void)
 	struct meter m;
 
 	fake_slot(slots);
-	meter_init(&m, slots);
+	meter_init(&m, slots, NULL);
 	begin_ns = m.last.ns;
 	slots[3].ns[TS_USER] += (uint64_t)begin_ns - slots[3].last_ns;
 	slots[3].last_ns = (uint64_t)begin_ns; /* it leaves */
@@ -210,7 +210,7 @@ static void test_meter_without_slot(void)
 	struct meter m;
 	int64_t begin_ns;
 
-	meter_init(&m, NULL);
+	meter_init(&m, NULL, NULL);
 	begin_ns = m.last.ns;
 	meter_own(&m, &account);
 	CHECK(meter_mark(&m, ACTIVITY_SELF) >= begin_ns);
