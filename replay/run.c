@@ -220,21 +220,13 @@ int run_take_oprow(void *arg, const struct wire_oprow *row, struct err *err)
 	return 0;
 }
 
-/* Any row of a trace's tables that are copied. */
-union any_row {
-	struct row_service service;
-	struct row_connection connection;
-	struct row_class class;
-	struct row_target target;
-};
-
 /* Calls fn with each row; fn may change it. */
-typedef int (*row_fn)(struct run *run, enum trace_table table, union any_row *row, struct err *err);
+typedef int (*row_fn)(struct run *run, enum trace_table table, union row_any *row, struct err *err);
 
 static int each_row(struct run *run, enum trace_table table, row_fn fn, struct err *err)
 {
 	struct trace_reader *reader = NULL;
-	union any_row row;
+	union row_any row;
 	int ret = trace_reader_new(run->origin, table, &reader, err);
 
 	while (!ret) {
@@ -247,7 +239,7 @@ static int each_row(struct run *run, enum trace_table table, row_fn fn, struct e
 	return ret;
 }
 
-static int copy_row(struct run *run, enum trace_table table, union any_row *row, struct err *err)
+static int copy_row(struct run *run, enum trace_table table, union row_any *row, struct err *err)
 {
 	return trace_write(run->writer, table, row, err);
 }
@@ -261,7 +253,7 @@ static uint32_t service_played(const struct run *run, uint64_t service_id)
 	return IDMAP_NONE;
 }
 
-static int copy_service(struct run *run, enum trace_table table, union any_row *row,
+static int copy_service(struct run *run, enum trace_table table, union row_any *row,
 			struct err *err)
 {
 	uint32_t service = service_played(run, row->service.service_id);
@@ -271,14 +263,16 @@ static int copy_service(struct run *run, enum trace_table table, union any_row *
 }
 
 /* The work in the run's ops is what was done: nothing is left to scale. */
-static int copy_class(struct run *run, enum trace_table table, union any_row *row, struct err *err)
+static int copy_class(struct run *run, enum trace_table table, union row_any *row, struct err *err)
 {
 	row->class.demand_ppm = 1000000;
 	return copy_row(run, table, row, err);
 }
 
-static int put_connection(struct run *run, const struct row_connection *row, struct err *err)
+/* What packets told of the trace's connection is not so of the run's. */
+static int put_connection(struct run *run, struct row_connection *row, struct err *err)
 {
+	row->wire = (struct row_wire)ROW_WIRE_UNKNOWN;
 	run->ledger->count[LG_CONNECTIONS]++;
 	return trace_write(run->writer, TABLE_CONNECTIONS, row, err);
 }
@@ -296,10 +290,10 @@ static int put_planned(struct run *run, uint32_t c, struct row_connection row, s
 }
 
 /* Those that had requests but have none in the plan are left out. */
-static int copy_connection(struct run *run, enum trace_table table, union any_row *row,
+static int copy_connection(struct run *run, enum trace_table table, union row_any *row,
 			   struct err *err)
 {
-	const struct row_connection *connection = &row->connection;
+	struct row_connection *connection = &row->connection;
 	uint32_t c = idmap_get(&run->origins, connection->connection_id);
 	bool ours = service_played(run, connection->service_id) != IDMAP_NONE;
 	int ret = 0;
@@ -396,6 +390,7 @@ static int write_request(struct run *run, const struct joined *j, struct err *er
 		.think_ns = planned->after_request ? planned->think_ns : TRACE_NONE,
 		.confidence = 100,
 		.arrival_ns = at_node(run, service, node->arrival_ns),
+		.request_end_ns = TRACE_NONE,
 		.read_ns = at_node(run, service, node->read_ns),
 		.write_ns = at_node(run, service, node->write_ns),
 		.end_ns = at_node(run, service, node->end_ns),

@@ -89,6 +89,8 @@ struct connection *connection_new(struct assembler *a, const struct event_socket
 	c->local_port = e->local_port;
 	c->row.open_ns = e->flags & SOCKET_BEFORE ? TRACE_NONE : TRACE_TIME(a, e->head.ns);
 	c->row.close_ns = c->row.srtt_ns = c->row.min_rtt_ns = TRACE_NONE;
+	c->row.wire = (struct row_wire)ROW_WIRE_UNKNOWN;
+	snprintf(c->row.transport, sizeof(c->row.transport), "%s", c->local ? "unix" : "tcp");
 	c->row.outgoing = !!(e->flags & SOCKET_OUTGOING);
 	snprintf(c->row.peer_class, sizeof(c->row.peer_class), "%s", peer_class(e));
 	format_address(e, e->local_addr, e->local_port, c->row.local, sizeof(c->row.local));

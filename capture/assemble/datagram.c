@@ -6,6 +6,7 @@
 #include "capture/assemble/assembly.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 
 static uint64_t key_of(const struct datagram *d)
@@ -71,6 +72,7 @@ static struct connection *peer_new(struct assembler *a, const struct datagram *d
 	if (!c)
 		return NULL;
 	c->datagrams = c->framed = true;
+	snprintf(c->row.transport, sizeof(c->row.transport), "udp");
 	c->remote_port = d->remote_port;
 	memcpy(c->remote_addr, d->remote_addr, sizeof(c->remote_addr));
 	link_peer(a, c);

@@ -51,7 +51,7 @@ struct request *request_open(struct assembler *a, struct athread *t, struct conn
 	r->row.connection_id = c->row.connection_id;
 	r->row.thread_id = t->tid;
 	r->row.confidence = 100;
-	r->row.think_ns = TRACE_NONE;
+	r->row.think_ns = r->row.request_end_ns = TRACE_NONE;
 	r->row.write_ns = r->row.end_ns = TRACE_NONE;
 	c->row.service_id = r->row.service_id;
 	*(c->last ? &c->last->next : &c->first) = r;

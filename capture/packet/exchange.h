@@ -31,6 +31,7 @@ struct conversation {
 	struct exchange *asking, *replying; /* whose bytes come now, in either direction */
 	struct framer *framer;		    /* while something is under way; NULL: at rest */
 	const char *protocol;		    /* as the framer calls it; "": it is not known */
+	struct tls tls;			    /* of an encrypted one: its records */
 	uint64_t previous;		    /* request that was answered last */
 	int64_t previous_arrival_ns, previous_end_ns;
 	int64_t unclaimed_ns; /* bytes out since then may be the start of a reply; 0: there are none */
@@ -38,10 +39,11 @@ struct conversation {
 	uint32_t exchanges;
 	uint16_t service; /* number in r->services */
 	uint8_t turns_count;
-	bool framed;		/* the framer has not lost its way */
-	bool encrypted, looked; /* its first bytes were looked at */
-	struct tls tls;		/* then: its records */
-	bool unpaired;		/* what the service sends is known to have no request */
+	uint8_t tls_version;		/* low byte of what the service chose */
+	uint8_t chosen, offers;		/* numbers in r->alpns */
+	bool framed : 1;		/* the framer has not lost its way */
+	bool encrypted : 1, looked : 1; /* its first bytes were looked at */
+	bool unpaired : 1;		/* what the service sends is known to have no request */
 };
 
 _Static_assert(sizeof(struct conversation) + sizeof(struct flow) <= 512,
@@ -51,6 +53,8 @@ struct service_seen {
 	struct packet_end end;
 	struct row_service row;
 };
+
+#define ALPNS_MAX 256 /* further ones are not told */
 
 struct requests {
 	struct row_sink sink;
@@ -65,6 +69,8 @@ struct requests {
 	struct framer **free_framers;
 	size_t framers_count, framers_capacity;
 	size_t turns_tables;
+	char alpns[ALPNS_MAX][TLS_ALPN_SIZE]; /* the first is "" */
+	size_t alpns_count;
 	struct framer_mark *marks; /* in the chunk at hand */
 	size_t marks_count, marks_capacity;
 };
@@ -79,6 +85,14 @@ void framing_keep_mark(void *requests, const struct framer_mark *mark);
 void framing_rest(struct requests *r, struct conversation *c);
 /* The connection's framer is free for another. */
 void framing_give(struct requests *r, struct conversation *c);
+
+/* greeting.c */
+/* The first bytes in tell ciphertext; then the handshake is read. */
+void greeting_look(struct requests *r, struct conversation *c, const struct flow_chunk *chunk);
+/* What the handshake said, if it is over, or if no more of it will come. */
+void greeting_keep(struct requests *r, struct conversation *c, bool closing);
+/* The columns of it. */
+void greeting_put(const struct requests *r, const struct conversation *c, struct row_wire *wire);
 
 /* rows.c */
 void rows_open(struct requests *r, struct conversation *c, const struct flow *flow);

@@ -256,10 +256,19 @@ static bool is_of_another(const struct flow *flow, unsigned side, const struct p
 	return s->known && s->begin != p->seq + 1;
 }
 
+/* A SYN, or a FIN, that was sent before. */
+static void note_again(struct flows *f, struct flow_side *s)
+{
+	s->retransmitted++;
+	f->counts.retransmissions++;
+}
+
 static void begin_stream(struct flows *f, struct flow *flow, unsigned side, const struct packet *p)
 {
 	bool answer = p->flags & PACKET_ACK;
 
+	if (answer ? flow->answered_ns : flow->open_ns)
+		note_again(f, &flow->side[side]);
 	note_opener(f, flow, answer ? !side : side);
 	side_begins(&flow->side[side], p->seq + 1);
 	if (answer) {
@@ -355,6 +364,8 @@ static void note_fin(struct flows *f, struct flow *flow, unsigned side, const st
 	if (!s->finished) {
 		s->finished = true;
 		s->fin = p->seq + p->total;
+	} else if (!p->total && p->seq == s->fin) {
+		note_again(f, s);
 	}
 	order_ended(f, flow, side, p->ns);
 }

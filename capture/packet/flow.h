@@ -38,16 +38,15 @@ struct flow_side {
 	uint32_t packets;
 	uint32_t retransmitted; /* packets whose bytes, or some of them, had been seen before */
 	uint32_t zero_windows;	/* packets that said: no more bytes */
+	bool began : 1;		/* its SYN was seen, or acknowledged by a SYN */
+	bool known : 1;		/* `next` means something */
+	bool acked : 1;		/* low_ack and high_ack do */
+	bool finished : 1;	/* its FIN was seen */
+	bool ended : 1;		/* and all bytes before it */
 	int64_t timed_ns;	/* 0: none */
 	int64_t srtt_ns,
 		min_rtt_ns; /* from the capture point to the other end and back; 0: unknown */
 	uint64_t bytes;	    /* of payload in order, gaps included */
-	uint64_t gap_bytes;
-	bool began;    /* its SYN was seen, or acknowledged by a SYN */
-	bool known;    /* `next` means something */
-	bool acked;    /* low_ack and high_ack do */
-	bool finished; /* its FIN was seen */
-	bool ended;    /* and all bytes before it */
 };
 
 struct flow_held;

@@ -39,7 +39,6 @@ static void tell_gap(struct flows *f, struct flow *flow, unsigned side, uint32_t
 
 	f->counts.gaps++;
 	f->counts.gap_bytes += chunk.total;
-	s->gap_bytes += chunk.total;
 	s->timed_ns = 0;
 	hand_on(f, flow, side, &chunk);
 }

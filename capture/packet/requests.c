@@ -104,6 +104,7 @@ static void begin_exchange(struct requests *r, struct conversation *c, int64_t n
 					 .connection_id = c->connection_id,
 					 .confidence = CERTAIN,
 					 .arrival_ns = ns,
+					 .request_end_ns = ns,
 					 .think_ns = TRACE_NONE,
 					 .read_ns = TRACE_NONE,
 					 .write_ns = TRACE_NONE,
@@ -203,10 +204,12 @@ static void close_answered(struct requests *r, struct conversation *c, bool data
 
 /* --- bytes in ------------------------------------------------------------------------------------- */
 
-static void add_request_bytes(struct conversation *c, uint64_t n, bool gap)
+static void add_request_bytes(struct conversation *c, uint64_t n, bool gap, int64_t ns)
 {
 	if (!c->asking)
 		return;
+	if (n && c->asking->row.request_end_ns < ns)
+		c->asking->row.request_end_ns = ns;
 	c->asking->row.request_bytes += n;
 	c->asking->gapped |= gap;
 }
@@ -221,7 +224,7 @@ static uint64_t mark_request(struct requests *r, struct conversation *c,
 	/* the start of a message that came in pieces may be there, not yet known as one */
 	if (begins && (!c->asking || c->asking->frame)) {
 		begin_exchange(r, c, ns);
-		add_request_bytes(c, mark->back, chunk->gap);
+		add_request_bytes(c, mark->back, chunk->gap, ns);
 		from = mark->at;
 	}
 	if (!c->asking)
@@ -231,7 +234,7 @@ static uint64_t mark_request(struct requests *r, struct conversation *c,
 		memcpy(c->asking->verb, mark->verb, sizeof(c->asking->verb));
 	if (begins)
 		return from;
-	add_request_bytes(c, mark->at - from, chunk->gap);
+	add_request_bytes(c, mark->at - from, chunk->gap, ns);
 	c->asking->complete = true;
 	c->asking->no_reply = mark->flags & FRAMER_NO_REPLY;
 	if (mark->id >> 32)
@@ -248,25 +251,16 @@ static bool is_multiplexed(const struct conversation *c)
 	return !strcmp(c->protocol, "http/2");
 }
 
-/* The first bytes in tell ciphertext. */
-static void look_for_tls(struct requests *r, struct conversation *c, const struct flow_chunk *chunk)
-{
-	if (c->looked || chunk->gap)
-		return;
-	c->looked = true;
-	c->encrypted = tls_begins(chunk->bytes, chunk->seen);
-	if (c->encrypted)
-		c->tls.hides = c->tls.finished = tls_is_under_way(chunk->bytes, chunk->seen);
-	r->ledger.count[LG_TLS_OPAQUE] += c->encrypted;
-}
-
 /* Of an encrypted chunk, what the application sent: a turn's. False: none of it is. */
-static bool decipher(struct conversation *c, bool reply, struct flow_chunk *chunk)
+static bool decipher(struct requests *r, struct conversation *c, bool reply,
+		     struct flow_chunk *chunk)
 {
 	if (!c->encrypted)
 		return true;
 	chunk->total =
 		tls_application_bytes(&c->tls, reply, chunk->bytes, chunk->seen, chunk->total);
+	if (c->tls.hello)
+		greeting_keep(r, c, c->tls.lost);
 	chunk->seen = 0;
 	return chunk->total > 0;
 }
@@ -290,7 +284,7 @@ static void bytes_in(struct requests *r, struct conversation *c, bool datagrams,
 		c->asking = c->last; /* no boundary is known: more of the same turn */
 	if (!c->asking)
 		begin_exchange(r, c, ns);
-	add_request_bytes(c, chunk->total - from, chunk->gap);
+	add_request_bytes(c, chunk->total - from, chunk->gap, ns);
 	if (c->asking && !c->framed) {
 		c->asking->complete = true;
 		doubt(c->asking, BY_TURNS);
@@ -464,8 +458,8 @@ static void on_bytes(void *arg, struct flow *flow, bool reply, const struct flow
 	if (!c || r->failed)
 		return;
 	if (!reply && !datagrams)
-		look_for_tls(r, c, chunk);
-	if (!decipher(c, reply, &own))
+		greeting_look(r, c, chunk);
+	if (!decipher(r, c, reply, &own))
 		return;
 	if (reply)
 		bytes_out(r, c, flow, &own, ns);
@@ -501,6 +495,7 @@ static void on_closed(void *arg, struct flow *flow)
 		r->ledger.count[entry] += !is_answered(c->first) && !c->first->no_reply;
 		close_exchange(r, c, c->first, status_of(c->first, status));
 	}
+	greeting_keep(r, c, true);
 	rows_close(r, c, flow);
 	framing_give(r, c);
 	r->turns_tables -= c->turns != NULL;

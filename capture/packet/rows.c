@@ -92,6 +92,35 @@ static int64_t time_of(const struct requests *r, int64_t ns)
 	return ns ? ns - r->start_ns : TRACE_NONE;
 }
 
+static int64_t known_ns(int64_t ns)
+{
+	return ns ? ns : TRACE_NONE;
+}
+
+/* A side's round trips are those of what it sends: through the other end and back. */
+static void put_wire(const struct flow *flow, struct row_wire *wire)
+{
+	const struct flow_side *in = &flow->side[flow->client], *out = &flow->side[!flow->client];
+
+	if (flow->close_ns)
+		snprintf(wire->ended, sizeof(wire->ended), "%s", flow->reset ? "rst" : "fin");
+	wire->handshake_ns = known_ns(flow->handshake_ns);
+	wire->client_srtt_ns = known_ns(out->srtt_ns);
+	wire->client_min_rtt_ns = known_ns(out->min_rtt_ns);
+	wire->server_srtt_ns = known_ns(in->srtt_ns);
+	wire->server_min_rtt_ns = known_ns(in->min_rtt_ns);
+	wire->packets_in = in->packets;
+	wire->packets_out = out->packets;
+	wire->bytes_in = (int64_t)in->bytes;
+	wire->bytes_out = (int64_t)out->bytes;
+	if (flow->protocol != PACKET_TCP)
+		return;
+	wire->retransmitted_in = in->retransmitted;
+	wire->retransmitted_out = out->retransmitted;
+	wire->zero_windows_in = in->zero_windows;
+	wire->zero_windows_out = out->zero_windows;
+}
+
 void rows_close(struct requests *r, struct conversation *c, const struct flow *flow)
 {
 	struct dependence verdict = dependence_judge(c->turns, c->turns_count);
@@ -107,6 +136,7 @@ void rows_close(struct requests *r, struct conversation *c, const struct flow *f
 		.requests = c->requests,
 		.dependent = verdict.dependent,
 		.confidence = verdict.confidence,
+		.wire = ROW_WIRE_UNKNOWN,
 	};
 
 	service->row.tls |= c->encrypted;
@@ -115,6 +145,10 @@ void rows_close(struct requests *r, struct conversation *c, const struct flow *f
 		 peer_class(&flow->end[flow->client]));
 	format_end(&flow->end[!flow->client], row.local, sizeof(row.local));
 	format_end(&flow->end[flow->client], row.remote, sizeof(row.remote));
+	snprintf(row.transport, sizeof(row.transport), "%s",
+		 flow->protocol == PACKET_TCP ? "tcp" : "udp");
+	put_wire(flow, &row.wire);
+	greeting_put(r, c, &row.wire);
 	rows_write(r, TABLE_CONNECTIONS, &row);
 }
 

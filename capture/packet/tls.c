@@ -50,14 +50,21 @@ static bool is_the_applications(struct tls *t, bool reply, uint32_t length)
 /* The header of a record is whole. */
 static void begin_record(struct tls *t, struct tls_stream *s, bool reply)
 {
-	s->left = (uint32_t)s->head[3] << 8 | s->head[4];
+	uint16_t length = (uint16_t)(s->head[3] << 8 | s->head[4]);
+
 	s->got = 0;
 	if (s->head[0] < RECORD_CHANGE_CIPHER || s->head[0] > RECORD_HEARTBEAT || s->head[1] != 3 ||
-	    s->left > RECORD_MAX) {
+	    length > RECORD_MAX) {
 		t->lost = true;
 		return;
 	}
-	s->counts = s->head[0] == RECORD_APPLICATION && is_the_applications(t, reply, s->left);
+	s->left = length;
+	s->counts = s->head[0] == RECORD_APPLICATION && is_the_applications(t, reply, length);
+	if (!s->counts)
+		return;
+	s->records++;
+	s->bytes += length;
+	s->largest = s->largest > length ? s->largest : length;
 }
 
 static size_t least(size_t a, size_t b)
@@ -74,7 +81,10 @@ size_t tls_application_bytes(struct tls *t, bool reply, const uint8_t *bytes, si
 	while (at < total && !t->lost) {
 		if (s->left) {
 			n = least(s->left, total - at);
-			s->left -= (uint32_t)n;
+			s->left -= (uint16_t)n;
+			if (t->hello && s->head[0] == RECORD_HANDSHAKE)
+				tls_hello_feed(t->hello, reply, at < seen ? bytes + at : NULL,
+					       at < seen ? least(n, seen - at) : 0, n);
 			counted += s->counts ? n : 0;
 			at += n;
 			continue;
@@ -85,7 +95,7 @@ size_t tls_application_bytes(struct tls *t, bool reply, const uint8_t *bytes, si
 		}
 		n = least(HEADER - s->got, seen - at);
 		memcpy(s->head + s->got, bytes + at, n);
-		s->got += (uint8_t)n;
+		s->got = (s->got + n) & 7;
 		at += n;
 		if (s->got < HEADER)
 			continue;

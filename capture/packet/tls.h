@@ -2,6 +2,8 @@
 #ifndef GAIT_CAPTURE_PACKET_TLS_H
 #define GAIT_CAPTURE_PACKET_TLS_H
 
+#include "capture/packet/hello.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -13,18 +15,22 @@
  * its length. Pure.
  */
 struct tls_stream {
-	uint32_t left;	 /* bytes of the record under way that are still to come */
-	uint8_t head[5]; /* of it, the first `got` */
-	uint8_t got;
-	bool counts; /* the record under way is the application's */
+	uint64_t bytes;	  /* of the application's records, without their headers */
+	uint32_t records; /* the application's */
+	uint16_t largest; /* of them */
+	uint16_t left;	  /* bytes of the record under way that are still to come */
+	uint8_t head[5];  /* of it, the first `got` */
+	uint8_t got : 3;
+	bool counts : 1; /* the record under way is the application's */
 };
 
 struct tls {
+	struct tls_hello *hello;   /* lent: who reads the handshake; NULL: nobody */
 	struct tls_stream in, out; /* to the service, from it */
-	bool hides; /* TLS 1.3, or it may be: the service spoke encrypted before the client did */
-	bool finished; /* then: the client's Finished has come */
-	bool asked;    /* the application's first bytes to the service have */
-	bool lost;     /* where records begin is not known any more */
+	bool hides : 1; /* TLS 1.3, or it may be: the service spoke encrypted before the client did */
+	bool finished : 1; /* then: the client's Finished has come */
+	bool asked : 1;	   /* the application's first bytes to the service have */
+	bool lost : 1;	   /* where records begin is not known any more */
 };
 
 /* Whether a connection whose first bytes to the service are these speaks TLS. */

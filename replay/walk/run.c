@@ -117,6 +117,7 @@ static int end_session(struct walk_run *run, uint32_t thread, struct err *err)
 		.close_ns = last ? TRACE_NONE : s->last_ns,
 		.srtt_ns = TRACE_NONE,
 		.min_rtt_ns = TRACE_NONE,
+		.wire = ROW_WIRE_UNKNOWN,
 		.requests = s->requests,
 		.confidence = 100,
 	};
@@ -377,7 +378,7 @@ static void put_node_times(const struct walk_run *run, uint32_t node, const stru
 	to->service_id = WALK_SERVICE + node;
 	to->thread_id = from->end_ns ? from->thread + 1 : 0;
 	to->confidence = 100;
-	to->think_ns = TRACE_NONE;
+	to->think_ns = to->request_end_ns = TRACE_NONE;
 	to->arrival_ns = at_node(run, node, from->arrival_ns);
 	to->read_ns = at_node(run, node, from->read_ns);
 	to->write_ns = at_node(run, node, from->write_ns);

@@ -45,6 +45,7 @@ static int end_session(struct walk_trace *t, uint32_t thread, bool last, struct 
 		.close_ns = last ? TRACE_NONE : w->due_ns,
 		.srtt_ns = TRACE_NONE,
 		.min_rtt_ns = TRACE_NONE,
+		.wire = ROW_WIRE_UNKNOWN,
 		.requests = w->requests,
 		.confidence = 100,
 	};
@@ -125,6 +126,7 @@ static int write_request(struct walk_trace *t, uint32_t thread, uint64_t request
 		.think_ns = TRACE_NONE,
 		.confidence = 100,
 		.arrival_ns = w->due_ns,
+		.request_end_ns = TRACE_NONE,
 		.read_ns = TRACE_NONE,
 		.write_ns = TRACE_NONE,
 		.end_ns = TRACE_NONE,

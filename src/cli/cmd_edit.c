@@ -24,7 +24,7 @@ static const struct option_spec specs[] = {
 	  .fallback = NS_PER_SEC, .max = 3600 * NS_PER_SEC, .metavar = "TIME",
 	  .help = "merge: the wall clocks of two hosts are at most this far apart" },
 	{ "compute", 0, OPTION_TEXT, OPTION_AT(edit_opts, compute), .metavar = "MODEL",
-	  .help = "assume: CPU time of each request: server-time (arrival to reply), a part of that "
+	  .help = "assume: CPU time of each request: server-time (request to reply), a part of that "
 		  "(0.3), or drawn (exp:100us)" },
 	{ "seed", 0, OPTION_U64, OPTION_AT(edit_opts, seed), .fallback = 1, .metavar = "N",
 	  .help = "assume: of what is drawn" },

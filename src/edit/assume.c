@@ -109,7 +109,7 @@ typedef int (*row_fn)(struct assume *a, enum trace_table table, void *row);
 
 static int each_row(struct assume *a, enum trace_table table, row_fn fn)
 {
-	_Alignas(8) char row[sizeof(struct row_total)];
+	_Alignas(8) char row[sizeof(union row_any)];
 	struct trace_reader *reader;
 	int rc = trace_reader_new(a->trace, table, &reader, a->err);
 
@@ -227,10 +227,18 @@ static int put_stretch(struct assume *a, const struct row_request *request, int6
 	return put_compute(a, request, from_ns, (uint64_t)(to_ns - from_ns), (uint64_t)(ns + 0.5));
 }
 
+/* The whole request is there: the first byte where nothing says when the last came, or it came late. */
+static int64_t asked_ns(const struct row_request *request)
+{
+	int64_t ns = request->request_end_ns;
+
+	return ns == TRACE_NONE || ns > request->write_ns ? request->arrival_ns : ns;
+}
+
 /* From the request to the first byte of its reply, around its calls. */
 static int put_server_time(struct assume *a, const struct row_request *request)
 {
-	int64_t at_ns = request->arrival_ns, end_ns = request->write_ns;
+	int64_t at_ns = asked_ns(request), end_ns = request->write_ns;
 	int rc = 0;
 
 	if (at_ns == TRACE_NONE || end_ns == TRACE_NONE || end_ns < at_ns) {

@@ -28,7 +28,7 @@ int merge_grow(struct merge *m, void **array, size_t count, size_t *room, size_t
 static int each_row(struct merge *m, struct input *in, struct trace_reader *reader,
 		    enum trace_table table, merge_row_fn fn)
 {
-	_Alignas(8) char row[sizeof(struct row_total)];
+	_Alignas(8) char row[sizeof(union row_any)];
 	int rc;
 
 	while ((rc = trace_reader_next(reader, row, m->err)) > 0) {

@@ -54,6 +54,7 @@ static const struct time_column time_columns[] = {
 	TIME(CONNECTIONS, row_connection, open_ns),
 	TIME(CONNECTIONS, row_connection, close_ns),
 	TIME(REQUESTS, row_request, arrival_ns),
+	TIME(REQUESTS, row_request, request_end_ns),
 	TIME(REQUESTS, row_request, read_ns),
 	TIME(REQUESTS, row_request, write_ns),
 	TIME(REQUESTS, row_request, end_ns),

@@ -43,7 +43,7 @@ static int out_of_memory(struct build *b)
 
 static int read_rows(struct build *b, struct trace_reader *r, row_fn fn, uint64_t *ret_count)
 {
-	_Alignas(8) char row[sizeof(struct row_total)];
+	_Alignas(8) char row[sizeof(union row_any)];
 	uint64_t count = 0;
 	int rc;
 

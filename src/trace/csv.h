@@ -31,7 +31,7 @@ struct csv_slot {
 	char end;		     /* what must follow: ',' or '\n' */
 };
 
-#define CSV_ROW_SIZE_MAX (sizeof(struct row_total))
+#define CSV_ROW_SIZE_MAX (sizeof(union row_any))
 
 struct csv_parser {
 	const struct table *table;

@@ -43,6 +43,15 @@ const char *const outcome_names[OUTCOME_COUNT] = {
 	{ COLUMN(COLUMN_ENUM, member), .names = (list), .names_count = (count) }
 #define FLAGS(member, list, count)                                                                 \
 	{ COLUMN(COLUMN_FLAGS, member), .names = (list), .names_count = (count) }
+/* of row_connection's `wire` */
+#define WIRE_COLUMN(column_type, member)                                                           \
+	{                                                                                          \
+		.name = #member, .type = (column_type),                                            \
+		.offset = offsetof(struct row_connection, wire.member),                            \
+		.size = sizeof(((struct row_wire *)0)->member),                                    \
+	}
+#define WIRE(member) WIRE_COLUMN(COLUMN_I64, member)
+#define WIRE_TEXT(member) WIRE_COLUMN(COLUMN_TEXT, member)
 #define RUN_I64(member) { COLUMN(COLUMN_I64, member), .run_only = true }
 #define RUN_ENUM(member, list, count)                                                              \
 	{ COLUMN(COLUMN_ENUM, member), .run_only = true, .names = (list), .names_count = (count) }
@@ -59,7 +68,30 @@ static const struct column connections_columns[] = {
 	ID(connection_id), ID(service_id), TEXT(peer_class), TEXT(protocol),
 	I64(open_ns),	   I64(close_ns),  I64(srtt_ns),     I64(min_rtt_ns),
 	U64(tls),	   U64(requests),  U64(outgoing),    U64(dependent),
-	U64(confidence),   TEXT(local),	     TEXT(remote),
+	U64(confidence),   TEXT(local),	     TEXT(remote),	 TEXT(transport),
+	WIRE_TEXT(ended),
+	WIRE(handshake_ns),
+	WIRE(client_srtt_ns),
+	WIRE(client_min_rtt_ns),
+	WIRE(server_srtt_ns),
+	WIRE(server_min_rtt_ns),
+	WIRE(packets_in),
+	WIRE(packets_out),
+	WIRE(bytes_in),
+	WIRE(bytes_out),
+	WIRE(retransmitted_in),
+	WIRE(retransmitted_out),
+	WIRE(zero_windows_in),
+	WIRE(zero_windows_out),
+	WIRE_TEXT(tls_version),
+	WIRE_TEXT(tls_alpn),
+	WIRE_TEXT(tls_offers),
+	WIRE(tls_records_in),
+	WIRE(tls_records_out),
+	WIRE(tls_record_bytes_in),
+	WIRE(tls_record_bytes_out),
+	WIRE(tls_record_max_bytes_in),
+	WIRE(tls_record_max_bytes_out),
 };
 #undef ROW
 
@@ -82,6 +114,7 @@ static const struct column requests_columns[] = {
 	I64(think_ns),
 	U64(confidence),
 	I64(arrival_ns),
+	I64(request_end_ns),
 	I64(read_ns),
 	I64(write_ns),
 	I64(end_ns),

@@ -77,6 +77,41 @@ struct row_service {
 	uint64_t tls;
 };
 
+/*
+ * What packets tell of a connection and eBPF does not; "in": to the service, "out": from it. Not
+ * captured as packets: all of it TRACE_NONE and "".
+ */
+struct row_wire {
+	char ended[8];	      /* fin, rst; "": it went on, or never began (UDP) */
+	int64_t handshake_ns; /* from its SYN to the ACK of the answer */
+	/* round trips between the capture point and the client, and the service; in both 0 is none */
+	int64_t client_srtt_ns, client_min_rtt_ns;
+	int64_t server_srtt_ns, server_min_rtt_ns;
+	int64_t packets_in, packets_out;
+	int64_t bytes_in, bytes_out;		     /* of payload, once each */
+	int64_t retransmitted_in, retransmitted_out; /* packets */
+	int64_t zero_windows_in, zero_windows_out;   /* packets by which that end stopped the other */
+	char tls_version[8];			     /* 1.3 */
+	char tls_alpn[32];			     /* what the service chose */
+	char tls_offers[32];			     /* of what the client offered, by commas */
+	int64_t tls_records_in, tls_records_out;     /* of the application */
+	int64_t tls_record_bytes_in, tls_record_bytes_out;
+	int64_t tls_record_max_bytes_in, tls_record_max_bytes_out;
+};
+
+#define ROW_WIRE_UNKNOWN                                                                           \
+	{                                                                                          \
+		.handshake_ns = TRACE_NONE, .client_srtt_ns = TRACE_NONE,                          \
+		.client_min_rtt_ns = TRACE_NONE, .server_srtt_ns = TRACE_NONE,                     \
+		.server_min_rtt_ns = TRACE_NONE, .packets_in = TRACE_NONE,                         \
+		.packets_out = TRACE_NONE, .bytes_in = TRACE_NONE, .bytes_out = TRACE_NONE,        \
+		.retransmitted_in = TRACE_NONE, .retransmitted_out = TRACE_NONE,                   \
+		.zero_windows_in = TRACE_NONE, .zero_windows_out = TRACE_NONE,                     \
+		.tls_records_in = TRACE_NONE, .tls_records_out = TRACE_NONE,                       \
+		.tls_record_bytes_in = TRACE_NONE, .tls_record_bytes_out = TRACE_NONE,             \
+		.tls_record_max_bytes_in = TRACE_NONE, .tls_record_max_bytes_out = TRACE_NONE,     \
+	}
+
 struct row_connection {
 	uint64_t connection_id;
 	uint64_t service_id;
@@ -93,6 +128,8 @@ struct row_connection {
 	uint64_t confidence;  /* of `dependent`, percent */
 	char local[64];	      /* the two ends, ADDRESS:PORT: captures of several hosts join by them */
 	char remote[64];
+	char transport[8]; /* tcp, udp, unix */
+	struct row_wire wire;
 };
 
 struct row_class {
@@ -115,6 +152,7 @@ struct row_request {
 	int64_t think_ns;       /* from that one's end to this arrival, as the server saw it */
 	uint64_t confidence;    /* percent */
 	int64_t arrival_ns;     /* first byte in the kernel; in a run too, from the probes */
+	int64_t request_end_ns; /* its last byte; known of packets alone */
 	int64_t read_ns;        /* first byte read by the service */
 	int64_t write_ns;       /* first byte of the reply given to the kernel */
 	int64_t end_ns;         /* last byte handed to the network */
@@ -190,6 +228,19 @@ struct row_total {
 
 /* service_id of the load generator's own rows in a run's latency.csv */
 #define TRACE_CLIENT_SERVICE 0
+
+/* As large as the largest row. */
+union row_any {
+	struct row_service service;
+	struct row_connection connection;
+	struct row_class class;
+	struct row_request request;
+	struct row_op op;
+	struct row_op_request op_request;
+	struct row_target target;
+	struct row_latency latency;
+	struct row_total total;
+};
 
 enum column_type {
 	COLUMN_ID,    /* uint64_t, 0 is empty */

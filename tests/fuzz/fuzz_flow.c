@@ -36,6 +36,7 @@ static int on_row(void *arg, enum trace_table table, const void *row)
 		return 0;
 	w->rows++;
 	must(r->request_id && r->connection_id && r->class_id && r->service_id);
+	must(r->request_end_ns >= r->arrival_ns);
 	must(r->end_ns == TRACE_NONE || r->end_ns >= r->arrival_ns);
 	must(r->write_ns == TRACE_NONE || r->write_ns <= r->end_ns);
 	must(r->confidence <= 100);

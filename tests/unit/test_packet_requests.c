@@ -30,7 +30,7 @@ struct link {
 	size_t rows_count, connections_count, classes_count;
 	uint32_t sent[2]; /* by the client, by the service */
 	int64_t ns;
-	uint16_t id;
+	uint16_t id, window;
 	size_t snap;		/* of a payload so many bytes are captured */
 	unsigned lose, counted; /* every so manieth packet with payload is not captured; 0: none */
 	uint8_t kind;
@@ -58,6 +58,7 @@ static struct link *link_new(uint8_t kind)
 
 	l->kind = kind;
 	l->snap = SIZE_MAX;
+	l->window = 100;
 	l->ns = START_NS;
 	l->requests = requests_new(START_NS, &rows);
 	opts.sink = requests_flow_sink(l->requests);
@@ -98,7 +99,7 @@ static void send_packet(struct link *l, bool reply, unsigned flags, const void *
 		.seq = l->kind == PACKET_UDP ? 0 : 1000u * (reply + 1) + syn + l->sent[reply],
 		.ack = flags & PACKET_ACK ? 1000u * (!reply + 1) + 1 + l->sent[!reply] : 0,
 		.mark = l->unnumbered ? 7 : (unsigned)++l->id << 16,
-		.window = 100,
+		.window = l->window,
 		.flags = (uint8_t)flags,
 		.payload = bytes,
 		.total = (uint32_t)total,
@@ -197,6 +198,7 @@ static void test_times(void)
 	link_finish(l);
 	CHECK_EQ(l->rows_count, 2);
 	CHECK_EQ(l->rows[0].arrival_ns, 3 * US);
+	CHECK_EQ(l->rows[0].request_end_ns, 4 * US);
 	CHECK_EQ(l->rows[0].write_ns, 105 * US);
 	CHECK_EQ(l->rows[0].end_ns, 106 * US);
 	CHECK_EQ(l->rows[0].read_ns, TRACE_NONE);
@@ -218,6 +220,67 @@ static void test_times(void)
 }
 
 /* Nobody knows the protocol: runs of bytes, and what the service says first is no reply. */
+/* What the wire says of a connection: 40 us from the capture to the service and back, 300 to the client. */
+static void test_wire(void)
+{
+	struct link *l = link_new(PACKET_TCP);
+	const struct row_wire *wire = &l->connections[0].wire;
+
+	send_packet(l, false, PACKET_SYN, NULL, 0, 0); /* each packet takes 1 us */
+	l->ns += 39 * US;
+	send_packet(l, true, PACKET_SYN | PACKET_ACK, NULL, 0, 0);
+	l->ns += 299 * US;
+	send_packet(l, false, PACKET_ACK, NULL, 0, 0);
+	say(l, false, "PING\r\n");
+	l->ns += 59 * US;
+	say(l, true, "+PONG\r\n");
+	l->sent[1] -= 7;
+	say(l, true, "+PONG\r\n");
+	l->ns += 400 * US;
+	l->window = 0;
+	send_packet(l, false, PACKET_ACK, NULL, 0, 0);
+	l->window = 100;
+	send_packet(l, false, PACKET_ACK, NULL, 0, 0);
+	end(l);
+	send_packet(l, true, PACKET_FIN | PACKET_ACK, NULL, 0, 0);
+	link_finish(l);
+	CHECK_STR(l->connections[0].transport, "tcp");
+	CHECK_STR(wire->ended, "fin");
+	CHECK_EQ(wire->handshake_ns, 340 * US);
+	CHECK_EQ(wire->server_min_rtt_ns, 40 * US);
+	CHECK_EQ(wire->server_srtt_ns, 40 * US + 20 * US / 8); /* the next took 60 */
+	CHECK_EQ(wire->client_min_rtt_ns, 300 * US);
+	CHECK_EQ(wire->client_srtt_ns, 300 * US); /* what was sent twice times nothing */
+	CHECK_EQ(l->connections[0].min_rtt_ns, 340 * US);
+	CHECK_EQ(wire->packets_in, 6);
+	CHECK_EQ(wire->packets_out, 5);
+	CHECK_EQ(wire->bytes_in, 6);
+	CHECK_EQ(wire->bytes_out, 7);
+	CHECK_EQ(wire->retransmitted_in, 0);
+	CHECK_EQ(wire->retransmitted_out, 2); /* the reply, the FIN */
+	CHECK_EQ(wire->zero_windows_in, 1);
+	CHECK_EQ(wire->zero_windows_out, 0);
+	CHECK_STR(wire->tls_version, "");
+	CHECK_EQ(wire->tls_records_in, TRACE_NONE);
+	link_free(l);
+
+	l = link_new(PACKET_TCP);
+	wire = &l->connections[0].wire;
+	send_packet(l, false, PACKET_SYN, NULL, 0, 0);
+	l->ns += 1000000 * US;
+	send_packet(l, false, PACKET_SYN, NULL, 0, 0);
+	send_packet(l, true, PACKET_SYN | PACKET_ACK, NULL, 0, 0);
+	send_packet(l, false, PACKET_ACK, NULL, 0, 0);
+	say(l, false, "PING\r\n");
+	send_packet(l, true, PACKET_RST | PACKET_ACK, NULL, 0, 0);
+	link_finish(l);
+	CHECK_STR(wire->ended, "rst");
+	CHECK_EQ(wire->handshake_ns, 1000003 * US);
+	CHECK_EQ(wire->retransmitted_in, 1);
+	CHECK_EQ(wire->client_min_rtt_ns, TRACE_NONE); /* which SYN was answered? */
+	link_free(l);
+}
+
 static void test_turns(void)
 {
 	struct link *l = link_new(PACKET_TCP);
@@ -369,6 +432,7 @@ int main(void)
 {
 	RUN(test_conversations);
 	RUN(test_times);
+	RUN(test_wire);
 	RUN(test_turns);
 	RUN(test_cut_and_lost);
 	RUN(test_unanswered);

@@ -136,8 +136,101 @@ static void test_first_bytes(void)
 	CHECK(!tls_begins((const uint8_t *)"GET", 3));
 }
 
+/* What s_client and s_server of openssl said to each other, and what they print of it. */
+static const struct {
+	const char *file, *version, *alpn, *offers;
+	/* "hello there", and the same reversed, as encrypted; TLS 1.3 has two tickets before that */
+	size_t in, out;
+} sessions[] = {
+	{ "openssl-1.3-h2", "1.3", "", "h2,http/1.1", 29, 548 },
+	{ "openssl-1.3", "1.3", "", "", 29, 548 },
+	{ "openssl-1.3-retry", "1.3", "", "postgresql", 29, 548 },
+	{ "openssl-1.2-http", "1.2", "http/1.1", "h2,http/1.1", 36, 36 },
+	{ "openssl-1.2", "1.2", "", "", 36, 36 },
+	{ "openssl-1.2-many", "1.2", "dot", "dot", 36, 36 },
+	{ "openssl-1.1", "1.1", "", "", 52, 52 },
+};
+
+/* Chunks as in tests/fuzz/fuzz_tls.c, each in pieces. */
+static void run_session(const uint8_t *at, size_t left, size_t piece, struct tls *t)
+{
+	while (left > 3) {
+		size_t len = (size_t)at[1] << 8 | at[2];
+
+		for (size_t from = 0; from < len; from += piece) {
+			size_t n = len - from < piece ? len - from : piece;
+
+			tls_application_bytes(t, at[0], at + 3 + from, n, n);
+		}
+		at += 3 + len;
+		left -= 3 + len;
+	}
+}
+
+static size_t read_session(const char *name, uint8_t bytes[BYTES_MAX])
+{
+	char path[300];
+	FILE *file;
+	size_t len;
+
+	snprintf(path, sizeof(path), "%s/corpus/tls/%s", GAIT_TEST_DATA, name);
+	file = fopen(path, "r");
+	if (!CHECK(file != NULL))
+		return 0;
+	len = fread(bytes, 1, BYTES_MAX, file);
+	fclose(file);
+	return len;
+}
+
+static void test_hellos(void)
+{
+	static const size_t pieces[] = { 1, 2, 3, 5, 100, 1448, 65536 };
+	uint8_t bytes[BYTES_MAX];
+
+	for (size_t i = 0; i < ARRAY_SIZE(sessions) * ARRAY_SIZE(pieces); i++) {
+		size_t s = i / ARRAY_SIZE(pieces), piece = pieces[i % ARRAY_SIZE(pieces)];
+		struct tls_hello hello = { .over = false };
+		struct tls t = { .hello = &hello };
+
+		check_case("%s, by %zu bytes", sessions[s].file, piece);
+		run_session(bytes, read_session(sessions[s].file, bytes), piece, &t);
+		CHECK(tls_hello_is_over(&hello) && !t.lost);
+		CHECK_STR(tls_version_name(hello.server.version), sessions[s].version);
+		CHECK_STR(hello.server.alpn, sessions[s].alpn);
+		CHECK_STR(hello.client.alpn, sessions[s].offers);
+		CHECK_EQ(t.in.records, 1);
+		CHECK_EQ(t.in.bytes, sessions[s].in);
+		CHECK_EQ(t.in.largest, sessions[s].in);
+		CHECK_EQ(t.out.bytes, sessions[s].out);
+	}
+}
+
+/* What is cut off says as much as there is of it: whole names, no others. */
+static void test_hellos_cut(void)
+{
+	uint8_t bytes[BYTES_MAX];
+	size_t len = read_session("openssl-1.3-h2", bytes);
+	size_t hello_len = (size_t)bytes[1] << 8 | bytes[2];
+
+	if (!CHECK(len > hello_len + 3))
+		return;
+	for (size_t seen = 5; seen < hello_len; seen++) {
+		struct tls_hello hello = { .over = false };
+		struct tls t = { .hello = &hello };
+
+		check_case("%zu bytes of the client's", seen);
+		CHECK_EQ(tls_application_bytes(&t, false, bytes + 3, seen, hello_len), 0);
+		tls_hello_end(&hello);
+		CHECK(!strcmp(hello.client.alpn, "") || !strcmp(hello.client.alpn, "h2") ||
+		      !strcmp(hello.client.alpn, "h2,http/1.1"));
+		CHECK(!hello.server.version);
+	}
+}
+
 int main(void)
 {
+	RUN(test_hellos);
+	RUN(test_hellos_cut);
 	RUN(test_records);
 	RUN(test_unseen);
 	RUN(test_first_bytes);
