@@ -182,8 +182,9 @@ ACCOUNT_INLINE void account_switch_out(struct thread_slot *s, const struct accou
 ACCOUNT_INLINE void account_waking(struct thread_slot *s, uint64_t now)
 {
 	uint8_t off = s->off_cpu;
+	bool runnable = off >= 1 + TS_RUNQUEUE && off <= 1 + TS_THROTTLED;
 
-	if (off && off != 1 + TS_PREEMPTED && off != 1 + TS_THROTTLED && !s->wake_ns)
+	if (off && !runnable && !s->wake_ns)
 		s->wake_ns = now;
 }
 

@@ -285,6 +285,11 @@ static void test_waking_before_switch_out(void)
 	account_switch_in(&s, true, 30);
 	CHECK_EQ(s.ns[TS_PREEMPTED], 20);
 	CHECK_EQ(s.ns[TS_WAKEUP], 0);
+	s.wake_ns = 35; /* by a waker on another CPU that had looked before the thread was back */
+	account_switch_out(&s, &sleeps, 40);
+	account_switch_in(&s, true, 60);
+	CHECK_EQ(s.ns[TS_WAIT_OTHER], 20);
+	CHECK_EQ(s.ns[TS_WAKEUP], 0);
 }
 
 /* Pitfall: a hard interrupt inside a softirq is counted once, as what it is. */
@@ -482,11 +487,13 @@ static void test_any_order_sums(void)
 
 		check_case("run %d", run);
 		for (int i = 0; i < 200; i++) {
-			uint64_t sum = total(&s);
+			struct thread_slot before = s;
 
 			now += rand_r(&seed) % 50;
 			random_event(&s, &seed, now);
-			CHECK(total(&s) >= sum);
+			for (int j = 0; j < TS_MAX; j++)
+				CHECK(s.ns[j] >= before.ns[j]);
+			CHECK(s.last_ns >= before.last_ns && s.last_ns <= now);
 		}
 		account_charge(&s, now);
 		if (!CHECK_EQ(total(&s), now - 1000))
