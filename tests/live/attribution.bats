@@ -42,19 +42,3 @@ found()
 @test "a request ahead in the same read is app.queue" {
 	found queue
 }
-
-# A switch that the kernel tells nobody of comes along now and then (docs/ARCHITECTURE.md): of three.
-@test "waits for the CPU are what the scheduler has counted, within 1%, and no time is lost" {
-	local log=$BATS_TEST_TMPDIR/counters off
-
-	disturb_hog --cpu "$SERVICE_CPU" --priority 50 --on 5ms..8ms --off 1ms..3ms
-	for _ in 1 2 3; do
-		"$GAIT_TRUTH/counters" --cpu "$SERVICE_CPU" --for 1s >"$log"
-		cat "$log"
-		csv "$log" '{ print at("elapsed") - at("counted"), at("misses") }' >>"$log.lost"
-		csv "$log" '{ off = at("waited") / at("run_delay") - 1; print off < 0 ? -off : off }' >>"$log.off"
-	done
-	assert_equal "time lost, and probe runs" "$(sort -u "$log.lost")" "0 0"
-	off=$(median <"$log.off")
-	awk -v off="$off" 'BEGIN { exit !(off <= 0.01) }' || fail "off by $off"
-}

@@ -2,46 +2,87 @@
 /*
  * Works and sleeps by turns for --for, followed by the probes of a run, and prints what the probes
  * and what the kernel itself have counted of it meanwhile, in ns:
- * run_delay,waited,woken,elapsed,counted,misses
+ * run_delay,waited,woken,elapsed,counted,throttled,group_throttled,blocked,device,misses
  * `run_delay` is the scheduler's own (/proc/thread-self/schedstat), `waited` the probes' run queue,
  * preemption and throttling, `woken` their waking of an idle CPU, which the scheduler does not count
- * as a wait; `elapsed` is the clock, `counted` all states together.
+ * as a wait; `elapsed` is the clock, `counted` all states together. With --group it is alone in that
+ * cgroup, whose cpu.stat tells `group_throttled`; with --read it reads from there, past the cache,
+ * instead of working: `blocked` is its wait, and `device` what --stat (of /sys/block) counted.
  */
 #include "probe/probe.h"
 #include "truth.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <unistd.h>
 
+#define BLOCK_BYTES 4096
+#define BLOCKS 1024 /* read one after the other, then again */
+
 static uint64_t cpu, for_ns = 2000000000, work_ns = 300000, sleep_ns = 1000000;
+static const char *group, *read_from, *stat_of;
 
 struct reading {
-	int64_t run_delay_ns, now_ns;
+	int64_t run_delay_ns, throttled_ns, device_ns, now_ns;
 	uint64_t counters[TS_COUNT];
 };
 
-static int64_t run_delay(void)
+/* The n-th word, from 1, of the line of a file of the kernel's that begins with `line_begin`. */
+static int64_t number_in(const char *path, const char *line_begin, int n)
 {
-	FILE *f = fopen("/proc/thread-self/schedstat", "re");
-	int64_t ns;
+	FILE *f = fopen(path, "re");
+	char line[256], *word = NULL, *rest;
 
-	if (!f || fscanf(f, "%*d %ld", &ns) != 1)
-		die("schedstat");
+	if (!f)
+		die(path);
+	while (!word && fgets(line, sizeof(line), f))
+		if (!strncmp(line, line_begin, strlen(line_begin)))
+			word = strtok_r(line, " ", &rest);
+	while (word && --n)
+		word = strtok_r(NULL, " ", &rest);
+	if (!word)
+		die(path);
 	fclose(f);
-	return ns;
+	return strtoll(word, NULL, 10);
+}
+
+static int64_t group_throttled(void)
+{
+	char path[256];
+
+	if (!group)
+		return 0;
+	snprintf(path, sizeof(path), "%s/cpu.stat", group);
+	return number_in(path, "throttled_time ", 2);
+}
+
+static void group_join(void)
+{
+	char path[256];
+	FILE *f;
+
+	if (!group)
+		return;
+	snprintf(path, sizeof(path), "%s/cgroup.procs", group);
+	f = fopen(path, "we");
+	if (!f || fprintf(f, "%d", getpid()) < 0 || fclose(f))
+		die(path);
 }
 
 static struct reading look(const struct thread_slot *slot)
 {
-	struct reading r = { .run_delay_ns = run_delay() };
+	struct reading r = {
+		.run_delay_ns = number_in("/proc/thread-self/schedstat", "", 2),
+		.throttled_ns = group_throttled(),
+		.device_ns = stat_of ? number_in(stat_of, "", 4) * 1000000 : 0,
+	};
 
 	probe_read_own(slot, r.counters, &r.now_ns);
 	return r;
 }
 
-static void work(void)
+static void work_and_sleep(int64_t until)
 {
-	int64_t until = clock_ns(CLOCK_MONOTONIC) + (int64_t)for_ns;
 	const struct timespec pause = { 0, (long)sleep_ns };
 
 	while (clock_ns(CLOCK_MONOTONIC) < until) {
@@ -49,8 +90,30 @@ static void work(void)
 
 		while (clock_ns(CLOCK_THREAD_CPUTIME_ID) < burnt)
 			;
-		nanosleep(&pause, NULL);
+		if (sleep_ns)
+			nanosleep(&pause, NULL);
 	}
+}
+
+static void read_blocks(int64_t until)
+{
+	int fd = must(open(read_from, O_RDONLY | O_DIRECT | O_CLOEXEC), read_from);
+	void *block = must_alloc(aligned_alloc(BLOCK_BYTES, BLOCK_BYTES));
+
+	for (off_t i = 0; clock_ns(CLOCK_MONOTONIC) < until; i++)
+		must(pread(fd, block, BLOCK_BYTES, i % BLOCKS * BLOCK_BYTES), read_from);
+	free(block);
+	close(fd);
+}
+
+static void work(void)
+{
+	int64_t until = clock_ns(CLOCK_MONOTONIC) + (int64_t)for_ns;
+
+	if (read_from)
+		read_blocks(until);
+	else
+		work_and_sleep(until);
 }
 
 static int64_t grown(const struct reading *before, const struct reading *after, int state)
@@ -64,21 +127,24 @@ static void print(const struct reading *before, const struct reading *after, uin
 
 	for (int i = 0; i < TS_COUNT; i++)
 		counted += grown(before, after, i);
-	printf("run_delay,waited,woken,elapsed,counted,misses\n%ld,%ld,%ld,%ld,%ld,%lu\n",
+	printf("run_delay,waited,woken,elapsed,counted,throttled,group_throttled,blocked,device,misses\n"
+	       "%ld,%ld,%ld,%ld,%ld,%ld,%ld,%ld,%ld,%lu\n",
 	       after->run_delay_ns - before->run_delay_ns,
 	       grown(before, after, TS_RUNQUEUE) + grown(before, after, TS_PREEMPTED) +
 		       grown(before, after, TS_THROTTLED),
-	       grown(before, after, TS_WAKEUP), after->now_ns - before->now_ns, counted, misses);
+	       grown(before, after, TS_WAKEUP), after->now_ns - before->now_ns, counted,
+	       grown(before, after, TS_THROTTLED), after->throttled_ns - before->throttled_ns,
+	       grown(before, after, TS_WAIT_BLOCK) + grown(before, after, TS_WAIT_QUEUE),
+	       after->device_ns - before->device_ns, misses);
 }
 
 int main(int argc, char **argv)
 {
 	const struct truth_option table[] = {
-		{ "cpu", .number = &cpu },
-		{ "for", .number = &for_ns },
-		{ "work", .number = &work_ns },
-		{ "sleep", .number = &sleep_ns },
-		{ 0 },
+		{ "cpu", .number = &cpu },	{ "for", .number = &for_ns },
+		{ "work", .number = &work_ns }, { "sleep", .number = &sleep_ns },
+		{ "group", .text = &group },	{ "read", .text = &read_from },
+		{ "stat", .text = &stat_of },	{ 0 },
 	};
 	struct probe_losses losses;
 	const struct thread_slot *slot;
@@ -88,7 +154,8 @@ int main(int argc, char **argv)
 	cpu_set_t cpus;
 
 	take_options(table, argv,
-		     "usage: counters [--cpu N] [--for TIME] [--work TIME] [--sleep TIME]\n");
+		     "usage: counters [--cpu N] [--for TIME] [--work TIME] [--sleep TIME]\n"
+		     "                [--group CGROUP] [--read FILE --stat FILE]\n");
 	if (probe_guard_new(&guard, &err)) {
 		fprintf(stderr, "counters: %s\n", err.text);
 		return 1;
@@ -96,6 +163,7 @@ int main(int argc, char **argv)
 	CPU_ZERO(&cpus);
 	CPU_SET(cpu, &cpus);
 	must(sched_setaffinity(0, sizeof(cpus), &cpus), "affinity");
+	group_join();
 	slot = probe_own_slot(probe_guard_slots(guard));
 	if (!slot)
 		die("its own slot");

@@ -1,0 +1,60 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2154 # variables come from the helper
+# What the probes count of a thread against counters of the kernel's own, which know nothing of them.
+
+load helper
+# shellcheck source=tests/truth/inject/rows.bash
+. "$GAIT_SOURCE/tests/truth/inject/rows.bash"
+
+setup()
+{
+	require_bpf chrt losetup
+	(($(nproc) > SERVICE_CPU)) || lacks "it takes two CPUs"
+}
+
+teardown()
+{
+	stop_all
+	inject_clean
+}
+
+# agree GAIT KERNEL LIMIT OPTION...: two columns of tests/truth/counters. A switch that the kernel tells
+# nobody of comes along now and then (docs/ARCHITECTURE.md): of three runs.
+agree()
+{
+	local log=$BATS_TEST_TMPDIR/counters ours=$1 kernel=$2 limit=$3 off
+
+	shift 3
+	for _ in 1 2 3; do
+		"$GAIT_TRUTH/counters" --cpu "$SERVICE_CPU" "$@" >"$log"
+		cat "$log"
+		csv "$log" '{ print at("elapsed") - at("counted"), at("misses") }' >>"$log.lost"
+		csv "$log" '{ off = at("'"$ours"'") / at("'"$kernel"'") - 1; print off < 0 ? -off : off }' >>"$log.off"
+	done
+	assert_equal "time lost, and probe runs" "$(sort -u "$log.lost")" "0 0"
+	off=$(median <"$log.off")
+	awk -v off="$off" -v limit="$limit" 'BEGIN { exit !(off <= limit) }' || fail "off by $off"
+}
+
+@test "waits for the CPU are what the scheduler has counted, within 1%, and no time is lost" {
+	disturb_hog --cpu "$SERVICE_CPU" --priority 50 --on 5ms..8ms --off 1ms..3ms
+	agree waited run_delay 0.01 --for 1s
+}
+
+# Of a thread that is alone in its group: the group's clock is its own.
+@test "what a quota takes from a thread is what its cgroup has counted, within 2%" {
+	group=/sys/fs/cgroup/cpu/gait-inject-$$
+	[[ -e ${group%/*}/cpu.cfs_quota_us ]] || lacks "there is no cgroup of version 1 with a quota"
+	mkdir "$group"
+	echo 50000 >"$group/cpu.cfs_period_us"
+	echo 15000 >"$group/cpu.cfs_quota_us"
+	agree throttled group_throttled 0.02 --for 500ms --sleep 0 --group "$group"
+}
+
+@test "waits for a device are what the device has counted, within 5%" {
+	[[ -x $GAIT_TRUTH/slowfs ]] || lacks "slowfs was not built: there was no libfuse3"
+	disk_start
+	disturb_slow
+	agree blocked device 0.05 --for 500ms --read "$disk" --stat "/sys/block/${disk#/dev/}/stat"
+}
