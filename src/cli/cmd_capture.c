@@ -2,6 +2,8 @@
 #include "base/clock.h"
 #include "base/units.h"
 #include "capture/live.h"
+#include "capture/packet/interface.h"
+#include "cli/capture.h"
 #include "cli/cmd.h"
 #include "trace/ledger.h"
 
@@ -11,15 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-struct capture_opts {
-	struct option_list pids, names, ports, groups;
-	uint64_t duration_ns, max_bytes, ring_bytes;
-	uint32_t detail; /* enum capture_detail */
-	const char *output, *sample, *max_overhead;
-	bool force, quiet, json, measure_overhead;
-};
-
-enum capture_detail { DETAIL_FULL, DETAIL_REQUESTS };
+static const char *const sources[] = { "ebpf", "pcap", NULL };
 static const char *const details[] = { "full", "requests", NULL };
 
 static const struct option_spec specs[] = {
@@ -28,13 +22,27 @@ static const struct option_spec specs[] = {
 	{ "comm", 'c', OPTION_LIST, OPTION_AT(capture_opts, names), .metavar = "NAME",
 	  .help = "all processes of that name" },
 	{ "port", 'P', OPTION_LIST, OPTION_AT(capture_opts, ports), .metavar = "PORT",
-	  .help = "the processes that listen on that TCP or UDP port" },
+	  .help = "the processes that listen on that TCP or UDP port; of packets, those to and from "
+		  "it" },
 	{ "cgroup", 'g', OPTION_LIST, OPTION_AT(capture_opts, groups), .metavar = "PATH",
 	  .help = "all processes of a control group (a container), below /sys/fs/cgroup" },
 	{ "duration", 'd', OPTION_DURATION, OPTION_AT(capture_opts, duration_ns), .metavar = "TIME",
 	  .help = "how long; default: until Ctrl-C or the service's end" },
 	{ "output", 'o', OPTION_TEXT, OPTION_AT(capture_opts, output), .metavar = "X.gait",
 	  .help = "where the trace goes; default: NAME.gait of the service" },
+	{ "with", 0, OPTION_CHOICE, OPTION_AT(capture_opts, with), .choices = sources,
+	  .metavar = "SOURCE",
+	  .help = "ebpf: follow the service in the kernel; pcap: where that may not be, look at the "
+		  "packets of an interface, which show requests, sizes and times alone" },
+	{ "interface", 'i', OPTION_TEXT, OPTION_AT(capture_opts, interface), .metavar = "IF",
+	  .help = "of packets: those that pass this network interface; any: all of them" },
+	{ "filter", 0, OPTION_TEXT, OPTION_AT(capture_opts, filter), .metavar = "EXPR",
+	  .help = "of packets: those alone that match, too, in tcpdump's words, as 'host 10.0.0.7'" },
+	{ "snaplen", 0, OPTION_BYTES, OPTION_AT(capture_opts, snap_bytes), .min = 64,
+	  .max = INTERFACE_SNAP_MAX, .metavar = "BYTES",
+	  .help = "of packets: so much of each; default: all of it" },
+	{ "save", 0, OPTION_TEXT, OPTION_AT(capture_opts, save), .metavar = "FILE.pcap",
+	  .help = "of packets: keep them, with their payload, for gait import" },
 	{ "detail", 'D', OPTION_CHOICE, OPTION_AT(capture_opts, detail), .choices = details,
 	  .metavar = "HOW",
 	  .help = "full: every operation and where the time went; requests: requests and sizes "
@@ -51,7 +59,7 @@ static const struct option_spec specs[] = {
 	{ "max-size", 0, OPTION_BYTES, OPTION_AT(capture_opts, max_bytes), .metavar = "BYTES",
 	  .help = "end by itself when the trace is that large" },
 	{ "ring", 0, OPTION_BYTES, OPTION_AT(capture_opts, ring_bytes), .metavar = "BYTES",
-	  .help = "size of the event buffer, a power of two; default 64M" },
+	  .help = "size of the buffer of events, a power of two, or of packets; default 64M" },
 	{ "force", 'f', OPTION_FLAG, OPTION_AT(capture_opts, force),
 	  .help = "replace a trace of that name" },
 	{ "quiet", 'q', OPTION_FLAG, OPTION_AT(capture_opts, quiet), .help = "no progress" },
@@ -62,12 +70,15 @@ static const struct option_spec specs[] = {
 static const struct options options = {
 	.command = "capture",
 	.synopsis = "[-- COMMAND [ARG...]]",
-	.about = "Records the requests of a running service with what each of them did and where "
-		 "its time went, by eBPF, into a trace. The service is not stopped or changed. No "
-		 "payload is stored.",
+	.about =
+		"Records the requests of a running service with what each of them did and where "
+		"its time went, by eBPF, into a trace. The service is not stopped or changed. No "
+		"payload is stored. With --with pcap, what packets show of it, where no eBPF may be "
+		"loaded.",
 	.examples = "gait capture --port 6379 -d 60s -o redis.gait\n"
 		    "gait capture --pid 4711 -o api.gait        until Ctrl-C\n"
 		    "gait capture --comm haproxy --port 8080    two services, one trace\n"
+		    "gait capture --with pcap -i eth0 --port 80  by its packets\n"
 		    "gait capture -o mine.gait -- ./server 8080  until it ends\n",
 	.specs = specs,
 	.specs_count = sizeof(specs) / sizeof(specs[0]),
@@ -75,7 +86,7 @@ static const struct options options = {
 };
 
 /* From here on nothing is missed: who drives the load, a person or a test, waits for it. */
-static void say_ready(void)
+void capture_say_ready(void)
 {
 	fputs("gait: capturing (Ctrl-C ends it)\n", stderr);
 }
@@ -290,7 +301,7 @@ static int check_use(const struct capture_opts *opts, const struct live_opts *li
 	if (opts->ring_bytes &&
 	    (opts->ring_bytes & (opts->ring_bytes - 1) || opts->ring_bytes < 4096))
 		return err_set(err, EINVAL, "--ring must be a power of two from 4096 on");
-	return 0;
+	return capture_check_ebpf(opts, err);
 }
 
 int cmd_capture(int argc, char **argv)
@@ -306,6 +317,8 @@ int cmd_capture(int argc, char **argv)
 	if (rc >= 0)
 		return rc;
 	live.command = args.count > args.dashes ? args.values + args.dashes : NULL;
+	if (opts.with == WITH_PCAP)
+		return capture_packets(&options, &opts, live.command || args.dashes > 0);
 	if (check_use(&opts, &live, &args, &err) || parse_sample(opts.sample, &live.sample, &err) ||
 	    (opts.max_overhead && budget_parse(opts.max_overhead, &live.budget, &err)))
 		return cmd_misused(&options, &err);
@@ -325,7 +338,7 @@ int cmd_capture(int argc, char **argv)
 	live.replace = opts.force;
 	live.progress = !opts.quiet && isatty(STDERR_FILENO);
 	live.filter = filter;
-	live.on_ready = opts.quiet ? NULL : say_ready;
+	live.on_ready = opts.quiet ? NULL : capture_say_ready;
 	live.stop = cmd_count_signals();
 	rc = live_capture(&live, &result, &err);
 	if (live.progress)

@@ -2,6 +2,7 @@
 #include "base/units.h"
 #include "capture/packet/import.h"
 #include "cli/cmd.h"
+#include "cli/packet_summary.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -50,16 +51,16 @@ static const struct options options = {
 	.args_max = -1,
 };
 
-/* The next row of import->servers; NULL: there is none left. */
-static struct packet_end *add_server(struct import_opts *import, struct err *err)
+/* The next row of intake->servers; NULL: there is none left. */
+static struct packet_end *add_server(struct intake_opts *intake, struct err *err)
 {
-	if (import->servers_count < IMPORT_SERVERS_MAX)
-		return &import->servers[import->servers_count++];
-	err_set(err, E2BIG, "at most %d --port and --server", IMPORT_SERVERS_MAX);
+	if (intake->servers_count < INTAKE_SERVERS_MAX)
+		return &intake->servers[intake->servers_count++];
+	err_set(err, E2BIG, "at most %d --port and --server", INTAKE_SERVERS_MAX);
 	return NULL;
 }
 
-static int add_ports(struct import_opts *import, const struct option_list *ports, struct err *err)
+static int add_ports(struct intake_opts *intake, const struct option_list *ports, struct err *err)
 {
 	struct packet_end *end;
 	uint64_t port;
@@ -69,11 +70,11 @@ static int add_ports(struct import_opts *import, const struct option_list *ports
 		rc = unit_parse_u64(ports->items[i], 1, UINT16_MAX, &port, err);
 		if (rc)
 			break;
-		end = add_server(import, err);
+		end = add_server(intake, err);
 		if (!end)
 			return -E2BIG;
 		end->port = (uint16_t)port;
-		import->any_address[import->servers_count - 1] = true;
+		intake->any_address[intake->servers_count - 1] = true;
 	}
 	return rc;
 }
@@ -95,7 +96,7 @@ static int parse_address(const char *host, struct packet_end *end, struct err *e
 		       host);
 }
 
-static int add_servers(struct import_opts *import, const struct option_list *servers,
+static int add_servers(struct intake_opts *intake, const struct option_list *servers,
 		       struct err *err)
 {
 	char host[UNIT_HOST_SIZE];
@@ -107,7 +108,7 @@ static int add_servers(struct import_opts *import, const struct option_list *ser
 		rc = unit_parse_endpoint(servers->items[i], host, &port, err);
 		if (rc)
 			break;
-		end = add_server(import, err);
+		end = add_server(intake, err);
 		if (!end)
 			return -E2BIG;
 		end->port = port;
@@ -135,70 +136,38 @@ static void describe(const struct import_cmd_opts *opts, char *text, size_t size
 		join(text, size, "filter", opts->filter);
 }
 
-static int print_summary_json(const struct import_result *result, const char *path)
-{
-	struct json *json = json_new_object();
-	struct err err;
-
-	json_put_text(json, "trace", path);
-	json_put_int(json, "duration_ns", result->manifest.duration_ns);
-	if (result->cut.text[0])
-		json_put_text(json, "cut", result->cut.text);
-	for (size_t i = 0; i < LG_COUNT; i++)
-		if (result->manifest.ledger.count[i] || ledger_infos[i].severity == LEDGER_LOST)
-			json_put_u64(json, ledger_infos[i].name, result->manifest.ledger.count[i]);
-	return cmd_print_json(json, &err) ? cmd_failed(&err) : EXIT_FINE;
-}
-
-static void print_summary(const struct import_result *result, const char *path)
-{
-	const struct ledger *ledger = &result->manifest.ledger;
-	char requests[32], connections[32], packets[32], time[32];
-
-	for (size_t i = 0; i < LG_COUNT; i++)
-		if (ledger->count[i] && ledger_infos[i].severity != LEDGER_SEEN)
-			printf("%s: %s %s\n",
-			       ledger_infos[i].severity == LEDGER_LOST ? "LOST" : "note",
-			       unit_format_count(requests, sizeof(requests), ledger->count[i]),
-			       ledger_infos[i].text);
-	if (result->cut.text[0])
-		printf("note: %s\n", result->cut.text);
-	printf("%s requests on %s connections in %s, of %s packets; 'gait show %s' tells more\n",
-	       unit_format_count(requests, sizeof(requests), ledger->count[LG_REQUESTS]),
-	       unit_format_count(connections, sizeof(connections), ledger->count[LG_CONNECTIONS]),
-	       unit_format_ns(time, sizeof(time), result->manifest.duration_ns),
-	       unit_format_count(packets, sizeof(packets), ledger->count[LG_PACKETS]), path);
-}
-
 static int import_pcap(const struct import_cmd_opts *opts, char **files, size_t count)
 {
 	static struct import_opts import;
 	static struct import_result result;
 	struct err err = { "" };
 	char text[256];
-	int rc, code = EXIT_FINE;
+	int rc;
 
-	if (add_ports(&import, &opts->ports, &err) || add_servers(&import, &opts->servers, &err))
+	if (add_ports(&import.intake, &opts->ports, &err) ||
+	    add_servers(&import.intake, &opts->servers, &err))
 		return cmd_misused(&options, &err);
 	describe(opts, text, sizeof(text));
 	import.files = (const char *const *)files;
 	import.files_count = count;
 	import.filter = opts->filter;
-	import.output = opts->output;
-	import.replace = opts->force;
+	import.intake.output = opts->output;
+	import.intake.replace = opts->force;
+	import.intake.description = text;
 	import.progress = !opts->quiet && isatty(STDERR_FILENO);
-	import.description = text;
 	import.stop = cmd_count_signals();
 	rc = import_packets(&import, &result, &err);
 	if (import.progress)
 		fputc('\n', stderr);
 	if (rc)
 		return cmd_failed(&err);
-	if (opts->json)
-		code = print_summary_json(&result, opts->output);
-	else
-		print_summary(&result, opts->output);
-	return code == EXIT_FINE && ledger_has_loss(&result.manifest.ledger) ? EXIT_DOUBTFUL : code;
+	return packet_summary_print(&(struct packet_summary){
+		.path = opts->output,
+		.manifest = &result.manifest,
+		.note = result.cut.text,
+		.note_name = "cut",
+		.json = opts->json,
+	});
 }
 
 int cmd_import(int argc, char **argv)

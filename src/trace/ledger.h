@@ -76,6 +76,7 @@
 	X(PACKETS_STRAY, "packets_stray", SEEN, "packets without bytes, of connections that are gone") \
 	X(PACKETS_ASTRAY, "packets_astray", DOUBTFUL, "packets far outside of their connection's window") \
 	X(PACKETS_DROPPED, "packets_dropped", LOST, "packets that the kernel dropped before they were captured") \
+	X(PACKETS_DROPPED_DEVICE, "packets_dropped_interface", DOUBTFUL, "packets that the interface dropped, whosesoever they were") \
 	X(STREAM_GAPS, "stream_gaps", LOST, "gaps in connections: bytes that were acknowledged, and not captured") \
 	X(STREAM_GAP_BYTES, "stream_gap_bytes", DOUBTFUL, "bytes in those gaps")                   \
 	X(REQUESTS_GAPPED, "requests_gapped", DOUBTFUL, "requests with such a gap in them or in their reply") \
