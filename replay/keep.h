@@ -11,6 +11,7 @@
  * are chosen independently of each other (splitmix64, Steele et al. 2014).
  */
 #define KEEP_ALL UINT64_MAX
+#define KEEP_SEED 0 /* of replays: each of a trace keeps the same requests */
 
 static inline bool keep_is_sampled(uint64_t share, uint64_t seed, uint64_t request)
 {

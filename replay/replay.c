@@ -34,6 +34,7 @@ struct replay {
 	enum attribution attribution;
 	struct probe_guard *guard;
 	struct run *run;
+	struct run_keep keep;
 	struct secure *secure; /* NULL: the control connection is plain */
 	struct clients *clients;
 	char scratch[PATH_MAX]; /* where what memory shall not hold goes: the folder of the run */
@@ -162,14 +163,27 @@ static int create_run(struct replay *r, struct err *err)
 {
 	unsigned flags = r->opts->replace ? TRACE_WRITER_REPLACE : 0;
 
-	return run_new(r->opts->run, flags, &r->set, r->trace, &r->run, err);
+	return run_new(r->opts->run, flags, &r->set, r->trace, r->opts->keeps ? &r->keep : NULL,
+		       &r->run, err);
+}
+
+/* Before nodes hear of the plan, in which it numbers the classes. */
+static int open_totals(struct replay *r, struct err *err)
+{
+	r->keep.share = r->opts->keep_share;
+	return r->opts->keeps ? run_totals_new(&r->set, &r->keep.totals, err) : 0;
 }
 
 static int open_nodes(struct replay *r, struct err *err)
 {
+	struct wire_keep keep = { .share = r->keep.share };
 	int ret = replay_nodes_open(&r->nodes, r->secure, r->opts->interrupted, err);
 
-	return ret ? ret : replay_nodes_prepare(&r->nodes, &r->set, r->opts, err);
+	if (r->opts->keeps)
+		keep.classes = run_totals_classes(r->keep.totals);
+	return ret ? ret :
+		     replay_nodes_prepare(&r->nodes, &r->set, r->opts,
+					  r->opts->keeps ? &keep : NULL, err);
 }
 
 /* Without a CPU more than there are clients, spinning would only take it from the node. */
@@ -214,7 +228,8 @@ static int open_client(struct replay *r, struct err *err)
 		.slots = r->guard ? probe_guard_slots(r->guard) : NULL,
 	};
 	const struct clients_agents agents = { r->opts->agents, r->opts->agents_at, r->secure,
-					       r->opts->spin };
+					       r->opts->spin,
+					       r->opts->keeps ? r->opts->keep_slowest : 0 };
 	int ret = check_agents(r, err);
 
 	if (!ret)
@@ -262,6 +277,17 @@ static void forget_plans(struct replay *r)
 	plan_set_forget(&r->set);
 }
 
+/* Whose rows are to be kept, as far as it is known now. */
+static void name_slow(struct replay *r)
+{
+	struct wire_slow slow;
+
+	while (clients_names(r->clients, &slow)) {
+		run_name(r->run, &slow);
+		replay_nodes_name(&r->nodes, &slow);
+	}
+}
+
 /* Keeps the plans ahead until the client is done, or there is no node left. */
 static int drive(struct replay *r, struct err *err)
 {
@@ -279,6 +305,7 @@ static int drive(struct replay *r, struct err *err)
 			clients_stop(r->clients);
 		lost = replay_nodes_pump(&r->nodes, &polls[1], &count, err);
 		ret = lost ? lost : ret;
+		name_slow(r);
 		forget_plans(r);
 		tell_progress(r);
 		if (!count)
@@ -288,6 +315,7 @@ static int drive(struct replay *r, struct err *err)
 	}
 	clients_stop(r->clients);
 	lost = clients_join(r->clients, &r->client_ledger, ret ? &ignored : err);
+	name_slow(r);
 	r->result->clocks_count = clients_clocks(r->clients, &clocks);
 	memcpy(r->result->clocks, clocks, r->result->clocks_count * sizeof(*clocks));
 	return ret ? ret : lost;
@@ -410,6 +438,7 @@ static void replay_release(struct replay *r)
 	replay_nodes_release(&r->nodes);
 	secure_free(r->secure);
 	run_free(r->run);
+	run_totals_free(r->keep.totals);
 	probe_guard_free(r->guard);
 	plan_set_release(&r->set);
 	trace_free(r->trace);
@@ -420,8 +449,8 @@ typedef int (*replay_step)(struct replay *r, struct err *err);
 int replay_run(const struct replay_opts *opts, struct replay_result *ret_result, struct err *err)
 {
 	static const replay_step preparations[] = {
-		refuse_existing, load_secrets, open_trace,  choose_scratch, make_plan, start_probe,
-		start_local,	 open_nodes,   open_client, create_run,	    start,
+		refuse_existing, load_secrets, open_trace, choose_scratch, make_plan,  start_probe,
+		start_local,	 open_totals,  open_nodes, open_client,	   create_run, start,
 	};
 	struct replay r = { .opts = opts, .result = ret_result };
 	int ret = 0;

@@ -45,8 +45,11 @@ struct replay_opts {
 	const struct address *agents_at; /* lent: where they are, on other hosts; NULL: here */
 	enum attribution attribution;
 	bool spin;
-	bool replace;	    /* a run of that name */
-	bool accept_edited; /* a trace that differs from its manifest */
+	bool keeps; /* the run has the rows of a sample and of the slowest alone, and totals */
+	uint64_t keep_share;   /* of KEEP_ALL: replay/keep.h */
+	uint32_t keep_slowest; /* a second, of each client */
+	bool replace;	       /* a run of that name */
+	bool accept_edited;    /* a trace that differs from its manifest */
 	const volatile sig_atomic_t
 		*interrupted; /* how many signals came; the first one ends the sending */
 	void (*progress)(void *arg,

@@ -171,10 +171,12 @@ static int prepare_node(struct replay_nodes *nodes, size_t i, struct client_sess
 }
 
 int replay_nodes_prepare(struct replay_nodes *nodes, const struct plan_set *set,
-			 const struct replay_opts *opts, struct err *err)
+			 const struct replay_opts *opts, const struct wire_keep *keep,
+			 struct err *err)
 {
 	struct client_session_replay replay = { .batching = opts->plan.batching,
-						.call_timeout_ns = opts->timeout_ns };
+						.call_timeout_ns = opts->timeout_ns,
+						.keep = keep };
 	int rc = gather_peers(nodes, set, err);
 
 	replay.peers = nodes->peers;
@@ -226,12 +228,20 @@ int replay_nodes_pump(struct replay_nodes *nodes, struct pollfd *polls, size_t *
 	return rc;
 }
 
+void replay_nodes_name(struct replay_nodes *nodes, const struct wire_slow *slow)
+{
+	for (size_t i = 0; i < nodes->count; i++)
+		if (!nodes->all[i].gone)
+			client_session_name(nodes->all[i].session, slow, NULL);
+}
+
 static int fetch(struct replay_node *node, struct run *run, uint32_t service, struct err *err)
 {
 	struct run_node rows = { run, service };
 	const struct client_session_sink sink = {
 		.row = run_take_row,
 		.oprow = run_take_oprow,
+		.total = run_take_total,
 		.arg = &rows,
 		.ledger = &node->ledger,
 		.usage = &node->usage,

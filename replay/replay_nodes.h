@@ -39,9 +39,10 @@ int replay_nodes_place(struct replay_nodes *nodes, const struct plan_set *set,
 int replay_nodes_open(struct replay_nodes *nodes, struct secure *secure,
 		      const volatile sig_atomic_t *interrupted, struct err *err);
 
-/* Each gets its plan, and hears where the others are. */
+/* Each gets its plan, and hears where the others are. keep: whose rows it keeps; NULL: all. */
 int replay_nodes_prepare(struct replay_nodes *nodes, const struct plan_set *set,
-			 const struct replay_opts *opts, struct err *err);
+			 const struct replay_opts *opts, const struct wire_keep *keep,
+			 struct err *err);
 
 /* With one clock both sides get the same anchor; else a node counts from when START comes. */
 int replay_nodes_start(struct replay_nodes *nodes, int64_t anchor_ns, int64_t lead_ns,
@@ -53,6 +54,9 @@ int replay_nodes_start(struct replay_nodes *nodes, int64_t anchor_ns, int64_t le
  */
 int replay_nodes_pump(struct replay_nodes *nodes, struct pollfd *polls, size_t *ret_count,
 		      struct err *err);
+
+/* Whose rows they are to keep too; one that cannot be told will be found to be gone. */
+void replay_nodes_name(struct replay_nodes *nodes, const struct wire_slow *slow);
 
 /* The rows of those that are left; err may be NULL. */
 int replay_nodes_fetch(struct replay_nodes *nodes, struct run *run, struct err *err);

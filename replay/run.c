@@ -2,6 +2,7 @@
 #include "replay/run.h"
 
 #include "replay/breakdown.h"
+#include "replay/keep.h"
 #include "replay/plan/idmap.h"
 #include "replay/scratch.h"
 
@@ -21,6 +22,8 @@ struct run {
 	const struct plan_set *set;
 	struct trace *origin;
 	const char *path;
+	const struct run_keep *keep; /* NULL: all rows */
+	bool *named;		     /* of each request, with it */
 	/* requests and connections of all plans in a row: where those of each begin */
 	size_t first_request[PLAN_SERVICES_MAX + 1], first_connection[PLAN_SERVICES_MAX + 1];
 	struct idmap requests; /* request_id -> number in that row */
@@ -105,7 +108,9 @@ static int index_requests(struct run *run, struct err *err)
 
 	run->threads = calloc(count + 1, sizeof(*run->threads));
 	run->calls_failed = calloc(count + 1, sizeof(*run->calls_failed));
-	if (!run->threads || !run->calls_failed || idmap_init(&run->requests, count))
+	run->named = run->keep ? calloc(count + 1, sizeof(*run->named)) : NULL;
+	if (!run->threads || !run->calls_failed || (run->keep && !run->named) ||
+	    idmap_init(&run->requests, count))
 		return err_errno(err, ENOMEM, "cannot hold %zu requests", count);
 	for (size_t i = 0; i < count; i++)
 		idmap_put(&run->requests, request_at(run, (uint32_t)i)->request_id, (uint32_t)i);
@@ -134,14 +139,16 @@ static int index_connections(struct run *run, struct err *err)
 }
 
 int run_new(const char *path, unsigned flags, const struct plan_set *set, struct trace *origin,
-	    struct run **ret_run, struct err *err)
+	    const struct run_keep *keep, struct run **ret_run, struct err *err)
 {
 	struct run *run = calloc(1, sizeof(*run));
 	int ret;
 
 	if (!run)
 		return err_errno(err, ENOMEM, "cannot write '%s'", path);
-	*run = (struct run){ .set = set, .origin = origin, .path = path, .rows_fd = -1 };
+	*run = (struct run){
+		.set = set, .origin = origin, .path = path, .keep = keep, .rows_fd = -1
+	};
 	count_plans(run);
 	ret = trace_writer_new(path, flags | TRACE_WRITER_RUN, &run->writer, err);
 	if (!ret)
@@ -171,6 +178,7 @@ void run_free(struct run *run)
 	free(run->copies);
 	free(run->threads);
 	free(run->calls_failed);
+	free(run->named);
 	free(run);
 }
 
@@ -218,6 +226,35 @@ int run_take_oprow(void *arg, const struct wire_oprow *row, struct err *err)
 	if (fwrite(&kept, sizeof(kept), 1, run->oprows) != 1)
 		return spool_failed(run, err);
 	return 0;
+}
+
+int run_take_total(void *arg, const struct wire_total *total, struct err *err)
+{
+	const struct run_node *node = arg;
+
+	if (!node->run->keep)
+		return err_set(err, EPROTO, "the node has totals that nobody asked for");
+	return run_totals_take(node->run->keep->totals, node->service, total, err);
+}
+
+void run_name(struct run *run, const struct wire_slow *slow)
+{
+	for (uint32_t i = 0; i < slow->count; i++) {
+		uint32_t number = idmap_get(&run->requests, slow->requests[i]);
+
+		if (number != IDMAP_NONE)
+			run->named[number] = true;
+	}
+}
+
+/* With all that it comes of: rows are those of whole trees. */
+static bool is_kept(const struct run *run, uint32_t number)
+{
+	uint64_t root_id = plan_root_of(request_at(run, number));
+	uint32_t root = idmap_get(&run->requests, root_id);
+
+	return !run->keep || keep_is_sampled(run->keep->share, KEEP_SEED, root_id) ||
+	       (root != IDMAP_NONE && run->named[root]);
 }
 
 /* Calls fn with each row; fn may change it. */
@@ -363,10 +400,13 @@ static enum outcome outcome_of(const struct run *run, const struct joined *j)
 	return j->fact->outcome;
 }
 
-/* It was answered, but what it says is that its service could not do it. */
+/*
+ * It was answered, but what it says is that its service could not do it. Of a sample that is
+ * not known of all: then LG_CALLS_FAILED alone tells.
+ */
 static void count_outcome(struct run *run, enum outcome outcome, const struct client_fact *fact)
 {
-	if (!fact || fact->outcome != OUTCOME_OK || outcome == OUTCOME_OK)
+	if (run->keep || !fact || fact->outcome != OUTCOME_OK || outcome == OUTCOME_OK)
 		return;
 	run->ledger->count[LG_ANSWERED]--;
 	run->ledger->count[LG_ERRORS]++;
@@ -444,13 +484,21 @@ static int write_joined(struct run *run, uint32_t number, const struct client_fa
 		return spool_failed(run, err);
 	if (run->ledger->count[LG_REQUESTS] % FORGET_ROWS == 0)
 		plan_set_forget(run->set);
+	if (run->keep && fact && fact->received_ns && !joined.node.request_id)
+		run->ledger->count[LG_ROWS_GONE]++;
 	ret = write_request(run, &joined, err);
 	return ret ? ret : write_latency(run, &joined, err);
 }
 
 static int write_clients(void *arg, const struct client_fact *fact, struct err *err)
 {
-	return write_joined(arg, number_of(arg, fact->request), fact, err);
+	struct run *run = arg;
+	uint32_t number = number_of(run, fact->request);
+	int ret = run->keep ? run_totals_add(run->keep->totals, request_at(run, number)->class,
+					     fact, err) :
+			      0;
+
+	return ret || !is_kept(run, number) ? ret : write_joined(run, number, fact, err);
 }
 
 static int write_called(struct run *run, struct err *err)
@@ -458,7 +506,7 @@ static int write_called(struct run *run, struct err *err)
 	int ret = 0;
 
 	for (uint32_t i = 0; i < run->first_request[run->set->count] && !ret; i++)
-		if (request_at(run, i)->parent_id)
+		if (request_at(run, i)->parent_id && is_kept(run, i))
 			ret = write_joined(run, i, NULL, err);
 	return ret;
 }
@@ -539,5 +587,7 @@ int run_finish(struct run *run, const struct run_result *result, struct manifest
 		ret = write_called(run, err);
 	if (!ret)
 		ret = write_ops(run, err);
+	if (!ret && run->keep)
+		ret = run_totals_write(run->keep->totals, run->writer, run->ledger, err);
 	return ret ? ret : trace_writer_finish(run->writer, m, err);
 }

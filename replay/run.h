@@ -6,6 +6,7 @@
 #include "replay/client/rows.h"
 #include "replay/net/wire.h"
 #include "replay/plan/set.h"
+#include "replay/run_totals.h"
 #include "trace/trace.h"
 
 /*
@@ -15,14 +16,23 @@
  *
  * services, classes and targets are those of the trace that was replayed, connections
  * those of the plans and those that had no requests; requests come in the order of
- * sending, then those that the client never sent, then those that nodes called for.
+ * sending, then those that the client never sent, then those that nodes called for. Of a long run
+ * only a sample of them has rows, with all that comes of it, and those that were named.
  */
 struct run;
 
-/* `flags` are of trace_writer_new(); plans and origin are lent until run_free(). */
+struct run_keep {
+	uint64_t share;		   /* replay/keep.h; the seed is KEEP_SEED */
+	struct run_totals *totals; /* lent */
+};
+
+/* `flags` are of trace_writer_new(); what is given is lent until run_free(). keep NULL: all rows. */
 int run_new(const char *path, unsigned flags, const struct plan_set *set, struct trace *origin,
-	    struct run **ret_run, struct err *err);
+	    const struct run_keep *keep, struct run **ret_run, struct err *err);
 void run_free(struct run *run);
+
+/* Requests of the client that have rows although they are not in the sample. */
+void run_name(struct run *run, const struct wire_slow *slow);
 
 /* Rows of the node of set->plans[service]: the argument of both, for a struct client_session_sink. */
 struct run_node {
@@ -32,6 +42,7 @@ struct run_node {
 
 int run_take_row(void *node, const struct wire_row *row, struct err *err);
 int run_take_oprow(void *node, const struct wire_oprow *row, struct err *err);
+int run_take_total(void *node, const struct wire_total *total, struct err *err);
 
 /* When due_ns was 0 at a node, by its clock, and what is known of that. */
 struct run_clock {

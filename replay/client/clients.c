@@ -35,6 +35,7 @@ struct clients {
 	struct agent agents[CLIENTS_AGENTS_MAX];
 	uint32_t count, left;	 /* agents, and those of them that are not done */
 	struct agent_live *live; /* of each agent */
+	struct names *names;	 /* of each client, in memory that agents share; NULL: none */
 	uint32_t *share;	 /* of each connection: its agent */
 	int epoll_fd;
 	struct ledger ledger; /* of the agents that are done */
@@ -208,6 +209,22 @@ static int start_agents(struct clients *c, const struct client_setup *setup, str
 	return rc;
 }
 
+/* Before there are agents, which put theirs there. */
+static int share_names(struct clients *c, const struct plan *plan, struct err *err)
+{
+	int rc = 0;
+
+	c->names = mmap(NULL, c->rows.count * sizeof(*c->names), PROT_READ | PROT_WRITE,
+			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (c->names == MAP_FAILED) {
+		c->names = NULL;
+		rc = -ENOMEM;
+	}
+	for (size_t i = 0; i < c->rows.count && !rc; i++)
+		rc = client_rows_watch(c->rows.at[i], plan, c->how.slowest, &c->names[i]);
+	return rc ? err_errno(err, -rc, "cannot keep a sample of the rows") : 0;
+}
+
 static int start_client(struct clients *c, const struct client_setup *setup, struct err *err)
 {
 	struct client_setup own = *setup;
@@ -236,6 +253,8 @@ int clients_new(const struct client_setup *setup, const struct clients_agents *h
 		rc = client_rows_new(directory, &c->rows.at[i], err);
 		c->rows.count += !rc;
 	}
+	if (!rc && how->slowest)
+		rc = share_names(c, setup->plan, err);
 	if (!rc)
 		rc = agents ? start_agents(c, setup, err) : start_client(c, setup, err);
 	plan_forget(setup->plan);
@@ -265,6 +284,8 @@ void clients_free(struct clients *c)
 		end_agent(&c->agents[i]);
 	for (size_t i = 0; i < c->rows.count; i++)
 		client_rows_free(c->rows.at[i]);
+	if (c->names)
+		munmap(c->names, c->rows.count * sizeof(*c->names));
 	if (c->live)
 		munmap(c->live, c->count * sizeof(*c->live));
 	if (c->epoll_fd >= 0)
@@ -290,6 +311,15 @@ void clients_stop(struct clients *c)
 		if (!c->agents[i].done)
 			agent_put(c->agents[i].talk, "", 1);
 	c->stopping = true;
+}
+
+bool clients_names(struct clients *c, struct wire_slow *ret_slow)
+{
+	*ret_slow = (struct wire_slow){ 0 };
+	for (size_t i = 0; c->names && i < c->rows.count; i++)
+		ret_slow->count += names_take(&c->names[i], &ret_slow->requests[ret_slow->count],
+					      WIRE_SLOW_MAX - ret_slow->count);
+	return ret_slow->count;
 }
 
 int clients_fd(const struct clients *c)

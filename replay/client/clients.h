@@ -23,6 +23,7 @@ struct clients_agents {
 	const struct address *at; /* lent: `gait agent`s on other hosts; NULL: processes here */
 	struct secure *secure;	  /* lent: how those and we prove ourselves; NULL: not at all */
 	bool spin;		  /* those may, if they have the CPUs */
+	uint32_t slowest;	  /* of each client and second, for clients_names() */
 };
 
 /* Opens the connections of the first seconds. */
@@ -32,6 +33,12 @@ void clients_free(struct clients *c);
 
 int clients_start(struct clients *c, int64_t anchor_ns, struct err *err);
 void clients_stop(struct clients *c); /* again too */
+
+/*
+ * Requests whose rows nodes are to keep, as they took long; false: there are none now. The last
+ * come when it has been joined. Agents on other hosts tell of none.
+ */
+bool clients_names(struct clients *c, struct wire_slow *ret_slow);
 
 /* Becomes readable when clients_are_done() is to be asked. */
 int clients_fd(const struct clients *c);

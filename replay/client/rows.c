@@ -21,6 +21,10 @@ struct client_rows {
 	int failed; /* errno */
 	pthread_mutex_t lock;
 	struct hist late; /* since the last client_rows_late_p99() */
+	/* whose rows nodes shall keep too */
+	const struct plan *plan; /* NULL: of all that is sent */
+	struct slowest slowest;
+	struct names *names;
 };
 
 static void put(struct client_rows *rows, int fd, const struct client_fact *facts, size_t count,
@@ -49,6 +53,26 @@ static void note_late(struct client_rows *rows, const struct client_fact *facts,
 	pthread_mutex_unlock(&rows->lock);
 }
 
+/* The window ends: those that are left are known to be the slowest. */
+static void name_slowest(struct client_rows *rows)
+{
+	for (uint32_t i = 0; i < rows->slowest.count; i++)
+		names_put(rows->names, rows->slowest.at[i].number);
+	slowest_end(&rows->slowest);
+}
+
+/* Seconds are those of sending: batches come when they are full, however long that takes. */
+static void watch(struct client_rows *rows, const struct client_fact *fact)
+{
+	struct slow slow = { rows->plan->requests[fact->request].request_id, INT64_MAX };
+
+	if (fact->received_ns)
+		slow.latency_ns = fact->received_ns - fact->intended_ns;
+	if (slowest_is_over(&rows->slowest, fact->sent_ns))
+		name_slowest(rows);
+	slowest_offer(&rows->slowest, &slow, fact->sent_ns);
+}
+
 /* Replies come nearly in the order of sending: sorted, a batch is a few runs, a call each. */
 static void write_facts(void *arg, const void *from, size_t count)
 {
@@ -63,6 +87,8 @@ static void write_facts(void *arg, const void *from, size_t count)
 	put(rows, rows->unsent_fd, facts, i, rows->unsent);
 	rows->unsent += i;
 	note_late(rows, &facts[i], count - i);
+	for (size_t k = i; rows->plan && k < count; k++)
+		watch(rows, &facts[k]);
 	for (; i < count; i = next) {
 		for (next = i + 1; next < count; next++)
 			if (facts[next].order != facts[next - 1].order + 1)
@@ -93,6 +119,14 @@ int client_rows_new(const char *directory, struct client_rows **ret_rows, struct
 	return 0;
 }
 
+int client_rows_watch(struct client_rows *rows, const struct plan *plan, uint32_t slowest,
+		      struct names *names)
+{
+	rows->plan = plan;
+	rows->names = names;
+	return slowest_init(&rows->slowest, slowest);
+}
+
 int client_rows_start(struct client_rows *rows, struct err *err)
 {
 	int rc = row_stream_new(sizeof(struct client_fact), write_facts, rows, &rows->stream);
@@ -111,6 +145,7 @@ void client_rows_free(struct client_rows *rows)
 	if (rows->unsent_fd >= 0)
 		close(rows->unsent_fd);
 	hist_release(&rows->late);
+	slowest_release(&rows->slowest);
 	pthread_mutex_destroy(&rows->lock);
 	free(rows);
 }
@@ -129,6 +164,8 @@ int client_rows_finish(struct client_rows *rows, struct err *err)
 {
 	row_writer_end(&rows->writer);
 	row_stream_finish(rows->stream);
+	if (rows->plan)
+		name_slowest(rows);
 	return rows->failed ? files_failed(rows, rows->failed, err) : 0;
 }
 

@@ -4,7 +4,9 @@
 
 #include "base/err.h"
 #include "replay/client/fact.h"
+#include "replay/plan/plan.h"
 #include "replay/row_stream.h"
+#include "replay/slowest.h"
 
 /*
  * What came of each request of a replay, on disk while it runs: the client hands over a fact when
@@ -15,6 +17,13 @@ struct client_rows;
 
 int client_rows_new(const char *directory, struct client_rows **ret_rows, struct err *err);
 void client_rows_free(struct client_rows *rows);
+
+/*
+ * Before that: the numbers of the slowest requests of each second of sending are put into `names`,
+ * so many at most. The plan and the names are lent.
+ */
+int client_rows_watch(struct client_rows *rows, const struct plan *plan, uint32_t slowest,
+		      struct names *names);
 
 /* The thread that writes; in the process that fills them in. */
 int client_rows_start(struct client_rows *rows, struct err *err);

@@ -391,6 +391,8 @@ static void put_service(struct client_session *s, const struct client_session_re
 
 	wire_put_service(&s->out, &service);
 	put_peers(s, replay->peers, replay->peers_count, replay->calls);
+	if (replay->keep)
+		wire_put_keep(&s->out, replay->keep);
 	for (size_t i = 0; i < plan->targets_count; i++) {
 		const struct row_target *t = &plan->targets[i];
 

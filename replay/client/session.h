@@ -41,7 +41,8 @@ struct client_session_replay {
 	int64_t call_timeout_ns;
 	const struct wire_peer *peers; /* that services of the replay call */
 	size_t peers_count;
-	const bool *calls; /* which of them this one does; NULL: none */
+	const bool *calls;	      /* which of them this one does; NULL: none */
+	const struct wire_keep *keep; /* NULL: the rows of all */
 };
 
 int client_session_prepare(struct client_session *s, const struct client_session_replay *replay,
@@ -68,7 +69,7 @@ int client_session_prepare_walk(struct client_session *s, const struct client_se
 
 int client_session_start(struct client_session *s, const struct wire_start *start, struct err *err);
 
-/* While it runs: requests of a walk whose rows are to be kept too. Never waits. */
+/* While it runs: requests whose rows are to be kept too. Never waits. */
 int client_session_name(struct client_session *s, const struct wire_slow *slow, struct err *err);
 
 /*

@@ -99,6 +99,8 @@ static const struct field request_fields[] = {
 	NUMBER(struct plan_request, after_request),
 	NUMBER(struct plan_request, think_ns),
 	NUMBER(struct plan_request, parent_id),
+	NUMBER(struct plan_request, root_id),
+	RANGE(struct plan_request, class, 0, WIRE_CLASSES_MAX - 1),
 	RANGE(struct plan_request, ops_count, 0, WIRE_OPS_MAX),
 };
 
@@ -130,13 +132,23 @@ static const struct field credit_fields[] = {
 };
 
 static const struct field row_fields[] = {
-	NUMBER(struct wire_row, request_id),	  NUMBER(struct wire_row, connection_id),
-	NUMBER(struct wire_row, arrival_ns),	  NUMBER(struct wire_row, read_ns),
-	NUMBER(struct wire_row, write_ns),	  NUMBER(struct wire_row, end_ns),
-	NUMBER(struct wire_row, tx_ns),		  NUMBER(struct wire_row, request_bytes),
-	NUMBER(struct wire_row, response_bytes),  NUMBER(struct wire_row, status),
-	NUMBER(struct wire_row, thread),	  NUMBER(struct wire_row, total_ns),
-	NUMBER(struct wire_row, unattributed_ns), NUMBERS(struct wire_row, ns),
+	NUMBER(struct wire_row, request_id),
+	NUMBER(struct wire_row, connection_id),
+	NUMBER(struct wire_row, arrival_ns),
+	NUMBER(struct wire_row, read_ns),
+	NUMBER(struct wire_row, write_ns),
+	NUMBER(struct wire_row, end_ns),
+	NUMBER(struct wire_row, tx_ns),
+	NUMBER(struct wire_row, request_bytes),
+	NUMBER(struct wire_row, response_bytes),
+	NUMBER(struct wire_row, status),
+	NUMBER(struct wire_row, thread),
+	NUMBER(struct wire_row, total_ns),
+	NUMBER(struct wire_row, unattributed_ns),
+	NUMBERS(struct wire_row, ns),
+	NUMBER(struct wire_row, root_id),
+	RANGE(struct wire_row, class, 0, WIRE_CLASSES_MAX - 1),
+	RANGE(struct wire_row, reserved, 0, 0),
 };
 
 static const struct field oprow_fields[] = {
@@ -155,6 +167,7 @@ static const struct field oprow_fields[] = {
 	NUMBER(struct wire_oprow, reply_bytes),
 	NUMBER(struct wire_oprow, offset),
 	NUMBER(struct wire_oprow, target_id),
+	NUMBER(struct wire_oprow, root_id),
 };
 
 static const struct field ledger_fields[] = {

@@ -96,7 +96,7 @@ enum wire_type {
 	WIRE_ROUTE,
 	WIRE_OPENING,
 	WIRE_FACT,
-	WIRE_KEEP, /* of a walk again: which rows are kept */
+	WIRE_KEEP, /* of a run: which rows are kept */
 	WIRE_SLOW,
 	WIRE_TOTAL,
 	WIRE_TYPE_COUNT
@@ -164,6 +164,8 @@ struct wire_row {
 	int64_t total_ns; /* end - arrival (read, when that is unknown) */
 	int64_t unattributed_ns;
 	int64_t ns[SUB_COUNT];
+	uint64_t root_id;	  /* and class: as its PLAN has them (plan_root_of()) */
+	uint32_t class, reserved; /* 0 */
 };
 
 /*
@@ -186,6 +188,7 @@ struct wire_oprow {
 	uint64_t reply_bytes; /* of a forward */
 	int64_t offset;	      /* TRACE_NONE: has none */
 	uint64_t target_id;
+	uint64_t root_id; /* of its request; background: 0 */
 };
 
 /* An entry of struct ledger that is not 0, by its name. */
@@ -362,8 +365,9 @@ struct wire_fact {
 };
 
 /*
- * Rows are kept of a share of a walk's requests, and of those named in SLOWs. `share` is of all
- * numbers of 64 bits (keep.h); CLASSes follow.
+ * Rows are kept of a share of the requests that the client sends and of what comes of these, and of
+ * those named in SLOWs. `share` is of all numbers of 64 bits (keep.h). Of a walk CLASSes follow; in a
+ * replay each PLAN says its class, and the seed of the choice is KEEP_SEED.
  */
 struct wire_keep {
 	uint64_t share;

@@ -41,7 +41,7 @@ void background_run_due(struct background_queue *q, struct executor *x, int64_t 
 		struct background_op *due = &q->ops[q->next++];
 
 		if (exec_knows(due->op.kind))
-			exec_alone(x, &due->op, due->target, 0);
+			exec_alone(x, &due->op, due->target, NULL);
 		else
 			x->ledger.count[LG_OPS_SKIPPED]++;
 	}

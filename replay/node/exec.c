@@ -190,13 +190,14 @@ uint64_t exec_next_call(struct executor *x)
 	return ++x->calls;
 }
 
-void exec_note(struct executor *x, uint64_t call_id, const struct plan_op *op, uint64_t request_id,
-	       const struct exec_result *result)
+void exec_note(struct executor *x, uint64_t call_id, const struct plan_op *op,
+	       const struct plan_request *owner, const struct exec_result *result)
 {
 	struct wire_oprow row = {
 		.call_id = call_id,
 		.op_id = op->op_id,
-		.request_id = request_id,
+		.request_id = owner ? owner->request_id : 0,
+		.root_id = owner ? plan_root_of(owner) : 0,
 		.kind = op->kind,
 		.flags = op->flags | (result->status ? OPF_FAILED : 0),
 		.after_reply = op->mode == PLAN_AFTER_REPLY,
@@ -222,10 +223,10 @@ void exec_note(struct executor *x, uint64_t call_id, const struct plan_op *op, u
 }
 
 int exec_alone(struct executor *x, const struct plan_op *op, struct target *target,
-	       uint64_t request_id)
+	       const struct plan_request *owner)
 {
 	struct exec_result result = exec_run(x, op, target, NULL);
 
-	exec_note(x, exec_next_call(x), op, request_id, &result);
+	exec_note(x, exec_next_call(x), op, owner, &result);
 	return result.done ? result.status : 0;
 }

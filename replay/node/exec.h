@@ -79,12 +79,12 @@ bool exec_waits_for_device(const struct plan_op *op, const struct target *target
 /* Whether an op is kernel work by its amount, not a call on a file. */
 bool exec_is_kernel_work(const struct plan_op *op);
 
-/* A row for what was run, for one of the requests it was run for. */
-void exec_note(struct executor *x, uint64_t call_id, const struct plan_op *op, uint64_t request_id,
-	       const struct exec_result *result);
+/* A row for what was run, for one of the requests it was run for; NULL: for none. */
+void exec_note(struct executor *x, uint64_t call_id, const struct plan_op *op,
+	       const struct plan_request *owner, const struct exec_result *result);
 
 /* exec_run() and exec_note() of an op nobody shares; its status. */
 int exec_alone(struct executor *x, const struct plan_op *op, struct target *target,
-	       uint64_t request_id);
+	       const struct plan_request *owner);
 
 #endif

@@ -29,7 +29,7 @@ static uint64_t request_of(const struct keeper_ring *ring, const char *record)
 }
 
 /* As the client has it (walk_class_of()). */
-static uint32_t class_of(const struct keeper *k, uint64_t request)
+static uint32_t class_in_chain(const struct keeper *k, uint64_t request)
 {
 	const struct walk_program *p = k->program;
 
@@ -37,6 +37,11 @@ static uint32_t class_of(const struct keeper *k, uint64_t request)
 		if (!chain_skips(&p->chain, p->seed, request, k->at[i]))
 			return i;
 	return k->classes_count ? k->classes_count - 1 : 0;
+}
+
+static uint32_t class_of(const struct keeper *k, const struct wire_row *row)
+{
+	return k->program ? class_in_chain(k, row->request_id) : row->class;
 }
 
 /* The oldest gives way. Without memory nothing can be asked for later. */
@@ -72,10 +77,26 @@ static void take_record(struct keeper_ring *ring, const char *record)
 	const struct keeper *k = ring->keeper;
 	uint64_t request = request_of(ring, record);
 
-	if (keep_is_sampled(k->share, k->program->seed, request) || is_named(k, request))
+	if (keep_is_sampled(k->share, k->seed, request) || is_named(k, request))
 		spool_write(ring->spool, record, ring->record_bytes);
 	else
 		ring_put(ring, record);
+}
+
+/* In a replay 0 is no request; in a walk it is the first. */
+static bool is_background(const struct keeper *k, const char *record)
+{
+	return !k->program && !request_of(&k->ops, record);
+}
+
+/* Nobody will ask for it. */
+static void take_background(struct keeper *k, const char *record)
+{
+	struct wire_oprow op;
+
+	memcpy(&op, record, sizeof(op));
+	if (keep_is_sampled(k->share, k->seed, op.call_id))
+		spool_write(k->ops.spool, record, sizeof(op));
 }
 
 static void take_ops(void *arg, const char *records, size_t bytes)
@@ -83,8 +104,12 @@ static void take_ops(void *arg, const char *records, size_t bytes)
 	struct keeper *k = arg;
 
 	pthread_mutex_lock(&k->lock);
-	for (size_t at = 0; at < bytes; at += k->ops.record_bytes)
-		take_record(&k->ops, records + at);
+	for (size_t at = 0; at < bytes; at += k->ops.record_bytes) {
+		if (is_background(k, records + at))
+			take_background(k, records + at);
+		else
+			take_record(&k->ops, records + at);
+	}
 	pthread_mutex_unlock(&k->lock);
 }
 
@@ -99,7 +124,7 @@ static void add_to_totals(struct keeper *k, const struct wire_row *row)
 	if (!row->end_ns)
 		return;
 	memcpy(part.ns, row->ns, sizeof(part.ns));
-	if (totals_add(&k->totals, class_of(k, row->request_id), totals_bin(row->total_ns), &part))
+	if (totals_add(&k->totals, class_of(k, row), totals_bin(row->total_ns), &part))
 		k->failed = true;
 }
 
@@ -144,11 +169,12 @@ int keeper_new(const struct wire_keep *keep, const struct walk_program *program,
 		return err_errno(err, ENOMEM, "cannot keep a sample of the rows");
 	}
 	k->program = program;
+	k->seed = program ? program->seed : KEEP_SEED;
 	k->share = keep->share;
 	k->classes_count = keep->classes;
 	pthread_mutex_init(&k->lock, NULL);
-	ring_init(&k->rows, k, rows, offsetof(struct wire_row, request_id), take_rows);
-	ring_init(&k->ops, k, ops, offsetof(struct wire_oprow, request_id), take_ops);
+	ring_init(&k->rows, k, rows, offsetof(struct wire_row, root_id), take_rows);
+	ring_init(&k->ops, k, ops, offsetof(struct wire_oprow, root_id), take_ops);
 	*ret_keeper = k;
 	return 0;
 }
@@ -167,10 +193,10 @@ void keeper_free(struct keeper *k)
 
 int keeper_add_class(struct keeper *k, const struct wire_class *class, struct err *err)
 {
-	const struct chain *chain = &k->program->chain;
+	const struct chain *chain = k->program ? &k->program->chain : NULL;
 	bool last = k->classes_known + 1 == k->classes_count;
 
-	if (k->classes_known == k->classes_count || class->at >= chain->count ||
+	if (!chain || k->classes_known == k->classes_count || class->at >= chain->count ||
 	    (!last && chain->ops[class->at].kind != CHAIN_SKIP))
 		return err_set(err, EPROTO, "class %u is not in the chain", k->classes_known);
 	k->at[k->classes_known++] = class->at;
@@ -179,7 +205,7 @@ int keeper_add_class(struct keeper *k, const struct wire_class *class, struct er
 
 bool keeper_is_ready(const struct keeper *k)
 {
-	return k->classes_known == k->classes_count;
+	return !k->program || k->classes_known == k->classes_count;
 }
 
 void keeper_name(struct keeper *k, const struct wire_slow *slow)

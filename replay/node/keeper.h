@@ -20,14 +20,14 @@
 struct keeper_ring {
 	struct keeper *keeper;
 	struct spool *spool;		/* what is kept goes there */
-	size_t record_bytes, id_offset; /* of the request's number in a record */
+	size_t record_bytes, id_offset; /* of what it is chosen by: root_id */
 	char *records;			/* NULL: not yet */
 	size_t capacity, next, count;	/* records */
 };
 
 struct keeper {
-	const struct walk_program *program;
-	uint64_t share;
+	const struct walk_program *program; /* NULL: of a replay, whose rows say their class */
+	uint64_t share, seed;
 	uint32_t classes_count, classes_known;
 	uint32_t at[WIRE_CLASSES_MAX]; /* where each class begins in the chain */
 	pthread_mutex_t lock;	       /* of all below: threads may hand rows over themselves */
@@ -37,15 +37,15 @@ struct keeper {
 	bool failed; /* memory: the totals are not whole */
 };
 
-/* Takes what the spools' writers hand over from now on; all three outlive it. */
+/* Takes what the spools' writers hand over from now on; all that is given outlives it. */
 int keeper_new(const struct wire_keep *keep, const struct walk_program *program, struct spool *rows,
 	       struct spool *ops, struct keeper **ret_keeper, struct err *err);
 void keeper_free(struct keeper *keeper);
 
-/* The next class; -EPROTO when it is none of the chain. */
+/* The next class of a walk; -EPROTO when it is none of the chain. */
 int keeper_add_class(struct keeper *keeper, const struct wire_class *class, struct err *err);
 
-/* Whether all classes are known. */
+/* Whether all classes of a walk are known. */
 bool keeper_is_ready(const struct keeper *keeper);
 
 /* Requests whose rows are to be kept, wherever these are. */

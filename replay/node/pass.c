@@ -102,7 +102,7 @@ static void run_shared(struct worker *w, struct active *owners, const struct pla
 		noted.flags |= OPF_SHARED;
 	for (struct active *a = owners; a; a = a->next) {
 		noted.op_id = a->op->op.op_id;
-		exec_note(&w->exec, call_id, &noted, a->plan->request.request_id, &result);
+		exec_note(&w->exec, call_id, &noted, &a->plan->request, &result);
 		if (result.done && result.status)
 			serve_failed(a, result.status);
 		if (a->conn->worker == w && w->exec.meter.slot)

@@ -328,7 +328,7 @@ void serve_resume_send(struct worker *w, struct active *a)
 
 static enum step run_alone(struct worker *w, struct active *a, const struct queued_op *q)
 {
-	int status = exec_alone(&w->exec, &q->op, q->target, a->plan->request.request_id);
+	int status = exec_alone(&w->exec, &q->op, q->target, &a->plan->request);
 
 	if (status)
 		serve_failed(a, status);
@@ -408,7 +408,7 @@ static enum step io_until_sync(struct worker *w, struct active *a, const struct 
 		return run_alone(w, a, q);
 	if (result.status)
 		serve_failed(a, result.status);
-	exec_note(&w->exec, exec_next_call(&w->exec), &q->op, a->plan->request.request_id, &result);
+	exec_note(&w->exec, exec_next_call(&w->exec), &q->op, &a->plan->request, &result);
 	return STEP_ON;
 }
 
@@ -468,8 +468,7 @@ void serve_io_done(struct worker *w, struct io_job *job)
 		job->result.end_ns = w->exec.meter.last.ns;
 	if (job->result.status)
 		serve_failed(a, job->result.status);
-	exec_note(&w->exec, exec_next_call(&w->exec), job->op, a->plan->request.request_id,
-		  &job->result);
+	exec_note(&w->exec, exec_next_call(&w->exec), job->op, &a->plan->request, &job->result);
 	serve_next_op(a);
 	serve_run(w, a);
 	conn_advance(w, c);
@@ -497,8 +496,7 @@ static enum step run_reply(struct worker *w, struct active *a, const struct queu
 		return STEP_STOP;
 	a->reply.done = a->reply.bytes;
 	a->reply.offset = q->op.flags & OPF_SENDFILE ? q->op.offset : TRACE_NONE;
-	exec_note(&w->exec, exec_next_call(&w->exec), &q->op, a->plan->request.request_id,
-		  &a->reply);
+	exec_note(&w->exec, exec_next_call(&w->exec), &q->op, &a->plan->request, &a->reply);
 	return STEP_ON;
 }
 
@@ -508,8 +506,7 @@ static void note_slept(struct worker *w, struct active *a)
 	a->reply.end_ns = w->exec.meter.last.ns;
 	a->reply.done = true;
 	a->reply.offset = TRACE_NONE;
-	exec_note(&w->exec, exec_next_call(&w->exec), &a->op->op, a->plan->request.request_id,
-		  &a->reply);
+	exec_note(&w->exec, exec_next_call(&w->exec), &a->op->op, &a->plan->request, &a->reply);
 }
 
 void serve_called(struct worker *w, struct active *a, struct exec_result *results, size_t count)
@@ -524,13 +521,15 @@ void serve_called(struct worker *w, struct active *a, struct exec_result *result
 	for (size_t i = 0; i < count; i++) {
 		results[i].start_ns = start_ns;
 		results[i].offset = TRACE_NONE;
-		exec_note(&w->exec, exec_next_call(&w->exec), &a->op->op,
-			  a->plan->request.request_id, &results[i]);
+		exec_note(&w->exec, exec_next_call(&w->exec), &a->op->op, &a->plan->request,
+			  &results[i]);
 		status = results[i].status ? results[i].status : status;
 		serve_next_op(a);
 	}
-	if (status)
+	if (status) {
 		serve_failed(a, status);
+		w->exec.ledger.count[LG_CALLS_FAILED] += !w->service->walk;
+	}
 	while (status && w->service->walk && a->op && a->op->op.kind != OP_REPLY)
 		serve_next_op(a);
 	serve_run(w, a);
@@ -678,6 +677,8 @@ static void finish_answer(struct worker *w, struct active *a)
 	row->request_bytes = a->plan->request.request_bytes;
 	row->response_bytes = a->plan->request.response_bytes;
 	row->thread = w->index;
+	row->root_id = plan_root_of(&a->plan->request);
+	row->class = a->plan->request.class;
 	row->end_ns = row->tx_ns ? row->tx_ns : now_ns;
 	row->total_ns = row->end_ns - (row->arrival_ns ? row->arrival_ns : row->read_ns);
 	fill_breakdown(w, a, now_ns - row->end_ns);

@@ -305,8 +305,8 @@ static int on_keep(struct session *s, const struct wire_frame *frame, struct err
 	struct wire_keep keep;
 	int rc = wire_get_keep(frame, &keep, err);
 
-	if (!rc && (!service->walk || !service->walk->rows || service->keeper))
-		rc = err_set(err, EPROTO, "a KEEP message is for a walk with rows, once");
+	if (!rc && ((service->walk && !service->walk->rows) || service->keeper))
+		rc = err_set(err, EPROTO, "a KEEP message is for what has rows, once");
 	return rc ? rc :
 		    keeper_new(&keep, service->walk, &service->rows, &service->oprows,
 			       &service->keeper, err);

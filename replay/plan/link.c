@@ -66,17 +66,17 @@ static bool is_padded(uint64_t bytes)
 }
 
 /* It calls the thread that served the request then. One that several share is the parent's. */
-static void link_call(struct linker *l, struct plan *caller, uint64_t request_id,
+static void link_call(struct linker *l, struct plan *caller, const struct plan_request *by,
 		      struct plan_op *op)
 {
 	uint32_t called = plan_tree_called(&l->tree, op);
-	const struct plan_request *request = NULL;
+	struct plan_request *request = NULL;
 	size_t p;
 
 	if (called != IDMAP_NONE)
 		request = plan_tree_request(&l->tree, called);
 	/* nor is one called twice, which only a trace can say whose ids are not unique */
-	if (!request || request->parent_id != request_id || l->reached[called]) {
+	if (!request || request->parent_id != by->request_id || l->reached[called]) {
 		op->offset = TRACE_NONE; /* the node counts it */
 		return;
 	}
@@ -84,6 +84,7 @@ static void link_call(struct linker *l, struct plan *caller, uint64_t request_id
 	op->work = plan_set_first_link(l->tree.set, p) + connection_of(l, p, request)->thread;
 	caller->ledger.count[LG_CALLS_PADDED] +=
 		is_padded(op->bytes) + is_padded(request->response_bytes);
+	request->root_id = plan_root_of(by);
 	reach(l, called);
 }
 
@@ -96,7 +97,7 @@ static void link_calls_of(struct linker *l, uint32_t request)
 		struct plan_op *op = &plan->ops[r->first_op + i];
 
 		if (op->kind == OP_FORWARD && op->offset != TRACE_NONE)
-			link_call(l, plan, r->request_id, op);
+			link_call(l, plan, r, op);
 	}
 }
 

@@ -45,8 +45,15 @@ struct plan_request {
 	uint64_t after_request; /* 0: due by the clock; else due when that one's reply is in, plus think_ns */
 	int64_t think_ns;
 	uint64_t parent_id;	      /* whose service calls for it; 0: the client sends it */
+	uint64_t root_id;	      /* what the client sent that it comes of; 0: that is itself */
 	uint32_t first_op, ops_count; /* in plan.ops */
+	uint32_t class;		      /* of class_id, where rows are added up: from 0 */
 };
+
+static inline uint64_t plan_root_of(const struct plan_request *request)
+{
+	return request->root_id ? request->root_id : request->request_id;
+}
 
 struct plan_connection {
 	uint64_t connection_id;

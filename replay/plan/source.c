@@ -165,7 +165,8 @@ int plan_source_read(struct plan_source *s, struct trace *t, const char *scratch
 		return err_set(
 			err, EINVAL,
 			"'%s' has rows of a sample of its requests alone (--keep), which is not "
-			"the load that it was: walk again as its manifest's filter says",
+			"the load that it was: walk again as its manifest's filter says, or "
+			"replay the trace that this is a run of",
 			trace_path(t));
 	s->work_per_ms = m ? m->work_per_ms : 0;
 	s->duration_ns = m ? m->duration_ns : 0;

@@ -2,23 +2,17 @@
 #include "replay/walk/sieve.h"
 
 #include "replay/keep.h"
+#include "replay/slowest.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Names that have not been told yet; further ones never are, and their rows are gone. */
-#define NAMES_MAX (8 * WALK_SLOWEST_MAX)
-
 struct walk_sieve {
 	struct walk_sieve_setup setup;
-	struct walk_row *slow;	    /* the slowest so far of this window */
-	uint32_t slow_count, least; /* index of the fastest of them */
-	int64_t since_ns;	    /* when the window began; 0: there is none */
-	pthread_mutex_t lock;	    /* of the names */
-	uint64_t names[NAMES_MAX];
-	size_t names_count;
+	struct slowest slowest;
+	struct walk_row *rows; /* of those */
+	struct names names;    /* that have not been told yet */
 };
 
 int walk_sieve_new(const struct walk_sieve_setup *setup, struct walk_sieve **ret_sieve,
@@ -27,13 +21,12 @@ int walk_sieve_new(const struct walk_sieve_setup *setup, struct walk_sieve **ret
 	struct walk_sieve *s = calloc(1, sizeof(*s));
 
 	if (s)
-		s->slow = calloc(setup->slowest + 1, sizeof(*s->slow));
-	if (!s || !s->slow) {
-		free(s);
+		s->rows = calloc(setup->slowest + 1, sizeof(*s->rows));
+	if (!s || !s->rows || slowest_init(&s->slowest, setup->slowest)) {
+		walk_sieve_free(s);
 		return err_errno(err, ENOMEM, "cannot keep a sample of the rows");
 	}
 	s->setup = *setup;
-	pthread_mutex_init(&s->lock, NULL);
 	*ret_sieve = s;
 	return 0;
 }
@@ -42,8 +35,8 @@ void walk_sieve_free(struct walk_sieve *s)
 {
 	if (!s)
 		return;
-	pthread_mutex_destroy(&s->lock);
-	free(s->slow);
+	slowest_release(&s->slowest);
+	free(s->rows);
 	free(s);
 }
 
@@ -63,67 +56,43 @@ static int64_t latency_ns(const struct walk_row *row)
 	return row->received_ns < 0 ? INT64_MAX : row->received_ns - row->due_ns;
 }
 
-static void find_least(struct walk_sieve *s)
+static void compete(struct walk_sieve *s, const struct walk_row *row, int64_t now_ns)
 {
-	s->least = 0;
-	for (uint32_t i = 1; i < s->slow_count; i++)
-		if (latency_ns(&s->slow[i]) < latency_ns(&s->slow[s->least]))
-			s->least = i;
-}
+	const struct slow slow = { number_of(s, row), latency_ns(row) };
+	uint32_t at = slowest_offer(&s->slowest, &slow, now_ns);
 
-static void compete(struct walk_sieve *s, const struct walk_row *row)
-{
-	if (s->slow_count < s->setup.slowest)
-		s->slow[s->slow_count++] = *row;
-	else if (s->slow_count && latency_ns(row) > latency_ns(&s->slow[s->least]))
-		s->slow[s->least] = *row;
-	else
-		return;
-	find_least(s);
-}
-
-static void name(struct walk_sieve *s, uint64_t number)
-{
-	pthread_mutex_lock(&s->lock);
-	if (s->names_count < NAMES_MAX)
-		s->names[s->names_count++] = number;
-	pthread_mutex_unlock(&s->lock);
+	if (at != SLOWEST_NONE)
+		s->rows[at] = *row;
 }
 
 /* Those of the sample are kept already, and known to all. */
 void walk_sieve_end(struct walk_sieve *s)
 {
-	for (uint32_t i = 0; i < s->slow_count; i++) {
-		if (is_sampled(s, &s->slow[i]))
+	for (uint32_t i = 0; i < s->slowest.count; i++) {
+		if (is_sampled(s, &s->rows[i]))
 			continue;
-		name(s, number_of(s, &s->slow[i]));
-		s->setup.kept(s->setup.arg, &s->slow[i]);
+		names_put(&s->names, s->slowest.at[i].number);
+		s->setup.kept(s->setup.arg, &s->rows[i]);
 	}
-	s->slow_count = 0;
-	s->since_ns = 0;
+	slowest_end(&s->slowest);
 }
 
 void walk_sieve_take(struct walk_sieve *s, const struct walk_row *rows, size_t count,
 		     int64_t now_ns)
 {
-	if (s->since_ns && now_ns - s->since_ns >= WALK_SIEVE_NS)
+	if (slowest_is_over(&s->slowest, now_ns))
 		walk_sieve_end(s);
-	if (!s->since_ns)
-		s->since_ns = now_ns;
 	for (size_t i = 0; i < count; i++) {
 		s->setup.each(s->setup.arg, &rows[i]);
 		if (is_sampled(s, &rows[i]))
 			s->setup.kept(s->setup.arg, &rows[i]);
-		compete(s, &rows[i]);
+		compete(s, &rows[i], now_ns);
 	}
 }
 
 bool walk_sieve_names(struct walk_sieve *s, struct wire_slow *ret_slow)
 {
 	memset(ret_slow, 0, sizeof(*ret_slow));
-	pthread_mutex_lock(&s->lock);
-	while (s->names_count && ret_slow->count < WIRE_SLOW_MAX)
-		ret_slow->requests[ret_slow->count++] = s->names[--s->names_count];
-	pthread_mutex_unlock(&s->lock);
+	ret_slow->count = names_take(&s->names, ret_slow->requests, WIRE_SLOW_MAX);
 	return ret_slow->count;
 }

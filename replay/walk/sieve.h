@@ -9,16 +9,14 @@
 
 /*
  * Which rows of a client a long run keeps: those of a sample (replay/keep.h), and the slowest of those
- * that came within WALK_SIEVE_NS of each other. A window ends when a row comes after that time. Of the
- * slowest, nodes are to be told while they still have their rows: walk_sieve_names().
+ * that came within SLOWEST_NS of each other (replay/slowest.h). A window ends when a row comes after
+ * that time. Of the slowest, nodes are to be told while they still have their rows:
+ * walk_sieve_names().
  */
-#define WALK_SIEVE_NS (1000ll * 1000 * 1000)
-#define WALK_SLOWEST_MAX 1000
-
 struct walk_sieve_setup {
 	struct walk_schedule schedule; /* whose specs are lent */
 	uint64_t share;
-	uint32_t slowest; /* 0..WALK_SLOWEST_MAX */
+	uint32_t slowest; /* 0..SLOWEST_MAX */
 	/* Each row before it is known whether it stays, then each that does; by one thread. */
 	void (*each)(void *arg, const struct walk_row *row);
 	void (*kept)(void *arg, const struct walk_row *row);

@@ -3,12 +3,14 @@
 #include "base/units.h"
 #include "cli/agents.h"
 #include "cli/cmd.h"
+#include "cli/keep.h"
 #include "cli/replay_sweep.h"
 #include "replay/client/clients.h"
 #include "replay/local.h"
 #include "replay/plan/scale.h"
 #include "replay/remote.h"
 #include "replay/replay.h"
+#include "replay/slowest.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -20,8 +22,8 @@ struct replay_cmd_opts {
 	const char *ssh, *control, *output, *directory, *speed, *until, *warm_up, *sweep, *hold;
 	struct option_list nodes;
 	uint32_t batching, arrivals;
-	const char *agents;
-	uint64_t timeout_ns, seed, loops;
+	const char *agents, *keep;
+	uint64_t timeout_ns, seed, loops, keep_slowest;
 	struct secure_opts secure;
 	uint32_t attribution;
 	bool local, no_spin, no_attribution, force, accept_edited, progress, json;
@@ -82,6 +84,12 @@ static const struct option_spec specs[] = {
 	  .help = "only what was due before a time, as 30s, or the first ones, as '5k requests'" },
 	{ "warm-up", 'w', OPTION_TEXT, OPTION_AT(replay_cmd_opts, warm_up), .metavar = "HOW",
 	  .help = "the beginning that summaries leave out: a time, or auto, found by MSER-5" },
+	{ "keep", 0, OPTION_TEXT, OPTION_AT(replay_cmd_opts, keep), .metavar = "PERCENT",
+	  .help = "of a long run: keep rows of a sample of the requests, and of the slowest; of all "
+		  "of them totals.csv has sums" },
+	{ "keep-slowest", 0, OPTION_U64, OPTION_AT(replay_cmd_opts, keep_slowest), .fallback = 10,
+	  .max = SLOWEST_MAX, .metavar = "N",
+	  .help = "with --keep: so many of the slowest of each second too" },
 	{ "timeout", 't', OPTION_DURATION, OPTION_AT(replay_cmd_opts, timeout_ns),
 	  .fallback = 10 * NS_PER_SEC, .min = NS_PER_MS, .metavar = "TIME",
 	  .help = "a request that is not answered so long after it was due has failed" },
@@ -230,6 +238,22 @@ static int parse_load(const struct replay_cmd_opts *opts, struct plan_load *load
 	if (!rc && opts->until)
 		rc = parse_until(opts->until, load, err);
 	return rc;
+}
+
+static int parse_keep(const struct replay_cmd_opts *opts, struct replay_opts *replay,
+		      struct err *err)
+{
+	int rc = opts->keep ? keep_parse(opts->keep, &replay->keep_share, err) : 0;
+
+	replay->keeps = opts->keep;
+	replay->keep_slowest = (uint32_t)opts->keep_slowest;
+	if (rc || !opts->keep)
+		return rc;
+	if (opts->warm_up)
+		return err_set(err, EINVAL,
+			       "--keep: what it adds up is of all requests, the first ones too: "
+			       "leave out --warm-up, or --keep");
+	return keep_check_agents(replay->agents_at, replay->keep_slowest, err);
 }
 
 static bool any_is_tls(const struct replay_opts *replay)
@@ -543,6 +567,10 @@ int cmd_replay(int argc, char **argv)
 	    agents_parse(opts.agents, &agents, &err) || parse_nodes(&opts.nodes, &replay, &err) ||
 	    parse_control(opts.control, &replay, &err))
 		return cmd_misused(&options, &err);
+	replay.agents = agents.count;
+	replay.agents_at = agents.elsewhere ? agents.at : NULL;
+	if (parse_keep(&opts, &replay, &err))
+		return cmd_misused(&options, &err);
 	replay.trace = args.values[0];
 	replay.run = opts.output;
 	replay.directory = opts.directory;
@@ -550,8 +578,6 @@ int cmd_replay(int argc, char **argv)
 	replay.plan.batching = (enum plan_batching)opts.batching;
 	replay.plan.arrivals = (enum plan_arrivals)opts.arrivals;
 	replay.timeout_ns = (int64_t)opts.timeout_ns;
-	replay.agents = agents.count;
-	replay.agents_at = agents.elsewhere ? agents.at : NULL;
 	replay.spin = !opts.no_spin;
 	replay.attribution = opts.no_attribution ? ATTRIBUTION_NONE : opts.attribution;
 	replay.replace = opts.force;

@@ -10,6 +10,7 @@
  * in every manifest and the first lines of every summary.
  * X(symbol, name, severity, text)
  */
+/* clang-format off */
 #define LEDGER_LIST(X)                                                                             \
 	X(EVENTS, "events", SEEN, "kernel events read")                                            \
 	X(REQUESTS, "requests", SEEN, "requests written")                                          \
@@ -52,6 +53,7 @@
 	X(OWN_COST_EXCESS_NS, "own_cost_excess_ns", DOUBTFUL, "ns of the node's own CPU that no recorded work covered") \
 	X(SLOTS_UNREAD, "stamps_missing", DOUBTFUL, "requests without kernel stamps")              \
 	X(CALLS_STUBBED, "calls_stubbed", DOUBTFUL, "calls to services that no node plays, left out") \
+	X(CALLS_FAILED, "calls_failed", DOUBTFUL, "requests of which a call to another node failed") \
 	X(CALLS_PADDED, "calls_padded", DOUBTFUL, "messages between nodes that were raised to the 24 bytes of their header") \
 	X(MESSAGES_BAD, "messages_bad", DOUBTFUL, "data connections that a node closed for what came on them") \
 	X(REPLIES_LATE, "replies_late", SEEN, "replies that came when their request was over") \
@@ -86,6 +88,7 @@
 	X(SERVICES_OVER, "services_over_limit", LOST, "connections to services beyond the limit")  \
 	X(CLOCK_STEPS, "clock_steps", DOUBTFUL, "stamps that stepped back by more than a second")  \
 	X(CAPTURES_CUT, "captures_cut", TRUNCATED, "capture files that end within a packet")
+/* clang-format on */
 
 enum ledger_severity {
 	LEDGER_SEEN,      /* a plain count */

@@ -85,7 +85,7 @@ static double node_stores(struct target *t)
 	storage_prepare(&storage, t, &store);
 	for (; clock_now_ns() < until_ns; count++) {
 		store.offset = (int64_t)(count % 16 * BLOCK);
-		if (exec_alone(&executor, &store, t, 1) || exec_alone(&executor, &sync, t, 1))
+		if (exec_alone(&executor, &store, t, NULL) || exec_alone(&executor, &sync, t, NULL))
 			die("store");
 	}
 	spool_drain(&spool);

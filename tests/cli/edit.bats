@@ -227,7 +227,7 @@ assert abs(clock["wall_ahead_ns"] - 37000000) <= clock["bound_ns"]
 	run -1 sh -c 'trap "" XFSZ; exec prlimit --fsize=200 "$@"' sh \
 		"$GAIT" edit merge proxy.gait shop.gait -o all.gait
 	[[ "$output" == "gait: cannot write to 'all.gait/"* ]]
-	[ -e all.gait/requests.csv.partial ]
+	[ -e all.gait/connections.csv.partial ]
 	[ ! -e all.gait/manifest.json ]
 }
 

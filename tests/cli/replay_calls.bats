@@ -380,3 +380,21 @@ elsewhere() { # PID
 	requests_of "$RUN" >got
 	diff got - <<<"    100 0 1 100 700 ok"
 }
+
+@test "of a sample of the pages all that comes of them has rows, and totals are of all" {
+	replays --local --keep 10% --keep-slowest 3
+	requests_of "$RUN" >got
+	pages=$(awk '$2 == 0 { print $1 }' got)
+	between 3 "$pages" 40
+	diff <(sed "s/^ *$pages /n /" got) - <<-EOF
+		n 0 1 100 700 ok
+		n 1 2 50 300 ok
+		n 1 2 51 301 ok
+		n 2 3 40 60 ok
+	EOF
+	for service in 0:100 1:100 2:200 3:100; do
+		is "$(table "$RUN/totals.csv" 'at("service_id") == '"${service%:*}"' { n += at("requests") }
+			END { print n + 0 }')" "${service#*:}"
+	done
+	is "$(table "$RUN/ops.csv" 'at("kind") == "forward" { print at("request_id") }' | wc -l)" $((3 * pages))
+}

@@ -7,6 +7,7 @@
 #include "replay/keep.h"
 #include "replay/node/keeper.h"
 #include "replay/node/limits.h"
+#include "replay/slowest.h"
 #include "replay/walk/sieve.h"
 #include "trace/totals.h"
 
@@ -44,7 +45,9 @@ static void test_bins(void)
 /* Known values of all sizes; parts add up to the total. */
 static struct wire_row row_of(uint64_t request)
 {
-	struct wire_row row = { .request_id = request, .connection_id = 1, .end_ns = 1 };
+	struct wire_row row = {
+		.request_id = request, .root_id = request, .connection_id = 1, .end_ns = 1
+	};
 
 	for (int i = 0; i < SUB_COUNT; i++)
 		row.total_ns += row.ns[i] = (int64_t)(request * (unsigned)i % 1013) << i % 9;
@@ -109,7 +112,9 @@ static void set_up(struct fixture *f, uint64_t share)
 static void add(struct fixture *f, uint64_t request)
 {
 	struct wire_row row = row_of(request);
-	struct wire_oprow op = { .call_id = request + 1, .op_id = 1, .request_id = request };
+	struct wire_oprow op = {
+		.call_id = request + 1, .op_id = 1, .request_id = request, .root_id = request
+	};
 
 	spool_add(&f->rows_writer, &row);
 	spool_add(&f->ops_writer, &op);
@@ -333,7 +338,7 @@ static void test_slowest_of_each_window(void)
 		struct walk_row row = { .request = i, .received_ns = took_ns(i) };
 
 		sampled += keep_is_sampled(SHARE, SEED, i);
-		walk_sieve_take(sieve, &row, 1, 1 + (i >= ROWS / 2) * WALK_SIEVE_NS);
+		walk_sieve_take(sieve, &row, 1, 1 + (i >= ROWS / 2) * SLOWEST_NS);
 	}
 	walk_sieve_end(sieve);
 	CHECK_EQ(seen.each, ROWS);
@@ -359,6 +364,78 @@ static void test_slowest_of_each_window(void)
 	walk_sieve_free(sieve);
 }
 
+/*
+ * Of a replay: what comes of a request is kept with it, on every node alike; rows say their class;
+ * an op that nobody asked for is in the sample or not by its own number.
+ */
+static void test_rows_of_a_replay(void)
+{
+	const struct wire_keep keep = { .share = SHARE, .classes = 3 };
+	struct fixture f = { .keeper = NULL };
+	struct wire_row row = row_of(1);
+	uint64_t root = 1, counted[3] = { 0 };
+	unsigned background = 0, sampled = 0;
+	const struct total *t;
+	struct wire_oprow op;
+
+	CHECK_EQ(spool_init(&f.rows, sizeof(struct wire_row), NULL), 0);
+	CHECK_EQ(spool_init(&f.ops, sizeof(struct wire_oprow), NULL), 0);
+	CHECK_EQ(keeper_new(&keep, NULL, &f.rows, &f.ops, &f.keeper, NULL), 0);
+	CHECK(keeper_is_ready(f.keeper));
+	CHECK_EQ(keeper_add_class(f.keeper, &(struct wire_class){ .at = 1 }, NULL), -EPROTO);
+	while (keep_is_sampled(SHARE, KEEP_SEED, root))
+		root++;
+	spool_writer_init(&f.rows_writer, &f.rows);
+	spool_writer_init(&f.ops_writer, &f.ops);
+	for (uint64_t i = 1; i <= ROWS; i++) {
+		op = (struct wire_oprow){ .call_id = i };
+		row.request_id = i;
+		row.root_id = i % 10 ? i : root; /* each tenth comes of one request */
+		row.class = i % 3;
+		spool_add(&f.rows_writer, &row);
+		spool_add(&f.ops_writer, &op);
+		sampled += keep_is_sampled(SHARE, KEEP_SEED, i);
+	}
+	spool_writer_end(&f.rows_writer);
+	spool_writer_end(&f.ops_writer);
+	name(&f, root);
+	for (uint64_t at = 0; spool_read(&f.rows, at, &row, sizeof(row)) > 0; at += sizeof(row)) {
+		CHECK(row.root_id == root || keep_is_sampled(SHARE, KEEP_SEED, row.root_id));
+		counted[0] += row.root_id == root;
+	}
+	CHECK_EQ(counted[0], ROWS / 10 + (root % 10 != 0));
+	for (uint64_t at = 0; spool_read(&f.ops, at, &op, sizeof(op)) > 0; at += sizeof(op))
+		background++;
+	CHECK_EQ(background, sampled);
+	counted[0] = 0;
+	for (uint32_t class = 0, bin = 0; (t = totals_next(&f.keeper->totals, &class, &bin)); bin++)
+		counted[class] += t->requests;
+	CHECK_EQ(counted[0], ROWS / 3);
+	CHECK_EQ(counted[1], (ROWS + 2) / 3);
+	CHECK_EQ(counted[2], (ROWS + 1) / 3);
+	keeper_free(f.keeper);
+	spool_release(&f.rows);
+	spool_release(&f.ops);
+}
+
+/* They come in their order, and what there is no room for is not told. */
+static void test_names(void)
+{
+	static struct names names;
+	uint64_t got[100], next = 0;
+	uint32_t count;
+
+	for (uint64_t i = 0; i < 2 * NAMES_MAX; i++)
+		names_put(&names, i);
+	while ((count = names_take(&names, got, ARRAY_SIZE(got))))
+		for (uint32_t i = 0; i < count; i++)
+			CHECK_EQ(got[i], next++);
+	CHECK_EQ(next, NAMES_MAX);
+	names_put(&names, 5);
+	CHECK_EQ(names_take(&names, got, 1), 1);
+	CHECK_EQ(got[0], 5);
+}
+
 int main(void)
 {
 	RUN(test_bins);
@@ -367,5 +444,7 @@ int main(void)
 	RUN(test_ring_is_bounded);
 	RUN(test_classes);
 	RUN(test_slowest_of_each_window);
+	RUN(test_rows_of_a_replay);
+	RUN(test_names);
 	return check_done();
 }

@@ -122,9 +122,12 @@ static void test_round_trips(void)
 	background.op.flags = OPF_DSYNC;
 	background.op.offset = TRACE_NONE;
 	fill(&row, sizeof(row));
+	row.class = WIRE_CLASSES_MAX - 1;
+	row.reserved = 0;
 	memset(&oprow, 0, sizeof(oprow));
 	oprow.call_id = 1;
 	oprow.kind = OP_STORE;
+	oprow.root_id = 1ull << 63;
 	oprow.offset = -1;
 	fill(&usage, sizeof(usage));
 
@@ -316,13 +319,13 @@ static const struct {
 	{ "unknown type", 4, 1, true },
 	{ "reserved bytes", 7, 1, true },
 	{ "request of 2^32 bytes", 8 + 16 + 3, 1, false },
-	{ "more ops than the payload holds", 8 + 64 + 3, 3, false },
-	{ "ops beyond the limit", 8 + 64, 1, false },
-	{ "unknown kind", 8 + 68 + 8 + 3, OP_KIND_COUNT, false },
-	{ "unknown flag", 8 + 68 + 12, 1, false },
-	{ "unknown mode", 8 + 68 + 16 + 3, 4, false },
-	{ "work for centuries", 8 + 68 + 24, 0xff, false },
-	{ "op of 2^40 bytes", 8 + 68 + 32 + 2, 1, false },
+	{ "more ops than the payload holds", 8 + 76 + 3, 3, false },
+	{ "ops beyond the limit", 8 + 76, 1, false },
+	{ "unknown kind", 8 + 80 + 8 + 3, OP_KIND_COUNT, false },
+	{ "unknown flag", 8 + 80 + 12, 1, false },
+	{ "unknown mode", 8 + 80 + 16 + 3, 4, false },
+	{ "work for centuries", 8 + 80 + 24, 0xff, false },
+	{ "op of 2^40 bytes", 8 + 80 + 32 + 2, 1, false },
 };
 
 static void test_broken(void)

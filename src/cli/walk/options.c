@@ -2,7 +2,7 @@
 #include "cli/walk/options.h"
 
 #include "base/clock.h"
-#include "replay/walk/sieve.h"
+#include "replay/slowest.h"
 
 /* What can be said on the command line; read.c knows what it means. */
 static const char *const zero_or_one[] = { "0", "1", NULL };
@@ -98,9 +98,8 @@ static const struct option_spec specs[] = {
 	{ "keep", '\0', OPTION_TEXT, AT(keep), .metavar = "PERCENT",
 	  .help = "of a long run: keep rows of a sample of the requests, and of the slowest; of all "
 		  "what they add up to" },
-	{ "keep-slowest", '\0', OPTION_U64, AT(keep_slowest), .fallback = 10,
-	  .max = WALK_SLOWEST_MAX, .metavar = "N",
-	  .help = "with --keep: so many of the slowest of each second too" },
+	{ "keep-slowest", '\0', OPTION_U64, AT(keep_slowest), .fallback = 10, .max = SLOWEST_MAX,
+	  .metavar = "N", .help = "with --keep: so many of the slowest of each second too" },
 	{ "plan-only", '\0', OPTION_FLAG, AT(plan_only),
 	  .help = "write -O as a trace of what would be sent, and send nothing" },
 	{ "nano", '\0', OPTION_FLAG, AT(nano), .help = "times of the table in ns, not us" },

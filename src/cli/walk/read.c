@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "base/units.h"
 #include "cli/agents.h"
-#include "replay/keep.h"
+#include "cli/keep.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -298,28 +298,17 @@ static int read_agents(const char *text, struct walk_opts *opts, struct err *err
 	return 0;
 }
 
-/* "1%", "0.01%": of all numbers, those below it. */
 static int read_keep(const struct walk_cmd_opts *given, struct walk_opts *opts, struct err *err)
 {
-	const char *end = given->keep;
-	double percent = given->keep ? strtod(given->keep, (char **)&end) : 0;
+	int rc = given->keep ? keep_parse(given->keep, &opts->keep_share, err) : 0;
 
 	opts->keeps = given->keep;
 	opts->keep_slowest = (uint32_t)given->keep_slowest;
-	if (!given->keep)
-		return 0;
-	if (end == given->keep || strcmp(end, "%") != 0 || !(percent >= 0 && percent <= 100))
-		return err_set(err, EINVAL, "--keep: '%s' is no share of the requests such as 1%%",
-			       given->keep);
+	if (rc || !given->keep)
+		return rc;
 	if (!given->run || given->plan_only)
 		return err_set(err, EINVAL, "--keep: which rows a run has; name it with -O X.gait");
-	if (opts->agents_at && opts->keep_slowest)
-		return err_set(
-			err, EINVAL,
-			"--keep: agents on other hosts tell of their requests in the end, when "
-			"nodes have let go of the slowest: give --keep-slowest 0 too");
-	opts->keep_share = percent == 100 ? KEEP_ALL : (uint64_t)(percent / 100 * 0x1p64);
-	return 0;
+	return keep_check_agents(opts->agents_at, opts->keep_slowest, err);
 }
 
 static int read_texts(const struct walk_cmd_opts *given, const struct walk_program *program,
