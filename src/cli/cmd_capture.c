@@ -17,11 +17,12 @@ static const char *const sources[] = { "ebpf", "pcap", NULL };
 static const char *const details[] = { "full", "requests", NULL };
 
 static const struct option_spec specs[] = {
-	{ "pid", 'p', OPTION_LIST, OPTION_AT(capture_opts, pids), .metavar = "PID",
-	  .help = "a process, with its threads and children" },
+	{ "pid", 'p', OPTION_LIST, OPTION_AT(capture_opts, pids), .metavar = "PID", .min = 1,
+	  .max = INT32_MAX, .help = "a process, with its threads and children" },
 	{ "comm", 'c', OPTION_LIST, OPTION_AT(capture_opts, names), .metavar = "NAME",
 	  .help = "all processes of that name" },
-	{ "port", 'P', OPTION_LIST, OPTION_AT(capture_opts, ports), .metavar = "PORT",
+	{ "port", 'P', OPTION_LIST, OPTION_AT(capture_opts, ports), .metavar = "PORT", .min = 1,
+	  .max = UINT16_MAX,
 	  .help = "the processes that listen on that TCP or UDP port; of packets, those to and from "
 		  "it" },
 	{ "cgroup", 'g', OPTION_LIST, OPTION_AT(capture_opts, groups), .metavar = "PATH",

@@ -19,7 +19,8 @@ struct import_cmd_opts {
 static const struct option_spec specs[] = {
 	{ "output", 'o', OPTION_TEXT, OPTION_AT(import_cmd_opts, output), .metavar = "X.gait",
 	  .help = "where the trace goes" },
-	{ "port", 'P', OPTION_LIST, OPTION_AT(import_cmd_opts, ports), .metavar = "PORT",
+	{ "port", 'P', OPTION_LIST, OPTION_AT(import_cmd_opts, ports), .metavar = "PORT", .min = 1,
+	  .max = UINT16_MAX,
 	  .help = "connections to that TCP or UDP port alone; default: all, and who opens one is "
 		  "the client" },
 	{ "server", 0, OPTION_LIST, OPTION_AT(import_cmd_opts, servers), .metavar = "ADDR:PORT",

@@ -153,10 +153,13 @@ static int add_to_list(const struct option_spec *spec, const char *text, struct 
 		       struct err *err)
 {
 	char name[64];
+	uint64_t number;
 
 	if (list->count == OPTION_LIST_MAX)
 		return err_set(err, EINVAL, "%s can be given %d times at most",
 			       shown_name(spec, name), OPTION_LIST_MAX);
+	if (spec->max && set_number(spec, text, &number, err))
+		return -EINVAL;
 	list->items[list->count++] = text;
 	return 0;
 }

@@ -25,11 +25,11 @@
  *	};
  */
 enum option_type {
-	OPTION_FLAG,	 /* bool */
-	OPTION_COUNT,	 /* uint64_t: how often it was given (-vv) */
-	OPTION_TEXT,	 /* const char *, lent from argv; NULL when not given */
-	OPTION_LIST,	 /* struct option_list: a text that may be given again */
-	OPTION_U64,	 /* uint64_t, as all the following */
+	OPTION_FLAG,  /* bool */
+	OPTION_COUNT, /* uint64_t: how often it was given (-vv) */
+	OPTION_TEXT,  /* const char *, lent from argv; NULL when not given */
+	OPTION_LIST,  /* struct option_list: a text that may be given again; a number where it has a max */
+	OPTION_U64,   /* uint64_t, as all the following */
 	OPTION_DURATION, /* ns */
 	OPTION_BYTES,
 	OPTION_RATE,   /* per second */
