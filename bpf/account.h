@@ -105,6 +105,7 @@ ACCOUNT_INLINE void account_start(struct thread_slot *s, uint64_t now, bool wait
 	s->lock = 0;
 	s->queued = QUEUED_NONE;
 	s->freed = s->held_at = 0;
+	s->dirty = s->faulted = 0;
 	s->rx_arrival_ns = s->rx_counted = s->tx_ns = 0;
 }
 
@@ -133,6 +134,7 @@ ACCOUNT_INLINE void account_sys_enter(struct thread_slot *s, const struct syscal
 	s->making_room = s->making_room_depth = 0;
 	s->lock = 0;
 	s->queued = QUEUED_NONE;
+	s->dirty = s->faulted = 0;
 }
 
 ACCOUNT_INLINE void account_sys_exit(struct thread_slot *s, uint64_t now)
@@ -163,9 +165,11 @@ ACCOUNT_INLINE uint8_t account_wait_state(const struct thread_slot *s,
 		return TS_WAIT_MEM;
 	/* io_uring_enter says so of any wait, and knows what for when it has submitted */
 	if (l->iowait && s->sys_op != SYSCALL_URING)
-		return TS_WAIT_BLOCK;
+		return s->dirty ? TS_WAIT_DIRTY : TS_WAIT_BLOCK;
 	if (s->lock)
 		return TS_WAIT_LOCK;
+	if (s->faulted)
+		return TS_WAIT_FAULT;
 	return s->sys && s->sys_wait ? s->sys_wait : TS_WAIT_OTHER;
 }
 
@@ -262,6 +266,8 @@ ACCOUNT_INLINE void account_switch_in(struct thread_slot *s, bool cpu_was_idle, 
 	account_until(s, TS_WAIT_QUEUE, s->issue_ns);
 	if (s->off_cpu == 1 + TS_WAIT_BLOCK)
 		s->queued = QUEUED_NONE;
+	if (s->off_cpu == 1 + TS_WAIT_DIRTY)
+		s->dirty = 0;
 	if (s->off_cpu && s->wake_ns) {
 		account_charge(s, s->wake_ns);
 		s->off_cpu = 1 + (cpu_was_idle ? TS_WAKEUP : TS_RUNQUEUE);
@@ -317,6 +323,21 @@ ACCOUNT_INLINE void account_lock_end(struct thread_slot *s, uint64_t lock)
 {
 	if (s->lock == lock)
 		s->lock = 0;
+}
+
+/* The kernel makes the thread wait once, by a timer, for more is written than it wants to keep. */
+ACCOUNT_INLINE void account_dirty(struct thread_slot *s)
+{
+	s->dirty = 1;
+}
+
+/*
+ * User code has touched a page that is not there. That it is there now no event tells, but user code does not
+ * wait: should the thread leave the CPU before its next call, it does so for this page or a later one.
+ */
+ACCOUNT_INLINE void account_fault(struct thread_slot *s)
+{
+	s->faulted = 1;
 }
 
 /* Numbers of softirqs: include/linux/interrupt.h, unchanged from 5.15 to 6.18. */

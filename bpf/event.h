@@ -41,9 +41,11 @@ enum thread_state {
 	TS_WAIT_QUEUE,	 /* of it, until the device got the last request */
 	TS_WAIT_HELD,	 /* of it, until an I/O limit let the last request go */
 	TS_WAIT_JOURNAL, /* in a sync or file call, waiting for another task */
+	TS_WAIT_DIRTY,	 /* in_iowait, made to wait for too much is written and not on a device */
 	TS_WAIT_MEM,	 /* for memory, or making room itself: direct reclaim */
 	TS_COMPACTION,	 /* making room in one piece */
 	TS_WAIT_LOCK,	 /* for a lock of the kernel that somebody has */
+	TS_WAIT_FAULT,	 /* outside of a call, for a page that it touched */
 	TS_WAIT_OTHER,
 	TS_COUNT,
 	TS_MAX = 32, /* counters in a slot: a power of two, for the verifier's mask */
@@ -97,7 +99,9 @@ struct thread_slot {
 	uint8_t queued;	 /* enum queued: what it has queued itself since its last wait for I/O */
 	uint8_t freed;	 /* requests that a limit let go in this wait */
 	uint8_t held_at; /* 1 + its place among those that may be held; 0: it has none */
-	uint8_t pad_bytes[3];
+	uint8_t dirty;	 /* the kernel is about to make it wait for what it has written */
+	uint8_t faulted; /* it has touched a page that was not there since it left its last call */
+	uint8_t pad_byte;
 	uint64_t lock;	     /* the one of the kernel that it tries to get; 0: none */
 	uint64_t held_group; /* whose limits hold its I/O, as the kernel calls it; while held_at */
 	uint64_t freed_ns;   /* a limit let one of its requests go; written by who did that */

@@ -200,6 +200,39 @@ ON_ROOM(vmscan_direct_reclaim, TS_WAIT_MEM)
 ON_ROOM(vmscan_memcg_reclaim, TS_WAIT_MEM)
 ON_ROOM(compaction, TS_COMPACTION)
 
+/* Who does not have to wait is told a pause of 0 or less. */
+static __always_inline int pause_of(__s64 pause)
+{
+	struct thread_slot *slot = pause > 0 ? slot_of_current() : NULL;
+
+	if (slot)
+		account_dirty(slot);
+	return 0;
+}
+
+SEC("?tp_btf/balance_dirty_pages")
+int on_dirty_pause(const __u64 *args)
+{
+	return pause_of(args[6]);
+}
+
+SEC("?tp_btf/balance_dirty_pages")
+int on_dirty_pause_twelve(const __u64 *args)
+{
+	return pause_of(args[10]);
+}
+
+/* Of user code; x86 alone has it, and nothing tells the end. */
+SEC("?tp_btf/page_fault_user")
+int BPF_PROG(on_fault)
+{
+	struct thread_slot *slot = slot_of_current();
+
+	if (slot)
+		account_fault(slot);
+	return 0;
+}
+
 /* Since 5.19. Who spins does not leave the CPU; a mutex is tried so first, and says it. */
 #define LCB_F_SPIN 1 /* include/trace/events/lock.h */
 #define LCB_F_MUTEX 32

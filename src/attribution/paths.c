@@ -19,13 +19,6 @@ const char *const path_kind_names[] = { "measured", "inferred", "absent" };
 			__VA_ARGS__           \
 		}                             \
 	}
-#define ABSENT(where)                     \
-	{                                 \
-		PATH_ABSENT, where, NULL, \
-		{                         \
-			NULL              \
-		}                         \
-	}
 
 /* A node stamps its own calls; of a captured service the kernel tells. */
 #define CALLS "on_call_enter", "on_call_exit"
@@ -87,8 +80,11 @@ const struct path paths[SUB_COUNT] = {
 		"block.device", "on_bio_queue"),
 	[SUB_FS_JOURNAL] =
 		INFERRED("off the CPU in a sync or file call, not in_iowait", WAITED, "on_switch"),
-	[SUB_FS_WRITEBACK] = ABSENT("block.device, fs.journal"),
-	[SUB_MEM_FAULT] = ABSENT("the code that faulted; on the device: block.device"),
+	[SUB_FS_WRITEBACK] = MEASURED("made to wait for more is written than may be kept",
+				      "block.device", "on_dirty_pause"),
+	[SUB_MEM_FAULT] = INFERRED(
+		"off the CPU outside of calls, in captures; on it: cpu.user, on the device: block.device",
+		WAITED, "on_fault"),
 	[SUB_MEM_RECLAIM] = MEASURED(
 		"the thread makes room itself; inferred: off the CPU and in_memstall", WAITED,
 		"on_vmscan_direct_reclaim_begin", "on_vmscan_memcg_reclaim_begin", "on_switch"),

@@ -182,6 +182,62 @@ static void test_who_was_held(void)
 	CHECK(account_held_before(&first, &reads));
 }
 
+/* Made to wait for what it has written: one wait, whatever takes the CPU before it. */
+static void test_made_to_wait_for_writes(void)
+{
+	static const struct account_leave io = { .iowait = true };
+	struct thread_slot s = started(0);
+
+	account_dirty(&s);
+	account_switch_out(&s, &preempted, 10);
+	account_switch_in(&s, false, 20);
+	account_switch_out(&s, &io, 20);
+	account_waking(&s, 55);
+	account_switch_in(&s, false, 60);
+	account_switch_out(&s, &io, 60); /* for a block that it has to read first */
+	account_switch_in(&s, false, 100);
+	CHECK_EQ(s.ns[TS_WAIT_DIRTY], 35);
+	CHECK_EQ(s.ns[TS_RUNQUEUE], 5);
+	CHECK_EQ(s.ns[TS_WAIT_BLOCK], 40);
+	CHECK_EQ(total(&s), 100);
+	account_dirty(&s);
+	account_sys_enter(&s, &sync_class, 110); /* it did not come to that wait */
+	account_switch_out(&s, &io, 110);
+	account_switch_in(&s, false, 120);
+	CHECK_EQ(s.ns[TS_WAIT_DIRTY], 35);
+}
+
+/* Outside of a call a thread waits for a page that it has touched, or for what that page takes. */
+static void test_fault(void)
+{
+	static const struct account_leave io = { .iowait = true }, mem = { .memstall = true };
+	struct thread_slot s = started(0);
+
+	account_fault(&s);
+	account_switch_out(&s, &sleeps, 10);
+	account_switch_in(&s, false, 30);
+	account_switch_out(&s, &io, 30);
+	account_switch_in(&s, false, 35);
+	account_switch_out(&s, &mem, 35);
+	account_switch_in(&s, false, 41);
+	account_switch_out(&s, &preempted, 41);
+	account_switch_in(&s, false, 48);
+	account_sys_enter(&s, &recv_class, 60);
+	account_switch_out(&s, &sleeps, 60);
+	account_switch_in(&s, false, 70);
+	account_sys_exit(&s, 75);
+	account_switch_out(&s, &sleeps, 75); /* it touched nothing since */
+	account_switch_in(&s, false, 100);
+	CHECK_EQ(s.ns[TS_WAIT_FAULT], 20);
+	CHECK_EQ(s.ns[TS_WAIT_BLOCK], 5);
+	CHECK_EQ(s.ns[TS_WAIT_MEM], 6);
+	CHECK_EQ(s.ns[TS_PREEMPTED], 7);
+	CHECK_EQ(s.ns[TS_WAIT_NET], 10);
+	CHECK_EQ(s.ns[TS_WAIT_OTHER], 25);
+	CHECK_EQ(s.ns[TS_USER], 10 + 12);
+	CHECK_EQ(total(&s), 100);
+}
+
 /* A wait while it wants a lock of the kernel is for that, but for what outweighs it. */
 static void test_kernel_lock(void)
 {
@@ -537,6 +593,8 @@ int main(void)
 	RUN(test_held_by_a_limit);
 	RUN(test_may_be_held);
 	RUN(test_who_was_held);
+	RUN(test_made_to_wait_for_writes);
+	RUN(test_fault);
 	RUN(test_kernel_lock);
 	RUN(test_making_room);
 	RUN(test_ends_not_seen);

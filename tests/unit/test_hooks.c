@@ -68,31 +68,28 @@ static const struct target x86[] = {
 	TP("call_function_single_exit", 1),
 	TP("irq_work_entry", 1),
 	TP("irq_work_exit", 1),
+	TP("page_fault_user", 3),
 	{},
 };
 
 static const struct target of_5_15[] = {
-	TP("sched_switch", 3),
-	TP("io_uring_submit_sqe", 7),
-	TP("io_uring_complete", 4),
-	FN("inet_sendpage", 5),
-	{},
+	TP("sched_switch", 3),	    TP("balance_dirty_pages", 12), TP("io_uring_submit_sqe", 7),
+	TP("io_uring_complete", 4), FN("inet_sendpage", 5),	   {},
 };
 
 static const struct target of_6_1[] = {
-	TP("sched_switch", 4),
-	TP("contention_begin", 2),
-	TP("contention_end", 2),
-	TP("io_uring_submit_sqe", 2),
-	TP("io_uring_complete", 7),
-	FN("inet_sendpage", 5),
-	{},
+	TP("sched_switch", 4),	      TP("balance_dirty_pages", 12),
+	TP("contention_begin", 2),    TP("contention_end", 2),
+	TP("io_uring_submit_sqe", 2), TP("io_uring_complete", 7),
+	FN("inet_sendpage", 5),	      {},
 };
 
 static const struct target of_6_18[] = {
-	TP("sched_switch", 4),	      TP("sk_data_ready", 1),	  TP("sock_recv_length", 3),
-	TP("sock_send_length", 3),    TP("contention_begin", 2),  TP("contention_end", 2),
-	TP("io_uring_submit_req", 1), TP("io_uring_complete", 3), {},
+	TP("balance_dirty_pages", 8), TP("sched_switch", 4),
+	TP("sk_data_ready", 1),	      TP("sock_recv_length", 3),
+	TP("sock_send_length", 3),    TP("contention_begin", 2),
+	TP("contention_end", 2),      TP("io_uring_submit_req", 1),
+	TP("io_uring_complete", 3),   {},
 };
 
 struct kernel {
@@ -147,6 +144,9 @@ static const struct {
 	{ "on_switch_three", "1000" },
 	{ "on_local_timer_entry", "1110" },
 	{ "on_contention_begin", "0111" },
+	{ "on_dirty_pause", "0010" },
+	{ "on_dirty_pause_twelve", "1101" },
+	{ "on_fault", "1110" },
 	{ "on_data_ready", "0010" },
 	{ "on_data_readable", "1100" },
 	{ "on_own_receive", "0011" }, /* the last: to hear why not */

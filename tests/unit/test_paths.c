@@ -55,7 +55,6 @@ static void test_here(void)
 	CHECK_EQ(path_here(&paths[SUB_CLIENT_LATE], none, NULL), PATH_MEASURED);
 	/* the softirqs are left */
 	CHECK_EQ(path_here(&paths[SUB_CPU_IRQ_TIMER], all_but_timer, NULL), PATH_MEASURED);
-	CHECK_EQ(path_here(&paths[SUB_MEM_FAULT], all, NULL), PATH_ABSENT);
 }
 
 int main(void)

@@ -31,6 +31,7 @@ INJECTIONS=(
 	'retransmit|net.retransmit|link -n 24 -r 4 -C 100us -R 256|loss|--log DIR/log --from sent_ns --to arrival_ns --service 0'
 	'device-queue|block.queue|walk_shallow --storage device=DISK,odirect -- -n 100 -r 10 -L offset=aseq:min=0:max=1000000:step=4096,size=4k -C 100us -R 256|neighbours 12|--log DIR/truth --least 1ms'
 	'io-limit|block.throttled|walk_limited --storage device=DISK,odirect -- -n 60 -r 5 -L offset=aseq:min=0:max=60000000:step=131072,size=128k -C 100us -R 256|io_limit 1000000|--log DIR/truth --least 1ms'
+	'dirty|fs.writeback|walk_dirty --storage file=FS/store,size=32M -- -n 40 -r 4 -S 512k,nosync -C 100us -R 256|dirty_limit 1000000|--client 1 --least 2ms'
 	'memory|mem.reclaim|walk_group -- -n 40 -r 4 --memory 8M -C 100us -R 256|limit 32M|--client 1 --least 2ms'
 	'node-receive-queue|net.rxqueue|replay -n 100 -r 50 -C 2ms -R 256|plan --nt 2|--log DIR/truth --to read_ns --least 1ms'
 	'sleep|app.sleep|replay -n 100 -r 50 -C 300us -R 256|plan --sleep 3ms|--amount 3ms'
@@ -41,6 +42,7 @@ INJECTIONS=(
 	'hand-off|app.handoff|capture_apart --model pool --workers 1 --cpu 2ms -- --requests 100|client --connections 2|--truth DIR/truth'
 	'lock|lock.user|capture --model threads --lock DIR/lock --cpu 300us -- --requests 300 --think 5ms|hog --lock DIR/lock --on 2ms..3ms --off 4ms..7ms|--log DIR/log'
 	'kernel-lock|lock.kernel|walk --storage file=FAST/store,size=1M -- -n 150 -r 30 -S 4k,nosync -C 10us -R 256|hog --cpu 1 --priority 1 --file FAST/store --bytes 40M --off 9ms..14ms|--log DIR/log --least 2ms'
+	'fault|mem.fault|capture --model threads --cpu 300us -- --requests 100 --think 5ms|server --fault 3ms --fault-log DIR/log|--log DIR/log'
 	'call|call|capture --model threads --cpu 300us UPSTREAM -- --requests 100 --think 5ms|upstream --delay 2ms|--amount 4ms'
 )
 
@@ -279,7 +281,7 @@ load_walk()
 
 	shift
 	[[ $* != *DISK* && $* != *FS/* ]] || disk_start
-	[[ $* != *FS/* ]] || fs_start
+	[[ $* != *FS/* || ${disk_is:-} == disk_dirty ]] || fs_start
 	[[ $* != *FAST/* ]] || fs_mount -b 4096
 	[[ $* != *CALLEE* ]] || callee_start
 	${disk_is:-:}
@@ -330,6 +332,24 @@ load_walk_group()
 	neighbour=$pid
 	await "the neighbour writes" test -s "$fs/neighbour"
 	load_walk "$@"
+}
+
+# The same on a file system without a journal whose disk is slow always.
+load_walk_dirty()
+{
+	local DISK_DELAY=10ms
+
+	disk_is=disk_dirty load_walk "$@"
+}
+
+disk_dirty()
+{
+	fs=$BATS_TEST_TMPDIR/fs
+	mkdir -p "$fs"
+	mke2fs -q -F -t ext4 -b 4096 -O ^has_journal "$disk"
+	mount "$disk" "$fs"
+	fs_disk=$disk
+	disturb_slow
 }
 
 # The same on a device that is slow always, takes four requests at a time, and has a scheduler.
@@ -484,6 +504,23 @@ disturb_io_limit() # BYTES_A_SECOND
 	echo "$(cat "/sys/block/${disk#/dev/}/dev") $1" >"$group/blkio.throttle.read_bps_device"
 }
 
+# No more of that disk is kept that is not written yet.
+disturb_dirty_limit() # BYTES
+{
+	limited=/sys/class/bdi/$(cat "/sys/block/${disk#/dev/}/dev")
+	echo 1 >"$limited/strict_limit"
+	echo "$1" >"$limited/max_bytes"
+}
+
+dirty_limit_end() # a loop device keeps it
+{
+	[[ -z $limited ]] || {
+		echo 100 >"$limited/max_ratio"
+		echo 0 >"$limited/strict_limit"
+	}
+	limited=
+}
+
 # A group that has more does not take it before it has less.
 disturb_limit() # BYTES
 {
@@ -543,8 +580,10 @@ disk=
 slowfs=
 fs=
 fs_disk=
+limited=
 inject_clean()
 {
+	dirty_limit_end
 	disk_end
 	link_end
 	[[ ! -d $group ]] || rmdir "$group"

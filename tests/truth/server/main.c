@@ -32,6 +32,7 @@ int main(int argc, char **argv)
 	net_init();
 	files_init();
 	serve_init();
+	fault_init();
 	signals_catch();
 	cpu_calibrate();
 	upstream_init();

@@ -108,6 +108,7 @@ void serve_work(struct request *r)
 	r->reply_bytes = range_pick(opts.reply_bytes, &w->random);
 	files_meta(r);
 	files_load(r);
+	fault_touch();
 	pass_lock();
 	compute(r, opts.cpu_ns, 1 + r->row.request % opts.cpu_steps);
 	upstream_call(r);

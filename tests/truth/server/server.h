@@ -80,13 +80,14 @@ enum upstream_by { UPSTREAM_OWN, UPSTREAM_SHARED };
 
 struct options {
 	const char *model, *log, *socket_path;
-	const char *load_file, *store_file, *meta_file, *upstream, *lock;
+	const char *load_file, *store_file, *meta_file, *upstream, *lock, *fault_log;
 	uint32_t listen, protocol, recv_by, send_by, load_by, store_by, sync_by, load_at, store_at;
 	uint32_t handoff, give_back, replier, wait_by, answer, read, share, upstream_by;
 	uint32_t uring;
 	struct range cpu_ns, parse_ns, accept_ns, reply_bytes, load_bytes, store_bytes, call_bytes;
 	uint64_t request_bytes, meta, cpu_steps, load_from, reply_parts, calls, call_reply_bytes;
-	uint64_t accept_late_ns, append, direct, dsync, after_reply, workers, requests, seed;
+	uint64_t fault_ns, accept_late_ns, append, direct, dsync, after_reply, workers, requests,
+		seed;
 };
 
 extern struct options opts;
@@ -189,6 +190,11 @@ void did(struct request *r, enum did kind, uint64_t bytes, uint64_t offset);
 void cpu_calibrate(void);
 /* Burns user time; what it was is without looking at the clock. */
 struct burn cpu_burn(int64_t ns);
+
+/* --- fault.c ------------------------------------------------------------------------------- */
+
+void fault_init(void);
+void fault_touch(void);
 
 /* --- files.c ------------------------------------------------------------------------------- */
 
