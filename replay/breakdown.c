@@ -12,16 +12,18 @@ enum {
 	WAY_LEFT,
 	WAY_ARRIVAL,
 	WAY_END,
+	WAY_CAME,
 	WAY_BACK,
 	WAY_RECEIVED,
 	WAY_COUNT
 };
 
 static const enum subsystem way_rows[WAY_COUNT] = {
-	[WAY_SENT] = SUB_CLIENT_LATE,	  [WAY_TX] = SUB_CLIENT_SEND,
-	[WAY_AGAIN] = SUB_NET_RETRANSMIT, [WAY_LEFT] = SUB_NET_QDISC,
-	[WAY_ARRIVAL] = SUB_NET_WIRE,	  [WAY_END] = SUB_CALL,
-	[WAY_BACK] = SUB_NET_WIRE,	  [WAY_RECEIVED] = SUB_CLIENT_RECEIVE,
+	[WAY_SENT] = SUB_CLIENT_LATE,	     [WAY_TX] = SUB_CLIENT_SEND,
+	[WAY_AGAIN] = SUB_NET_RETRANSMIT,    [WAY_LEFT] = SUB_NET_QDISC,
+	[WAY_ARRIVAL] = SUB_NET_WIRE,	     [WAY_END] = SUB_CALL,
+	[WAY_CAME] = SUB_NET_WIRE,	     [WAY_BACK] = SUB_COUNT, /* nobody knows */
+	[WAY_RECEIVED] = SUB_CLIENT_RECEIVE,
 };
 
 static int64_t within(int64_t value, int64_t low, int64_t high)
@@ -38,6 +40,7 @@ static int64_t before_arrival(int64_t ns, const struct wire_row *row)
 	return ns < row->arrival_ns ? ns : 0;
 }
 
+/* What the client stamped itself is certain; the end of a node that has no transmit stamp is late. */
 static void cut_way(const struct client_fact *fact, const struct wire_row *row,
 		    struct row_latency *latency)
 {
@@ -47,7 +50,8 @@ static void cut_way(const struct client_fact *fact, const struct wire_row *row,
 		[WAY_AGAIN] = before_arrival(fact->again_ns, row),
 		[WAY_LEFT] = before_arrival(fact->left_ns, row),
 		[WAY_ARRIVAL] = row->arrival_ns,
-		[WAY_END] = row->end_ns,
+		[WAY_END] = row->end_ns < fact->arrival_ns ? row->end_ns : fact->arrival_ns,
+		[WAY_CAME] = fact->came_ns ? fact->came_ns : fact->arrival_ns,
 		[WAY_BACK] = fact->arrival_ns,
 		[WAY_RECEIVED] = fact->received_ns,
 	};
@@ -56,9 +60,24 @@ static void cut_way(const struct client_fact *fact, const struct wire_row *row,
 	for (int i = 0; i < WAY_COUNT; i++) {
 		int64_t next = within(way[i], at, fact->received_ns);
 
-		latency->ns[way_rows[i]] += next - at;
+		if (way_rows[i] == SUB_COUNT)
+			latency->unattributed_ns += next - at;
+		else
+			latency->ns[way_rows[i]] += next - at;
 		at = next;
 	}
+}
+
+/* Where on the round trip the node's time lies makes no difference to its length: at its begin. */
+static void cut_round_trip(const struct client_fact *fact, const struct wire_row *row,
+			   struct row_latency *latency)
+{
+	struct client_fact trip = *fact;
+	struct wire_row there = { .arrival_ns = fact->tx_ns,
+				  .end_ns = fact->tx_ns + row->total_ns };
+
+	trip.again_ns = trip.left_ns = 0;
+	cut_way(&trip, &there, latency);
 }
 
 /* A part of what is left of the total. */
@@ -86,11 +105,15 @@ static void take_durations(const struct client_fact *fact, const struct wire_row
 void breakdown_client(const struct client_fact *fact, const struct wire_row *row, bool one_clock,
 		      struct row_latency *ret_latency)
 {
+	bool stamped = row && row->arrival_ns && row->end_ns && fact->tx_ns && fact->arrival_ns;
+
 	memset(ret_latency, 0, sizeof(*ret_latency));
 	ret_latency->service_id = TRACE_CLIENT_SERVICE;
 	ret_latency->total_ns = fact->received_ns - fact->intended_ns;
-	if (one_clock && row && row->arrival_ns && row->end_ns && fact->tx_ns && fact->arrival_ns)
+	if (stamped && one_clock)
 		cut_way(fact, row, ret_latency);
+	else if (stamped)
+		cut_round_trip(fact, row, ret_latency);
 	else
 		take_durations(fact, row, ret_latency);
 }

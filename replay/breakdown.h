@@ -15,12 +15,15 @@
  *
  *	intended  client.late  sent  client.send  transmitted  net.retransmit  sent again
  *	net.qdisc  left the queueing discipline  net.wire  arrived at the node
- *	call  left the node  net.wire  arrived here  client.receive  received
+ *	call  left the node  net.wire  came here, at the earliest  unattributed  at the latest
+ *	client.receive  received
  *
  * Stamps that contradict each other are moved into order, so the parts never
- * exceed the total. Without one clock the wire cannot be told from the rest: late,
- * send, receive and call are durations of one side each, and what is left of the
- * total is unattributed. `row` is NULL when the node had none.
+ * exceed the total. Without one clock the wire is the round trip less the node's time, each a
+ * difference by one side's clock; what of it was a queue or was sent again is not told then.
+ * Without all stamps the wire cannot be told from the rest: late, send, receive and call are
+ * durations of one side each, and what is left of the total is unattributed. `row` is NULL when
+ * the node had none.
  */
 void breakdown_client(const struct client_fact *fact, const struct wire_row *row, bool one_clock,
 		      struct row_latency *ret_latency);

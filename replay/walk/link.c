@@ -39,25 +39,47 @@ static struct walk_request *request_at(const struct walk_link *l, uint64_t reque
 	return &l->ring[request & (l->ring_size - 1)];
 }
 
+/* The ring's requests into one of another size; NULL: no memory. */
+static void *ring_copy(const struct walk_link *l, const void *from, size_t bytes, size_t size)
+{
+	char *ring = calloc(size, bytes);
+
+	for (uint64_t i = l->oldest; ring && i < l->next; i++)
+		memcpy(ring + (i & (size - 1)) * bytes,
+		       (const char *)from + (i & (l->ring_size - 1)) * bytes, bytes);
+	return ring;
+}
+
 /* All connections of a sender together hold RINGS_MAX, beyond what each begins with. */
 static bool ring_grow(struct walk_link *l)
 {
 	size_t size = l->ring_size ? 2 * l->ring_size : RING_MIN;
 	uint64_t of_all = l->tally->rings + size - l->ring_size;
+	struct walk_stamps *stamps = NULL;
 	struct walk_request *ring;
 
 	if (l->ring_size && of_all > RINGS_MAX)
 		return false;
-	ring = calloc(size, sizeof(*ring));
-	if (!ring)
+	ring = ring_copy(l, l->ring, sizeof(*ring), size);
+	if (l->slot)
+		stamps = ring_copy(l, l->stamps, sizeof(*stamps), size);
+	if (!ring || (l->slot && !stamps)) {
+		free(ring);
+		free(stamps);
 		return false;
+	}
 	l->tally->rings = of_all;
-	for (uint64_t i = l->oldest; i < l->next; i++)
-		ring[i & (size - 1)] = *request_at(l, i);
 	free(l->ring);
+	free(l->stamps);
 	l->ring = ring;
+	l->stamps = stamps;
 	l->ring_size = size;
 	return true;
+}
+
+static struct walk_stamps *stamps_at(const struct walk_link *l, uint64_t request)
+{
+	return &l->stamps[request & (l->ring_size - 1)];
 }
 
 static bool has_room(struct walk_link *l)
@@ -91,6 +113,8 @@ static void add_row(struct walk_link *l, const struct walk_request *r)
 		.outcome = r->outcome,
 	};
 
+	if (l->stamps)
+		row.stamps = *stamps_at(l, l->oldest);
 	walk_writer_add(l->writer, &row);
 }
 
@@ -170,6 +194,8 @@ bool walk_link_begin(struct walk_link *l, int64_t now_ns)
 							 .sent_ns = now_ns,
 							 .received_ns = -1,
 							 .bytes = request_bytes(l, l->next) };
+	if (l->stamps)
+		*stamps_at(l, l->next) = (struct walk_stamps){ 0 };
 	walk_next_due(schedule_of(l), l->thread, l->next, &l->due_ns, &l->due_fraction);
 	l->next++;
 	return true;
@@ -195,6 +221,35 @@ static bool put_request(struct walk_link *l, char *out, size_t *at, int64_t now_
 	*at += part;
 	l->body_left = message.size - part;
 	return true;
+}
+
+/* A stamp of the kernel's; 0: it is of before there was anything to stamp. */
+static int64_t since_anchor(const struct walk_link *l, uint64_t stamp_ns)
+{
+	int64_t ns = (int64_t)stamp_ns - l->anchor_ns;
+
+	return ns > 0 ? ns : 0;
+}
+
+/*
+ * Of those from `first` on that began in a buffer, the ones whose first byte was among the `bytes`
+ * that the call took. What the socket had handed on before the call began is of others.
+ */
+static void stamp_sent(struct walk_link *l, uint64_t first, size_t bytes, uint64_t before)
+{
+	size_t at = 0;
+	int64_t tx_ns;
+
+	if (!l->slot || walk_stamps_sent(l->slot) == before)
+		return;
+	tx_ns = since_anchor(l, l->slot->tx_ns);
+	for (uint64_t i = first; i < l->next && at < bytes; i++) {
+		const struct walk_request *r = request_at(l, i);
+
+		if (tx_ns >= r->sent_ns)
+			stamps_at(l, i)->tx_ns = tx_ns;
+		at += r->bytes;
+	}
 }
 
 /* -errno when the connection is broken. */
@@ -252,7 +307,7 @@ static int send_stream(struct walk_link *l, char *out, bool may_begin, uint64_t 
 
 	*ret_begun = 0;
 	while (rc > 0 && may_begin && l->next < l->end) {
-		uint64_t before = l->next;
+		uint64_t before = l->next, sequence = walk_stamps_sent(l->slot);
 		size_t bytes = 0;
 		ssize_t n;
 
@@ -265,6 +320,7 @@ static int send_stream(struct walk_link *l, char *out, bool may_begin, uint64_t 
 		n = send_part(l, out, bytes);
 		if (n < 0)
 			return (int)n;
+		stamp_sent(l, before, (size_t)n, sequence);
 		rc = keep(l, out + n, bytes - (size_t)n);
 		if (!rc)
 			rc = send_rest(l, out);
@@ -294,6 +350,20 @@ static struct walk_request *answered(const struct walk_link *l, uint64_t number)
 	return request_at(l, request);
 }
 
+/*
+ * The last of what was read came last; of the others it is known that they came between. What left
+ * the queue last was this request if none has followed it.
+ */
+static void stamp_answered(const struct walk_link *l, uint64_t request)
+{
+	struct walk_stamps *stamps = stamps_at(l, request);
+
+	stamps->again_ns = l->got.again_ns;
+	stamps->left_ns = request + 1 == l->next ? l->got.left_ns : 0;
+	stamps->came_ns = l->got_all ? 0 : l->got.came_ns;
+	stamps->arrival_ns = l->got.arrival_ns;
+}
+
 void walk_link_answered(struct walk_link *l, const struct wire_message *reply, int64_t now_ns)
 {
 	static const enum walk_outcome outcomes[WIRE_STATUS_COUNT] = {
@@ -312,6 +382,8 @@ void walk_link_answered(struct walk_link *l, const struct wire_message *reply, i
 	}
 	r->received_ns = now_ns;
 	r->reply_bytes = reply->size;
+	if (l->stamps)
+		stamp_answered(l, reply->request / schedule_of(l)->threads);
 	settle(r, outcomes[reply->status]);
 }
 
@@ -332,7 +404,8 @@ static ssize_t take_head(struct walk_link *l, const char *bytes, size_t n)
 	return (ssize_t)part;
 }
 
-static int take(struct walk_link *l, const char *bytes, size_t n, int64_t now_ns)
+/* `emptied`: there was no more to be read. */
+static int take(struct walk_link *l, const char *bytes, size_t n, bool emptied, int64_t now_ns)
 {
 	while (n) {
 		ssize_t part;
@@ -347,10 +420,26 @@ static int take(struct walk_link *l, const char *bytes, size_t n, int64_t now_ns
 			return (int)part;
 		bytes += part;
 		n -= (size_t)part;
+		l->got_all = !n && emptied;
 		if (!l->reply_left && !l->head_bytes)
 			walk_link_answered(l, &l->reply, now_ns);
 	}
 	return 1;
+}
+
+static void stamp_received(struct walk_link *l, uint64_t before)
+{
+	const struct thread_slot *slot = l->slot;
+
+	if (!slot)
+		return;
+	l->got = (struct walk_stamps){ 0 };
+	if (walk_stamps_received(slot) == before || !slot->rx_arrival_ns)
+		return;
+	l->got.again_ns = since_anchor(l, slot->rx_again_ns);
+	l->got.left_ns = since_anchor(l, slot->rx_left_ns);
+	l->got.came_ns = since_anchor(l, slot->rx_arrival_ns);
+	l->got.arrival_ns = since_anchor(l, slot->rx_latest_ns);
 }
 
 int walk_link_receive(struct walk_link *l, char *in)
@@ -360,13 +449,15 @@ int walk_link_receive(struct walk_link *l, char *in)
 	if (schedule_of(l)->datagrams)
 		return walk_link_receive_datagrams(l, in);
 	do { /* of what TLS holds already no event would tell */
+		uint64_t before = walk_stamps_received(l->slot);
 		ssize_t n = channel_recv(&l->channel, in, WALK_BUFFER_BYTES);
 
 		if (n == -EAGAIN || n == -EINTR)
 			return rc;
 		if (n <= 0)
 			return n ? (int)n : -ECONNRESET;
-		rc = take(l, in, (size_t)n, now_of(l));
+		stamp_received(l, before);
+		rc = take(l, in, (size_t)n, n < WALK_BUFFER_BYTES, now_of(l));
 	} while (rc > 0 && channel_has_more(&l->channel));
 	return rc;
 }
@@ -397,6 +488,7 @@ void walk_link_release(struct walk_link *l)
 {
 	channel_close(&l->channel);
 	free(l->ring);
+	free(l->stamps);
 	free(l->unsent);
 }
 

@@ -33,6 +33,7 @@ struct walk_plan {
 	bool wait_spin;	    /* never sleeps */
 	bool no_delay;
 	bool session_rows; /* rows are handed over when a session ends, not when they are many */
+	const struct thread_slot *slots; /* of the client's probe; NULL: there is none */
 	uint32_t connect_retries;
 	int64_t connect_retry_ns;
 };
@@ -84,8 +85,12 @@ struct walk_link {
 	int64_t connecting_ns;	   /* since when it is */
 	struct walk_request *ring; /* of those under way */
 	size_t ring_size;
-	char *unsent;		       /* what the socket has not taken; NULL: nothing */
-	size_t unsent_from, unsent_to; /* bytes of it; of datagrams, requests */
+	const struct thread_slot *slot; /* of the thread that sends; NULL: nothing is stamped */
+	struct walk_stamps *stamps;	/* of the ring's requests; NULL without a slot */
+	struct walk_stamps got;		/* of the bytes that are being taken: of what came back */
+	bool got_all;			/* no further bytes were there */
+	char *unsent;			/* what the socket has not taken; NULL: nothing */
+	size_t unsent_from, unsent_to;	/* bytes of it; of datagrams, requests */
 	int64_t stuck_ns; /* since when the socket takes nothing, as far as was looked; -1: it does */
 	uint64_t body_left; /* of a longer message, not yet in a buffer */
 	uint8_t head[WIRE_MESSAGE_BYTES];

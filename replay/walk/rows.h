@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "replay/row_stream.h"
+#include "replay/walk/stamps.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,6 +22,7 @@ struct walk_row {
 	uint32_t request_bytes, response_bytes;
 	uint32_t outcome; /* enum walk_outcome */
 	uint32_t reserved;
+	struct walk_stamps stamps;
 };
 
 enum walk_format { WALK_LINES, WALK_CSV, WALK_TXT }; /* WALK_LINES: for people, to stdout */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "replay/walk/run.h"
 
-#include "replay/breakdown.h"
 #include "replay/run.h"
 #include "replay/scratch.h"
 #include "replay/walk/sieve.h"
@@ -366,9 +365,7 @@ static int write_services(struct walk_run *run, const struct manifest *m, struct
 
 static int64_t at_node(const struct walk_run *run, uint32_t node, int64_t stamp_ns)
 {
-	int64_t anchor_ns = run->result.nodes[node].anchor_ns;
-
-	return stamp_ns && anchor_ns ? stamp_ns - anchor_ns : TRACE_NONE;
+	return walk_clock_time(&run->result.nodes[node].clock, stamp_ns);
 }
 
 /* What a node says of a request: its own, or a call's. */
@@ -402,20 +399,14 @@ static int write_node_latency(struct walk_run *run, uint32_t node, uint64_t requ
 	return from->end_ns ? trace_write(run->writer, TABLE_LATENCY, &row, err) : 0;
 }
 
-/* The client takes no stamps of the kernel: the wire stays unattributed. */
 static int write_client_latency(struct walk_run *run, const struct walk_row *client,
 				uint64_t request_id, const struct wire_row *node, struct err *err)
 {
-	const struct client_fact fact = {
-		.intended_ns = client->due_ns,
-		.sent_ns = client->sent_ns,
-		.received_ns = client->received_ns,
-	};
 	struct row_latency row;
 
 	if (client->received_ns < 0)
 		return 0;
-	breakdown_client(&fact, node->end_ns ? node : NULL, false, &row);
+	walk_clock_split(&run->result.nodes[0].clock, client, node, &row);
 	row.request_id = request_id;
 	return trace_write(run->writer, TABLE_LATENCY, &row, err);
 }
@@ -467,16 +458,53 @@ static int write_request(struct walk_run *run, const struct walk_row *client, st
 	return rc ? rc : write_client_latency(run, client, row.request_id, &node, err);
 }
 
-static int write_requests(struct walk_run *run, struct err *err)
+static FILE *open_rows(const struct walk_run *run, struct err *err)
 {
 	FILE *rows = fdopen(dup(run->rows_fd), "r");
+
+	if (!rows) {
+		err_errno(err, errno, "cannot read the rows again");
+		return NULL;
+	}
+	setvbuf(rows, NULL, _IOFBF, SPOOL_BUFFER_BYTES);
+	rewind(rows);
+	return rows;
+}
+
+int walk_run_bind_clock(const struct walk_run *run, int64_t duration_ns, struct walk_clock *clock,
+			struct err *err)
+{
+	FILE *rows = open_rows(run, err);
+	struct clock_bounds bounds;
+	struct walk_row row;
+	struct wire_row node;
+	int rc = 0;
+
+	if (!rows)
+		return -EIO;
+	clock_bounds_init(&bounds, 0, duration_ns);
+	while (!rc && fread(&row, sizeof(row), 1, rows) == 1) {
+		uint64_t number = walk_number(&run->schedule, row.thread, row.request);
+
+		if (read_node_row(run, number, &node) < 0)
+			rc = spool_failed(run, err);
+		else if (row.received_ns >= 0)
+			walk_clock_add(clock, &bounds, &row, &node);
+	}
+	fclose(rows);
+	if (!rc)
+		walk_clock_bind(clock, &bounds);
+	return rc;
+}
+
+static int write_requests(struct walk_run *run, struct err *err)
+{
+	FILE *rows = open_rows(run, err);
 	struct walk_row row;
 	int rc = 0;
 
 	if (!rows)
-		return err_errno(err, errno, "cannot read the rows again");
-	setvbuf(rows, NULL, _IOFBF, SPOOL_BUFFER_BYTES);
-	rewind(rows);
+		return -EIO;
 	while (!rc && fread(&row, sizeof(row), 1, rows) == 1) {
 		if (!run->sieve)
 			rc = follow_session(run, &row, err);

@@ -3,6 +3,7 @@
 #define GAIT_REPLAY_WALK_RUN_H
 
 #include "replay/net/wire.h"
+#include "replay/walk/clock.h"
 #include "replay/walk/walk.h"
 #include "trace/trace.h"
 
@@ -45,7 +46,7 @@ struct walk_run_clock {
 	const struct wire_hello *hello;
 	struct address address;
 	struct wire_usage usage;
-	int64_t anchor_ns; /* 0 of the run's times by its own clock; 0: it is not known */
+	struct walk_clock clock;
 };
 
 struct walk_run_result {
@@ -53,6 +54,10 @@ struct walk_run_result {
 	const struct walk_run_clock *nodes;
 	bool cut_short; /* interrupted, or a node went away */
 };
+
+/* Once all rows are there: what those of requests say of the clock of the node that got them. */
+int walk_run_bind_clock(const struct walk_run *run, int64_t duration_ns, struct walk_clock *clock,
+			struct err *err);
 
 /*
  * Writes all tables and the manifest, whose ledger gets the numbers of rows. Its times and

@@ -2,6 +2,7 @@
 #include "replay/walk/sender.h"
 
 #include "base/clock.h"
+#include "probe/probe.h"
 #include "replay/pace.h"
 #include "replay/walk/agent.h"
 #include "replay/walk/remote.h"
@@ -32,6 +33,7 @@ struct loop {
 	int64_t look_ns, look_every_ns; /* when timeouts are looked for next */
 	int64_t stop_ns;		/* PACE_NEVER: it does not stop */
 	struct walk_writer writer;
+	const struct thread_slot *slot; /* this thread's; NULL: nothing is stamped */
 	char out[WALK_BUFFER_BYTES], in[WALK_BUFFER_BYTES];
 };
 
@@ -321,6 +323,7 @@ static int loop_init(struct loop *p, struct walk_sender *sender)
 	p->sender = sender;
 	p->plan = plan;
 	p->writer.rows = sender->rows;
+	p->slot = plan->slots && sender->rows ? probe_own_slot(plan->slots) : NULL;
 	p->stop_ns = PACE_NEVER;
 	p->look_every_ns = look_ns > LOOK_MOST_NS  ? LOOK_MOST_NS :
 			   look_ns < LOOK_LEAST_NS ? LOOK_LEAST_NS :
@@ -338,6 +341,7 @@ static int loop_init(struct loop *p, struct walk_sender *sender)
 		l->tally = &sender->tally;
 		l->writer = &p->writer;
 		l->anchor_ns = sender->anchor_ns;
+		l->slot = p->slot;
 		rc = walk_link_init(l, sender->first + i * sender->step);
 	}
 	return rc;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "replay/walk/totals.h"
 
-#include "replay/breakdown.h"
+#include "replay/walk/clock.h"
 #include "replay/walk/tables.h"
 #include "trace/totals.h"
 
@@ -41,20 +41,16 @@ static int no_memory(struct err *err)
 	return err_errno(err, ENOMEM, "cannot hold the totals of the run");
 }
 
-/* What a node says of it is not known: the node's time stays in the rest. */
+/* What a node says of it is not known: the node's time and the wire stay in the rest. */
 int walk_totals_add(struct walk_totals *t, uint32_t class, const struct walk_row *client,
 		    struct err *err)
 {
-	const struct client_fact fact = {
-		.intended_ns = client->due_ns,
-		.sent_ns = client->sent_ns,
-		.received_ns = client->received_ns,
-	};
+	static const struct walk_clock none;
 	struct row_latency row;
 
 	if (client->received_ns < 0)
 		return 0;
-	breakdown_client(&fact, NULL, false, &row);
+	walk_clock_split(&none, client, NULL, &row);
 	return totals_add_row(&t->client, class, &row) ? no_memory(err) : 0;
 }
 

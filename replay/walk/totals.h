@@ -17,7 +17,7 @@ struct walk_totals;
 struct walk_totals *walk_totals_new(const struct walk_opts *opts, uint32_t nodes);
 void walk_totals_free(struct walk_totals *totals);
 
-/* What the client knows of a request: how long it took and how late it was sent. */
+/* What the client knows of a request by itself: late, send and receive of the time it took. */
 int walk_totals_add(struct walk_totals *totals, uint32_t class, const struct walk_row *client,
 		    struct err *err);
 

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/descriptors.h"
+#include "probe/probe.h"
 #include "replay/attribution.h"
 #include "replay/client/session.h"
 #include "replay/pace.h"
@@ -32,7 +33,8 @@ struct walk {
 	struct address *addresses;
 	size_t sessions_count;
 	struct wire_peer *peers;
-	struct tls_context *tls; /* NULL: data connections are not encrypted */
+	struct tls_context *tls;   /* NULL: data connections are not encrypted */
+	struct probe_guard *guard; /* NULL: the client takes no stamps of the kernel */
 	struct walk_rows *rows;
 	struct walk_run *run;	       /* NULL: none is written */
 	struct walk_run_clock *clocks; /* of each session */
@@ -258,6 +260,20 @@ static int prepare_sessions(struct walk *w, struct err *err)
 	return rc;
 }
 
+/* Before there are agents and threads, which it follows. Without a run there is no use for it. */
+static int start_probe(struct walk *w, struct err *err)
+{
+	bool wanted = w->opts->run && w->opts->attribution &&
+		      client_session_node(w->sessions[0])->attribution;
+	struct err why = { "" };
+
+	if (!wanted || !probe_guard_new(&w->guard, &why))
+		return 0;
+	w->guard = NULL;
+	snprintf(w->result->unattributed, sizeof(w->result->unattributed), "%.255s", why.text);
+	return 0;
+}
+
 /* Where data connections go, unless it is where the control connection went. */
 static int find_data(struct walk *w, struct err *err)
 {
@@ -323,6 +339,7 @@ static int make_plan(struct walk *w, struct err *err)
 		.wait_spin = o->wait_spin,
 		.no_delay = o->no_delay,
 		.session_rows = o->per_session_output,
+		.slots = w->guard ? probe_guard_slots(w->guard) : NULL,
 		.connect_retries = o->retries,
 		.connect_retry_ns = (int64_t)o->retry_period_ns,
 	};
@@ -584,11 +601,30 @@ static void set_clocks(struct walk *w, const struct manifest_host *here)
 	for (size_t i = 0; i < w->sessions_count; i++) {
 		struct walk_run_clock *c = &w->clocks[i];
 
-		if (!strcmp(here->boot_id, c->hello->host.boot_id))
-			c->anchor_ns = w->anchor_ns;
+		c->clock.is_clients = !strcmp(here->boot_id, c->hello->host.boot_id);
+		if (c->clock.is_clients)
+			c->clock.anchor_ns = w->anchor_ns;
 		else if (c->usage.anchor_ns)
-			c->anchor_ns = c->usage.anchor_ns + w->anchor_ns - w->started_ns;
+			c->clock.anchor_ns = c->usage.anchor_ns + w->anchor_ns - w->started_ns;
 	}
+}
+
+/* The node's on another host, by what requests took there and back. */
+static int bind_clock(struct walk *w, struct err *err)
+{
+	struct walk_run_clock *node = &w->clocks[0];
+	struct walk_clock *clock = &node->clock;
+	int rc;
+
+	if (clock->is_clients)
+		return 0;
+	rc = walk_run_bind_clock(w->run, w->result->duration_ns, clock, err);
+	if (!rc && clock->is_bound)
+		w->result->node_clock = (struct clock_offset){
+			.offset_ns = clock->anchor_ns - clock->line.offset_ns - w->anchor_ns,
+			.bound_ns = clock->line.bound_ns,
+		};
+	return rc;
 }
 
 /* The node first, then those it calls, then the client: each machine once. */
@@ -614,9 +650,16 @@ static void add_usage(struct manifest *m, const struct wire_usage *usage)
 	m->service_kernel_ns += usage->kernel_ns;
 }
 
-static void fill_ledger(const struct walk_result *r, struct ledger *ledger)
+static void fill_ledger(const struct walk *w, struct ledger *ledger)
 {
+	const struct walk_result *r = w->result;
+	struct probe_losses losses = { 0 };
+
 	*ledger = r->ledger;
+	if (w->guard)
+		probe_guard_losses(w->guard, &losses);
+	ledger->count[LG_PROBE_MISSES] += losses.misses;
+	ledger->count[LG_STAMP_MISSES] += losses.stamp_misses;
 	ledger->count[LG_SENT] = r->sent;
 	ledger->count[LG_ANSWERED] = r->outcomes[WALK_OK];
 	ledger->count[LG_TIMEOUTS] = r->outcomes[WALK_TIMEOUT];
@@ -648,9 +691,8 @@ static void fill_manifest(struct walk *w, struct manifest *m)
 	struct manifest_host here;
 
 	manifest_host_here(&here);
-	set_clocks(w, &here);
 	walk_manifest_init(w->opts, w->anchor_ns, m);
-	m->start_monotonic_ns = w->clocks[0].anchor_ns;
+	m->start_monotonic_ns = w->clocks[0].clock.anchor_ns;
 	m->duration_ns = w->result->duration_ns;
 	m->work_per_ms = w->clocks[0].hello->work_per_ms;
 	snprintf(m->attribution, sizeof(m->attribution), "%s",
@@ -662,20 +704,25 @@ static void fill_manifest(struct walk *w, struct manifest *m)
 	add_host(m, &here);
 	for (uint32_t i = 0; i < w->remotes.count; i++)
 		add_host(m, walk_remote_host(w->remotes.at[i]));
-	fill_ledger(w->result, &m->ledger);
+	fill_ledger(w, &m->ledger);
 }
 
 static int write_run(struct walk *w, bool cut_short, struct err *err)
 {
 	const struct walk_run_result result = { w->result, w->clocks, cut_short };
 	struct manifest *m = calloc(1, sizeof(*m));
+	struct manifest_host here;
 	int rc;
 
 	if (!m)
 		return err_errno(err, ENOMEM, "cannot write '%s'", w->opts->run);
+	manifest_host_here(&here);
+	set_clocks(w, &here);
+	rc = bind_clock(w, err);
 	fill_manifest(w, m);
 	judge(w, cut_short, m);
-	rc = walk_run_finish(w->run, &result, m, err);
+	if (!rc)
+		rc = walk_run_finish(w->run, &result, m, err);
 	free(m);
 	return rc;
 }
@@ -710,6 +757,8 @@ static int prepare(struct walk *w, struct err *err)
 		rc = raise_limit(w->opts->threads, err);
 	if (!rc)
 		rc = open_sessions(w, err);
+	if (!rc)
+		rc = start_probe(w, err);
 	if (!rc)
 		rc = make_plan(w, err);
 	if (!rc)
@@ -793,6 +842,7 @@ int walk_run(const struct walk_opts *opts, struct walk_result *ret_result, struc
 	free(w.senders);
 	walk_rows_free(w.rows);
 	walk_run_free(w.run);
+	probe_guard_free(w.guard);
 	free(w.clocks);
 	for (size_t i = 0; i < w.sessions_count; i++)
 		client_session_free(w.sessions[i]);

@@ -80,7 +80,8 @@ struct walk_opts {
 
 	bool has_output;
 	struct walk_output output;
-	const char *run; /* X.gait to write; NULL: none */
+	const char *run;  /* X.gait to write; NULL: none */
+	bool attribution; /* of a run: the client probes itself where its node does */
 	bool replace_run;
 	bool keeps; /* the run has the rows of a sample and of the slowest alone, and totals */
 	uint64_t keep_share;   /* of KEEP_ALL: replay/keep.h */
@@ -136,8 +137,10 @@ struct walk_result {
 	struct ledger ledger;			     /* of the nodes */
 	struct clock_offset clocks[WALK_AGENTS_MAX]; /* of agents on other hosts */
 	uint32_t clocks_count;
-	bool invalid;	   /* late sending is more than 10% of the p99 */
-	char failure[512]; /* a connection broke: why; else empty */
+	struct clock_offset node_clock; /* of a node on another host; bound 0: there is none */
+	char unattributed[256];		/* why the client could not probe itself; else empty */
+	bool invalid;			/* late sending is more than 10% of the p99 */
+	char failure[512];		/* a connection broke: why; else empty */
 };
 
 /*

@@ -38,6 +38,8 @@ static int print_description(const struct walk_opts *opts)
 /* Late sending is a flaw of the figures; a script of DistWalk's expects no failure of that. */
 static int judge(const struct walk_program *program, const struct walk_result *r)
 {
+	if (r->unattributed[0])
+		cmd_complain("no attribution of the client's time: %s", r->unattributed);
 	if (r->failure[0])
 		cmd_complain("%s", r->failure);
 	if (r->failure[0] || r->outcomes[WALK_ERROR] || r->outcomes[WALK_TIMEOUT] ||

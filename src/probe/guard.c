@@ -7,6 +7,7 @@
 #include "probe/probe.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,6 +123,13 @@ static void guard_settle(pid_t parent)
 		_exit(0);
 }
 
+/* What else the parent has open is not to stay so until the guard goes. */
+static void close_others(int sock)
+{
+	close_range(STDERR_FILENO + 1, (unsigned)sock - 1, 0);
+	close_range((unsigned)sock + 1, UINT_MAX, 0);
+}
+
 static void guard_main(int sock, pid_t parent)
 {
 	struct probe_opts opts = { .mode = PROBE_RUN };
@@ -129,6 +137,7 @@ static void guard_main(int sock, pid_t parent)
 	struct probe *probe = NULL;
 
 	guard_settle(parent);
+	close_others(sock);
 	answer.result = probe_new(&opts, &probe, &answer.err);
 	if (!answer.result)
 		answer.result = probe_follow(probe, parent, 0, &answer.err);

@@ -60,8 +60,8 @@ static bool client_takes(const uint8_t *data, size_t size, size_t cut, size_t *r
 			       .ring_size = REQUESTS,
 			       .next = REQUESTS,
 			       .end = REQUESTS };
-	bool good = client_take(&l, (const char *)data, cut, 1) >= 0 &&
-		    client_take(&l, (const char *)data + cut, size - cut, 1) >= 0;
+	bool good = client_take(&l, (const char *)data, cut, true, 1) >= 0 &&
+		    client_take(&l, (const char *)data + cut, size - cut, true, 1) >= 0;
 
 	*ret_answered = 0;
 	for (size_t i = 0; i < REQUESTS; i++)

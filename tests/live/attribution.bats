@@ -20,17 +20,6 @@ teardown()
 	inject_clean
 }
 
-# found NAME: in its row and in no other. What the host of this machine takes from it falls into one
-# of three runs; a row that is wrong is wrong in all.
-found()
-{
-	for _ in 1 2 3; do
-		inject_run "$1"
-		! inject_judge "$1" || return 0
-	done
-	fail "$1 is not in its row"
-}
-
 @test "a CPU taken by another thread is sched.preempted" {
 	found preempted
 }

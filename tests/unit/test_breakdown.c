@@ -67,20 +67,53 @@ static void test_before_the_wire(void)
 	}
 }
 
-/* Only durations compare: the wire stays in what is unattributed. */
+/* Only durations compare: the wire is what the node's leaves of the round trip. */
 static void test_two_clocks(void)
 {
 	struct wire_row elsewhere = row;
+	struct client_fact f = fact;
 	struct row_latency l;
 
 	elsewhere.arrival_ns += 1000000;
 	elsewhere.end_ns += 1000000;
-	breakdown_client(&fact, &elsewhere, false, &l);
-	CHECK_EQ(l.ns[SUB_NET_WIRE], 0);
+	f.left_ns = 1042; /* whether that was before it arrived there no clock tells */
+	breakdown_client(&f, &elsewhere, false, &l);
+	CHECK_EQ(l.ns[SUB_NET_WIRE], 30 + 50);
+	CHECK_EQ(l.ns[SUB_NET_QDISC], 0);
 	CHECK_EQ(l.ns[SUB_CALL], 400);
 	CHECK_EQ(l.ns[SUB_CLIENT_SEND], 20);
-	CHECK_EQ(l.unattributed_ns, 80);
+	CHECK_EQ(l.ns[SUB_CLIENT_RECEIVE], 60);
 	CHECK_EQ(sum_of(&l), l.total_ns);
+	f.tx_ns = 0;
+	breakdown_client(&f, &elsewhere, false, &l);
+	CHECK_EQ(l.ns[SUB_NET_WIRE], 0);
+	CHECK_EQ(l.ns[SUB_CLIENT_SEND], 25);
+	CHECK_EQ(l.unattributed_ns, 75);
+}
+
+/* It was read with others, and came between the first byte of these and their last one. */
+static void test_came_with_others(void)
+{
+	static const struct {
+		int64_t came_ns, wire, wire_of_trip; /* without one clock */
+	} cases[] = { { 1490, 60, 60 }, { 1470, 40, 40 }, { 1100, 30, 0 }, { 1510, 80, 80 } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct client_fact f = fact;
+		struct row_latency l;
+
+		check_case("case %zu", i);
+		f.came_ns = cases[i].came_ns;
+		for (int one_clock = 0; one_clock < 2; one_clock++) {
+			int64_t wire = one_clock ? cases[i].wire : cases[i].wire_of_trip;
+
+			breakdown_client(&f, &row, one_clock, &l);
+			CHECK_EQ(l.ns[SUB_NET_WIRE], wire);
+			CHECK_EQ(l.unattributed_ns, 80 - wire);
+			CHECK_EQ(l.ns[SUB_CLIENT_RECEIVE], 60);
+			CHECK_EQ(sum_of(&l), 570);
+		}
+	}
 }
 
 /* Whatever the stamps say, the parts are not negative and add up to the total. */
@@ -191,6 +224,7 @@ int main(void)
 	RUN(test_one_clock);
 	RUN(test_before_the_wire);
 	RUN(test_two_clocks);
+	RUN(test_came_with_others);
 	RUN(test_odd_stamps);
 	RUN(test_no_row_of_the_node);
 	RUN(test_late_share);

@@ -94,6 +94,9 @@ static const struct option_spec specs[] = {
 	  .alias = "output-file" },
 	{ "run", 'O', OPTION_TEXT, AT(run), .metavar = "RUN.gait",
 	  .help = "write a run, for gait report and gait replay" },
+	{ "no-attribution", '\0', OPTION_FLAG, AT(no_attribution),
+	  .help = "with -O: load no probes in the client: what lies between it and the node is one "
+		  "lump" },
 	{ "force", '\0', OPTION_FLAG, AT(force), .help = "replace a run of that name" },
 	{ "keep", '\0', OPTION_TEXT, AT(keep), .metavar = "PERCENT",
 	  .help = "of a long run: keep rows of a sample of the requests, and of the slowest; of all "

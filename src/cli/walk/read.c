@@ -368,6 +368,7 @@ int walk_options_read(const struct walk_cmd_opts *given, const struct walk_progr
 		.output = { .sep = ',', .nano = given->nano },
 		.run = given->run,
 		.replace_run = given->force,
+		.attribution = !given->no_attribution,
 		.tls = given->tls,
 		.secure = given->secure,
 	};

@@ -59,6 +59,10 @@ static void put_clocks(const struct walk_opts *opts, const struct walk_result *r
 		buf_printf(out, "agent %s: its clock is known within %s\n",
 			   address_format(&opts->agents_at[i], address), bound);
 	}
+	if (r->node_clock.bound_ns) {
+		unit_format_ns(bound, sizeof(bound), r->node_clock.bound_ns);
+		buf_printf(out, "the node's clock is known within %s, by its replies\n", bound);
+	}
 }
 
 void walk_summary_put(const struct walk_opts *opts, const struct walk_result *r, struct buf *out)

@@ -25,6 +25,10 @@ INJECTIONS=(
 	'late|client.late|replay -n 300 -r 100 -C 300us -R 256|hog --cpu 0 --priority 50 --on 2ms..3ms --off 4ms..7ms|--log DIR/log --from intended_ns --to sent_ns --service 0'
 	'receive|client.receive|replay -n 200 -r 100 -C 2ms -R 256|hog --cpu 0 --priority 50 --on 2ms..3ms --off 4ms..7ms|--log DIR/log --from end_ns --to received_ns --service 0'
 	'wire|net.wire|replay -n 200 -r 100 -C 300us -R 256|proxy --delay 2ms|--amount 4ms --service 0'
+	'walk-late|client.late|walk -- -n 300 -r 100 -C 300us -R 256|hog --cpu 0 --priority 50 --on 2ms..3ms --off 4ms..7ms|--log DIR/log --from intended_ns --to sent_ns --service 0'
+	'walk-receive|client.receive|walk -- -n 200 -r 100 -C 2ms -R 256|hog --cpu 0 --priority 50 --on 2ms..3ms --off 4ms..7ms|--log DIR/log --from end_ns --to received_ns --service 0'
+	'walk-wire|net.wire|walk -- -n 100 -r 100 -C 300us -R 256|proxy --delay 2ms|--amount 4ms --service 0'
+	'walk-qdisc|net.qdisc|walk_link -n 200 -r 50 -C 100us -R 256|flood --rate 1000000 --burst 2000 --behind 1090 --on 4ms..8ms --off 8ms..20ms|--log DIR/log --from sent_ns --to arrival_ns --service 0 --least 1ms'
 	'device|block.device|walk --storage device=DISK,odirect -- -n 100 -r 50 -L 4k -C 100us -R 256|slow|--log DIR/log --least 1ms'
 	'journal|fs.journal|walk_journal --storage file=FS/store,size=1M -- -n 40 -r 5 -S 4k,nosync --sync-data -C 100us -R 256|slow|--log DIR/log --least 1ms'
 	'qdisc|net.qdisc|link -n 200 -r 50 -C 100us -R 256|flood --rate 1000000 --burst 2000 --behind 1090 --on 4ms..8ms --off 8ms..20ms|--log DIR/log --from sent_ns --to arrival_ns --service 0 --least 1ms'
@@ -92,6 +96,17 @@ inject_judge() # NAME [JUDGE_OPTION...]
 	inject_words "$judged"
 	"$GAIT_TRUTH/inject_judge" --name "$name" --row "$row" --base "$BATS_TEST_TMPDIR/base.gait" \
 		--run "$BATS_TEST_TMPDIR/run.gait" "${words[@]}" "$@"
+}
+
+# found NAME: in its row and in no other. What the host of this machine takes from it falls into one
+# of three runs; a row that is wrong is wrong in all.
+found()
+{
+	for _ in 1 2 3; do
+		inject_run "$1"
+		! inject_judge "$1" || return 0
+	done
+	fail "$1 is not in its row"
 }
 
 inject_words() # TEXT: the array `words`, with the placeholders filled in
@@ -294,15 +309,37 @@ load_walk()
 	shift
 	node_start "$GAIT" node --sched-policy "fifo:$SERVICE_PRIORITY" -c "$SERVICE_CPU" "${node_words[@]}"
 	[[ -z $group ]] || echo "$node_pid" >"$group/cgroup.procs"
-	disturb
-	taskset -c "$CLIENT_CPU" chrt -f "$SERVICE_PRIORITY" "$GAIT" walk --to "$node" "${@//CALLEE/$callee}" \
-		-O "$BATS_TEST_TMPDIR/$out.gait" >"$BATS_TEST_TMPDIR/walk.out" 2>&1 || [[ $? == 3 ]]
-	undisturb
+	walk_to_node "$out" "${@//CALLEE/$callee}"
 	stop "$node_pid"
 	[[ -z $callee ]] || stop "$callee_pid"
 	[[ -z $neighbour ]] || stop "$neighbour"
 	neighbour=
 	inject_clean
+}
+
+# walk_to_node OUT WALK_OPTION...
+walk_to_node()
+{
+	local out=$1 control=$node
+
+	shift
+	disturb
+	taskset -c "$CLIENT_CPU" chrt -f "$SERVICE_PRIORITY" "$GAIT" walk --to "$node" --control "$control" "$@" \
+		-O "$BATS_TEST_TMPDIR/$out.gait" >"$BATS_TEST_TMPDIR/walk.out" 2>&1 || [[ $? == 3 ]]
+	undisturb
+}
+
+# The same behind the link of load_link.
+load_walk_link() # OUT WALK_OPTION...
+{
+	local space=gait-inject-$$
+
+	link_start "$space" || return
+	node_start nsenter "--net=/run/netns/$space" "$GAIT" node --listen "$LINK_FAR:0" --insecure \
+		--sched-policy "fifo:$SERVICE_PRIORITY" -c "$SERVICE_CPU"
+	walk_to_node "$@"
+	stop "$node_pid"
+	link_end
 }
 
 # The same, slower: between a commit and its disk there are kernel threads that wait for a CPU themselves.
@@ -548,7 +585,7 @@ disturb_slow()
 # A proxy in front of ADDRESS; sets $proxied.
 delay() # ADDRESS PROXY_OPTION...
 {
-	start injector taskset -c "$CLIENT_CPU" "$GAIT" proxy --to "$@"
+	start injector chrt -f 50 taskset -c "$CLIENT_CPU" "$GAIT" proxy --to "$@"
 	disturber=$pid
 	await "the proxy listens" grep -qs '^listening on ' "$BATS_TEST_TMPDIR/injector.out"
 	proxied=$(sed -n 's/^listening on //p' "$BATS_TEST_TMPDIR/injector.out")
