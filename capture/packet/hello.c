@@ -74,7 +74,7 @@ static void begin_name(struct tls_hello *h, uint8_t length)
 	h->name_begins = (uint16_t)has;
 	h->name_bad = !length || has + !!has + length >= sizeof(said->alpn);
 	if (has && !h->name_bad)
-		said->alpn[has] = ',';
+		said->alpn[has] = '+';
 }
 
 /* A list of names behind its length, each behind its own. */
@@ -89,7 +89,7 @@ static void alpn_byte(struct tls_hello *h, uint8_t byte)
 		begin_name(h, byte);
 		return;
 	}
-	h->name_bad |= byte <= ' ' || byte > '~' || byte == ',';
+	h->name_bad |= byte <= ' ' || byte > '~' || byte == '+' || byte == ',' || byte == '"';
 	if (!h->name_bad)
 		alpn[has] = (char)byte;
 	h->name_left--;

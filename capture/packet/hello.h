@@ -16,7 +16,7 @@
 
 struct tls_said {
 	uint16_t version; /* 0x0304: TLS 1.3; of a client the best that it offers. 0: not known */
-	char alpn[TLS_ALPN_SIZE]; /* by commas: as many names as have room */
+	char alpn[TLS_ALPN_SIZE]; /* joined by +: as many names as have room */
 };
 
 struct tls_hello {

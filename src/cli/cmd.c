@@ -48,13 +48,26 @@ void dw_usage_is_help(int argc, char **argv)
 	}
 }
 
+static int put_failed;
+
+void cmd_put(const char *text)
+{
+	if (fputs(text, stdout) == EOF && !put_failed)
+		put_failed = errno;
+}
+
+int cmd_put_failed(void)
+{
+	return put_failed;
+}
+
 static int print_help(const struct options *options)
 {
 	struct buf text;
 
 	buf_init(&text, HELP_MAX);
 	options_help(options, &text);
-	fputs(buf_text(&text), stdout);
+	cmd_put(buf_text(&text));
 	buf_release(&text);
 	return EXIT_FINE;
 }
@@ -76,7 +89,7 @@ int cmd_print_json(struct json *json, struct err *err)
 	int rc = 0;
 
 	if (text)
-		fputs(text, stdout);
+		cmd_put(text);
 	else
 		rc = err_set(err, ENOMEM, "not enough memory for the JSON text");
 	free(text);

@@ -70,6 +70,10 @@ int cmd_misused(const struct options *options, const struct err *err);
  */
 const volatile sig_atomic_t *cmd_count_signals(void);
 
+/* Prints to stdout; what went wrong first is kept for main(), which says it at the end. */
+void cmd_put(const char *text);
+int cmd_put_failed(void); /* errno, or 0 */
+
 /* Prints JSON to stdout and frees it. 0 or -ENOMEM (also of a NULL) with a sentence. */
 int cmd_print_json(struct json *json, struct err *err);
 

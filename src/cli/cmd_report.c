@@ -152,7 +152,7 @@ static int print_text(const struct side *original, const struct side *run, struc
 	if (rc)
 		rc = err_errno(err, -rc, "cannot print the report");
 	else
-		fputs(buf_text(&text), stdout);
+		cmd_put(buf_text(&text));
 	buf_release(&text);
 	return rc;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cmd.h"
 
+#include "report/network.h"
 #include "report/summary.h"
 #include "report/summary_json.h"
 #include "report/summary_text.h"
@@ -26,11 +27,14 @@ static const struct options options = {
 	.about = "Tells what a trace or a run holds: what was lost while it was written (first, as "
 		 "it decides how much the rest is worth), where it comes from, its load, "
 		 "services, classes of requests, operations, sizes and times, and the time of the "
-		 "requests by subsystem when the trace was attributed. Exits with 3 when the "
+		 "requests by subsystem when the trace was attributed. Of a trace of packets also "
+		 "the network: connections, round trips, retransmissions, TLS, who talks to whom. "
+		 "Exits with 3 when the "
 		 "numbers are not to be trusted: events were lost, tables edited, the trace was "
 		 "cut short, the run is INVALID.",
 	.examples = "gait show shop.gait\n"
 		    "gait show shop.gait --json | jq '.requests.server_span_ns.p99'\n"
+		    "gait show shop.gait --json | jq '.network.out.retransmitted'\n"
 		    "gait show run.gait | sed -n '/^breakdown/,$p'\n",
 	.specs = specs,
 	.specs_count = sizeof(specs) / sizeof(specs[0]),
@@ -38,26 +42,39 @@ static const struct options options = {
 	.args_max = 1,
 };
 
-static int print_text(const struct summary *s, const struct manifest *m, struct err *err)
+/* What a trace holds; `network` only where packets told of it. */
+struct shown {
+	struct summary *summary;
+	struct network *network;
+};
+
+static int print_text(const struct shown *shown, const struct manifest *m, struct err *err)
 {
 	struct buf text;
 	int rc;
 
 	buf_init(&text, TEXT_MAX);
-	summary_put_text(s, m, &text);
+	summary_put_text(shown->summary, m, &text);
+	if (shown->network)
+		network_put_text(shown->network, shown->summary, &text);
 	rc = buf_failed(&text);
 	if (rc)
 		rc = err_errno(err, -rc, "cannot show the trace");
 	else
-		fputs(buf_text(&text), stdout);
+		cmd_put(buf_text(&text));
 	buf_release(&text);
 	return rc;
 }
 
-static int print_summary(const struct summary *s, const struct manifest *m, bool json,
-			 struct err *err)
+static int print_json(const struct shown *shown, const struct manifest *m, struct err *err)
 {
-	return json ? cmd_print_json(summary_to_json(s, m), err) : print_text(s, m, err);
+	struct json *root = summary_to_json(shown->summary, m);
+
+	if (root && shown->network && network_put_json(shown->network, shown->summary, root)) {
+		json_free(root);
+		root = NULL;
+	}
+	return cmd_print_json(root, err);
 }
 
 /* What the numbers do not say by themselves goes to stderr too, where a script's user sees it. */
@@ -77,18 +94,21 @@ static void warn(const struct trace *t, const struct summary *s)
 
 static int show(struct trace *t, const struct show_opts *opts, struct err *err)
 {
-	struct summary *s;
-	int rc = summary_build(t, &s, err);
-	int code;
+	const struct manifest *m = trace_manifest(t);
+	struct shown shown = { NULL, NULL };
+	int rc = summary_build(t, &shown.summary, err);
+	int code = EXIT_FINE;
 
-	if (rc)
-		return cmd_failed(err);
-	warn(t, s);
-	code = summary_is_doubtful(s, trace_manifest(t)) ? EXIT_DOUBTFUL : EXIT_FINE;
-	if (print_summary(s, trace_manifest(t), opts->json, err))
-		code = cmd_failed(err);
-	summary_free(s);
-	return code;
+	if (!rc)
+		rc = network_build(t, &shown.network, err);
+	if (!rc) {
+		warn(t, shown.summary);
+		code = summary_is_doubtful(shown.summary, m) ? EXIT_DOUBTFUL : EXIT_FINE;
+		rc = opts->json ? print_json(&shown, m, err) : print_text(&shown, m, err);
+	}
+	network_free(shown.network);
+	summary_free(shown.summary);
+	return rc ? cmd_failed(err) : code;
 }
 
 int cmd_show(int argc, char **argv)

@@ -30,7 +30,7 @@ static int print_description(const struct walk_opts *opts)
 	buf_init(&out, 8 * CHAIN_TEXT_MAX);
 	rc = walk_options_describe(opts, &out, &err);
 	if (!rc)
-		fputs(buf_text(&out), stdout);
+		cmd_put(buf_text(&out));
 	buf_release(&out);
 	return rc ? cmd_failed(&err) : EXIT_FINE;
 }
@@ -61,7 +61,7 @@ static int report(const struct walk_program *program, const struct walk_opts *op
 	buf_init(&out, SUMMARY_BYTES);
 	if (program->is_distwalk)
 		walk_summary_put_threads(opts, r, &out);
-	fputs(buf_text(&out), stdout);
+	cmd_put(buf_text(&out));
 	buf_reset(&out);
 	walk_summary_put(opts, r, &out);
 	if (!json)

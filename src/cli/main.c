@@ -126,7 +126,7 @@ static bool stdout_written(void)
 {
 	bool failed = ferror(stdout);
 
-	errno = 0;
+	errno = cmd_put_failed();
 	if (fflush(stdout))
 		failed = true;
 	if (!failed)

@@ -2,67 +2,12 @@
 #include "report/summary_text.h"
 
 #include "base/units.h"
-#include "report/grid.h"
+#include "report/cells.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* No time at all reads better as a dash. */
-static void cell_ns(struct grid *grid, int64_t ns)
-{
-	char text[UNIT_TEXT_SIZE];
-
-	grid_cell(grid, "%s", ns ? unit_format_ns(text, sizeof(text), ns) : "-");
-}
-
-static void cell_bytes(struct grid *grid, uint64_t bytes)
-{
-	char text[UNIT_TEXT_SIZE];
-
-	grid_cell(grid, "%s", unit_format_bytes(text, sizeof(text), bytes));
-}
-
-static void cell_count(struct grid *grid, uint64_t count)
-{
-	char text[UNIT_TEXT_SIZE];
-
-	grid_cell(grid, "%s", unit_format_count(text, sizeof(text), count));
-}
-
-static void cell_rate(struct grid *grid, double per_second)
-{
-	char text[UNIT_TEXT_SIZE];
-
-	grid_cell(grid, "%s", unit_format_rate(text, sizeof(text), per_second));
-}
-
-static void cell_share(struct grid *grid, double part, double whole)
-{
-	char text[UNIT_TEXT_SIZE];
-
-	unit_format_percent(text, sizeof(text), part, whole);
-	grid_cell(grid, "%s", part != 0 ? text : "-");
-}
-
-static void cells(struct grid *grid, const char *const *texts, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		grid_cell(grid, "%s", texts[i]);
-}
-
-#define CELLS(grid, ...)                                  \
-	cells(grid, (const char *const[]){ __VA_ARGS__ }, \
-	      sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *))
-
-/* A heading and the table under it. */
-static void put_section(struct grid *grid, const char *title, struct buf *out)
-{
-	buf_printf(out, "\n%s\n", title);
-	grid_put(grid, 2, out);
-	grid_release(grid);
-}
 
 static uint64_t per(uint64_t sum, uint64_t count)
 {
@@ -253,7 +198,7 @@ static void put_about(const struct summary *s, const struct manifest *m, struct 
 		put_host(&m->hosts[i], &grid);
 	put_service_cpu(s, m, &grid);
 	put_instrument(m, &grid);
-	put_section(&grid, "trace", out);
+	grid_put_section(&grid, "trace", out);
 }
 
 static void put_requests_line(const struct summary *s, struct grid *grid)
@@ -322,7 +267,7 @@ static void put_load(const struct summary *s, struct buf *out)
 		put_bytes_line(s, &grid);
 	put_files(s, &grid);
 	put_doubts(s, &grid);
-	put_section(&grid, "load", out);
+	grid_put_section(&grid, "load", out);
 }
 
 static void put_outcomes(const struct summary *s, struct buf *out)
@@ -342,7 +287,7 @@ static void put_outcomes(const struct summary *s, struct buf *out)
 		cell_count(&grid, s->outcomes[i]);
 		cell_share(&grid, (double)s->outcomes[i], (double)all);
 	}
-	put_section(&grid, "outcomes", out);
+	grid_put_section(&grid, "outcomes", out);
 }
 
 /* Of a trace cut short, services and classes are known by their ids alone. */
@@ -400,7 +345,7 @@ static void put_services(const struct summary *s, struct buf *out)
 		if (i || s->services[i].requests.count)
 			put_service(s, &s->services[i], &grid);
 	}
-	put_section(&grid, "services", out);
+	grid_put_section(&grid, "services", out);
 }
 
 /* Services may call each other in circles: a tree is drawn this far. */
@@ -465,7 +410,7 @@ static void put_topology(const struct summary *s, struct buf *out)
 	snprintf(title, sizeof(title), "topology: %s of %s requests have a parent",
 		 unit_format_count(children, sizeof(children), s->with_parent),
 		 unit_format_count(all, sizeof(all), s->requests.count));
-	put_section(&grid, title, out);
+	grid_put_section(&grid, title, out);
 }
 
 static void put_class(const struct summary *s, const struct summary_class *class, struct grid *grid)
@@ -510,7 +455,7 @@ static void put_classes(const struct summary *s, struct buf *out)
 	qsort(sorted, s->classes_count, sizeof(sorted[0]), by_requests);
 	for (size_t i = 0; i < s->classes_count && sorted[i]->requests.count; i++)
 		put_class(s, sorted[i], &grid);
-	put_section(&grid, "classes (bytes and CPU per request)", out);
+	grid_put_section(&grid, "classes (bytes and CPU per request)", out);
 }
 
 static void put_op_kind(const struct summary *s, int kind, struct grid *grid)
@@ -547,7 +492,7 @@ static void put_ops(const struct summary *s, struct buf *out)
 		if (s->ops[kind].count)
 			put_op_kind(s, kind, &grid);
 	}
-	put_section(&grid, "operations (percentiles of the time elapsed)", out);
+	grid_put_section(&grid, "operations (percentiles of the time elapsed)", out);
 }
 
 static const double percentiles[] = { 50, 90, 99, 99.9, 100 };
@@ -581,7 +526,7 @@ static void put_distributions(const struct summary *s, struct buf *out)
 	put_distribution(&s->client_span, "client span (from due)", cell_latency, &grid);
 	put_distribution(&s->client_wait, "client wait (from sent)", cell_latency, &grid);
 	put_distribution(&s->client_late, "client late (due to sent)", cell_latency, &grid);
-	put_section(&grid, "distributions", out);
+	grid_put_section(&grid, "distributions", out);
 }
 
 /* A subsystem that took no time in any band is noise. */

@@ -93,7 +93,7 @@ struct row_wire {
 	int64_t zero_windows_in, zero_windows_out;   /* packets by which that end stopped the other */
 	char tls_version[8];			     /* 1.3 */
 	char tls_alpn[32];			     /* what the service chose */
-	char tls_offers[32];			     /* of what the client offered, by commas */
+	char tls_offers[32];			     /* of what the client offered, joined by + */
 	int64_t tls_records_in, tls_records_out;     /* of the application */
 	int64_t tls_record_bytes_in, tls_record_bytes_out;
 	int64_t tls_record_max_bytes_in, tls_record_max_bytes_out;

@@ -24,7 +24,7 @@ static void check_said(const struct tls_said *said)
 	size_t len = strnlen(said->alpn, sizeof(said->alpn));
 
 	must(len < sizeof(said->alpn));
-	must(!len || (said->alpn[0] != ',' && said->alpn[len - 1] != ','));
+	must(!len || (said->alpn[0] != '+' && said->alpn[len - 1] != '+'));
 	must(!said->version || said->version >> 8 == 3);
 	must(strlen(tls_version_name(said->version)) < 4);
 }

@@ -142,10 +142,10 @@ static const struct {
 	/* "hello there", and the same reversed, as encrypted; TLS 1.3 has two tickets before that */
 	size_t in, out;
 } sessions[] = {
-	{ "openssl-1.3-h2", "1.3", "", "h2,http/1.1", 29, 548 },
+	{ "openssl-1.3-h2", "1.3", "", "h2+http/1.1", 29, 548 },
 	{ "openssl-1.3", "1.3", "", "", 29, 548 },
 	{ "openssl-1.3-retry", "1.3", "", "postgresql", 29, 548 },
-	{ "openssl-1.2-http", "1.2", "http/1.1", "h2,http/1.1", 36, 36 },
+	{ "openssl-1.2-http", "1.2", "http/1.1", "h2+http/1.1", 36, 36 },
 	{ "openssl-1.2", "1.2", "", "", 36, 36 },
 	{ "openssl-1.2-many", "1.2", "dot", "dot", 36, 36 },
 	{ "openssl-1.1", "1.1", "", "", 52, 52 },
@@ -222,7 +222,7 @@ static void test_hellos_cut(void)
 		CHECK_EQ(tls_application_bytes(&t, false, bytes + 3, seen, hello_len), 0);
 		tls_hello_end(&hello);
 		CHECK(!strcmp(hello.client.alpn, "") || !strcmp(hello.client.alpn, "h2") ||
-		      !strcmp(hello.client.alpn, "h2,http/1.1"));
+		      !strcmp(hello.client.alpn, "h2+http/1.1"));
 		CHECK(!hello.server.version);
 	}
 }
