@@ -84,12 +84,12 @@ struct thread_slot {
 	uint64_t steal_at;     /* where the kernel says so; 0: not yet known, or never */
 	uint64_t mark[TS_MAX]; /* the counters at the mark, of those that moved since */
 	/* of a run: the last receive and transmit of this thread */
-	uint64_t rx_arrival_ns;	      /* first byte of what the last receive returned; 0: unknown */
-	uint64_t rx_latest_ns;	      /* last segment of it */
-	uint32_t rx_low[TS_MAX];      /* low halves of this thread's counters at that arrival */
-	uint64_t rx_counted;	      /* arrival the counters belong to; 0: there are none */
-	uint64_t rx_sequence;	      /* grows with each receive */
-	uint64_t tx_ns;		      /* handed to the device queue; of the last send */
+	uint64_t rx_arrival_ns;	 /* first byte of what the last receive returned; 0: unknown */
+	uint64_t rx_latest_ns;	 /* last segment of it */
+	uint32_t rx_low[TS_MAX]; /* low halves of this thread's counters at that arrival */
+	uint64_t rx_counted;	 /* arrival the counters belong to; 0: there are none */
+	uint64_t rx_sequence;	 /* grows with each receive */
+	uint64_t tx_ns;		 /* handed to the device queue; of the last send */
 	uint64_t tx_sequence;
 	/* of the socket that was received from: what it had sent last left the queueing discipline,
 	 * and was sent again; 0: never */
@@ -415,6 +415,7 @@ enum loss_kind {
 	LOSS_THREADS_OVER,
 	LOSS_SOCKETS_OVER,
 	LOSS_OBJECTS_UNSEEN,
+	LOSS_RETURNS, /* of hooked functions: more threads were in one than the kernel keeps in mind */
 	LOSS_COUNT,
 };
 

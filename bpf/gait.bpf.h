@@ -59,6 +59,11 @@ struct thread {
 	__u8 others;	  /* its last event said that it is with unsampled connections */
 	__u8 socket_kind; /* enum socket_kind, of sk */
 	__u16 pad;
+	/* where only kprobes tell: what a function was called with, up to its return */
+	struct sock *called; /* NULL: it is in none */
+	__u64 called_since;  /* resumed_ns then: what began before a pause has no return */
+	__u32 called_flags;
+	__u32 pad_called;
 	__u64 tls_op; /* enum tls_op; not TLS_NONE: `tls` is filled */
 	struct tls_call tls;
 };
@@ -405,9 +410,54 @@ static __always_inline void socket_close(const struct sock *sk)
 	bpf_map_delete_elem(&sockets, &key);
 }
 
+/* The kernel keeps few returns of a function in mind at once: one that it forgot is counted. */
+static __always_inline int call_enter(struct sock *sk, int flags)
+{
+	struct thread *thread = thread_of(bpf_get_current_task_btf());
+
+	if (!thread)
+		return 0;
+	if (thread->called && thread->called_since == resumed_ns)
+		loss_count(LOSS_RETURNS);
+	thread->called = sk;
+	thread->called_since = resumed_ns;
+	thread->called_flags = flags;
+	return 0;
+}
+
+static __always_inline struct sock *call_leave(int *ret_flags)
+{
+	struct thread *thread = thread_of(bpf_get_current_task_btf());
+	struct sock *sk;
+
+	if (!thread)
+		return NULL;
+	sk = thread->called;
+	*ret_flags = thread->called_flags;
+	thread->called = NULL;
+	return sk;
+}
+
+/* A socket's function, at its entry and at its return: `call` is what is done with sk, ret and flags. */
+#define ON_CALL(name, function, call)                                                         \
+	SEC("?kprobe/" function)                                                              \
+	int BPF_KPROBE(name##_enter, struct socket *socket, void *msg, __u64 size, int flags) \
+	{                                                                                     \
+		return call_enter(BPF_CORE_READ(socket, sk), flags);                          \
+	}                                                                                     \
+	SEC("?kretprobe/" function)                                                           \
+	int BPF_KRETPROBE(name##_leave, int ret)                                              \
+	{                                                                                     \
+		int flags = 0;                                                                \
+		struct sock *sk = call_leave(&flags);                                         \
+                                                                                              \
+		return sk ? call : 0;                                                         \
+	}
+
 /*
  * What came on an inet socket, and what went: body(sk, ret, flags) by the tracepoint of 6.3, or at the
- * return of the functions that all calls pass. src/probe/hooks.c says which is attached.
+ * return of the functions that all calls pass, which may be hooked in two ways. src/probe/hooks.c says
+ * which is attached. By kprobes sk is a number: bodies read its fields by BPF_CORE_READ().
  */
 #define ON_RECEIVED(name, body)                                                             \
 	SEC("?tp_btf/sock_recv_length")                                                     \
@@ -426,7 +476,9 @@ static __always_inline void socket_close(const struct sock *sk)
 		     int ret)                                                               \
 	{                                                                                   \
 		return body(socket->sk, ret, flags);                                        \
-	}
+	}                                                                                   \
+	ON_CALL(name##_inet, "inet_recvmsg", body(sk, ret, flags))                          \
+	ON_CALL(name##_inet6, "inet6_recvmsg", body(sk, ret, flags))
 
 #define ON_SENT(name, body)                                                                  \
 	SEC("?tp_btf/sock_send_length")                                                      \
@@ -449,6 +501,9 @@ static __always_inline void socket_close(const struct sock *sk)
 		     int flags, int ret)                                                     \
 	{                                                                                    \
 		return body(socket->sk, ret);                                                \
-	}
+	}                                                                                    \
+	ON_CALL(name##_inet, "inet_sendmsg", body(sk, ret))                                  \
+	ON_CALL(name##_inet6, "inet6_sendmsg", body(sk, ret))                                \
+	ON_CALL(name##_page, "inet_sendpage", body(sk, ret))
 
 #endif

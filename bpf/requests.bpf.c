@@ -9,9 +9,10 @@
 
 static __always_inline bool is_tcp(const struct sock *sk)
 {
-	__u16 family = sk->__sk_common.skc_family;
+	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
 
-	return (family == AF_INET || family == AF_INET6) && sk->sk_protocol == IPPROTO_TCP_;
+	return (family == AF_INET || family == AF_INET6) &&
+	       BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP_;
 }
 
 /* The first bytes of a turn, out of the buffer of the call that the thread is in. */
@@ -115,7 +116,8 @@ ON_SENT(on_bytes_out, bytes_out)
 /* What a price is per: it must be counted the same way with all other programs and without. */
 static __always_inline int send_counted(struct sock *sk, int ret)
 {
-	if (ret > 0 && sk->sk_protocol == IPPROTO_TCP_ && thread_of(bpf_get_current_task_btf()))
+	if (ret > 0 && thread_of(bpf_get_current_task_btf()) &&
+	    BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP_)
 		__sync_fetch_and_add(&sends, 1);
 	return 0;
 }

@@ -184,11 +184,8 @@ static __always_inline void stamp_datagram(const struct sock *sk, __u64 now)
  */
 static __always_inline int data_ready(const struct sock *sk)
 {
-	struct socket_state *state;
+	struct socket_state *state = socket_find(sk);
 
-	if (sk->sk_protocol == IPPROTO_TCP_)
-		return 0;
-	state = socket_find(sk);
 	if (!state || state->unsampled || state->kind == SOCKET_TCP || !socket_unread(state, sk))
 		return 0;
 	state->latest_ns = bpf_ktime_get_ns();
@@ -204,14 +201,20 @@ static __always_inline int data_ready(const struct sock *sk)
 SEC("?tp_btf/sk_data_ready")
 int BPF_PROG(on_data_ready, const struct sock *sk)
 {
-	return data_ready(sk);
+	return sk->sk_protocol == IPPROTO_TCP_ ? 0 : data_ready(sk);
 }
 
 /* Before 6.3 */
 SEC("?fentry/sock_def_readable")
 int BPF_PROG(on_data_readable, const struct sock *sk)
 {
-	return data_ready(sk);
+	return sk->sk_protocol == IPPROTO_TCP_ ? 0 : data_ready(sk);
+}
+
+SEC("?kprobe/sock_def_readable")
+int BPF_KPROBE(on_data_readable_probe, const struct sock *sk)
+{
+	return BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP_ ? 0 : data_ready(sk);
 }
 
 SEC("tp_btf/net_dev_queue")

@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
-const char *const hook_kind_names[] = { "iterator", "tracepoint", "function", "uprobe" };
+const char *const hook_kind_names[] = { "iterator", "tracepoint", "function", "kprobe", "uprobe" };
 
 #define ITERATOR(program, use, what)                                \
 	{                                                           \
@@ -27,6 +27,14 @@ const char *const hook_kind_names[] = { "iterator", "tracepoint", "function", "u
 	{                                                                      \
 		program, HOOK_FUNCTION, target, use, what, args, 1, instead_of \
 	}
+#define KPROBE(args, instead_of, program, target, use, what)                 \
+	{                                                                    \
+		program, HOOK_KPROBE, target, use, what, args, 2, instead_of \
+	}
+/* At its entry and its return: only there is known what it returns, only here what it was called with. */
+#define KPROBES(args, instead_of, program, target, use, what)          \
+	KPROBE(args, instead_of, program "_enter", target, use, what), \
+		KPROBE(args, instead_of, program "_leave", target, use, what)
 #define USER(program, use, what)                                \
 	{                                                       \
 		program, HOOK_USER, NULL, use, what, 0, 0, NULL \
@@ -41,15 +49,20 @@ const char *const hook_kind_names[] = { "iterator", "tracepoint", "function", "u
  * What came and what went on a TCP socket: since 6.3 there are tracepoints; before, the functions
  * that all calls pass (by a pointer, so that no compiler can inline them).
  */
-#define RECEIVED(program, use, what)                                              \
-	TRACEPOINT(program, "sock_recv_length", use, what),                       \
-		FUNCTION(4, program, program "_inet", "inet_recvmsg", use, what), \
-		FUNCTION(4, program, program "_inet6", "inet6_recvmsg", use, what)
+#define RECEIVED(program, use, what)                                                \
+	TRACEPOINT(program, "sock_recv_length", use, what),                         \
+		FUNCTION(4, program, program "_inet", "inet_recvmsg", use, what),   \
+		FUNCTION(4, program, program "_inet6", "inet6_recvmsg", use, what), \
+		KPROBES(4, program, program "_inet", "inet_recvmsg", use, what),    \
+		KPROBES(4, program, program "_inet6", "inet6_recvmsg", use, what)
 #define SENT(program, use, what)                                                    \
 	TRACEPOINT(program, "sock_send_length", use, what),                         \
 		FUNCTION(3, program, program "_inet", "inet_sendmsg", use, what),   \
 		FUNCTION(3, program, program "_inet6", "inet6_sendmsg", use, what), \
-		FUNCTION(5, program, program "_page", "inet_sendpage", use, what)
+		FUNCTION(5, program, program "_page", "inet_sendpage", use, what),  \
+		KPROBES(3, program, program "_inet", "inet_sendmsg", use, what),    \
+		KPROBES(3, program, program "_inet6", "inet6_sendmsg", use, what),  \
+		KPROBES(5, program, program "_page", "inet_sendpage", use, what)
 
 const struct hook hooks[] = {
 	ITERATOR("follow_targets", USE_ALL, "finding the threads of a process (iter/task)"),
@@ -104,6 +117,9 @@ const struct hook hooks[] = {
 	FUNCTION(1, "on_data_ready", "on_data_readable", "sock_def_readable",
 		 USE_CAPTURE | USE_OPTIONAL | USE_STAMP | USE_LATE,
 		 "arrival stamps of UNIX sockets and UDP"),
+	KPROBE(1, "on_data_ready", "on_data_readable_probe", "sock_def_readable",
+	       USE_CAPTURE | USE_OPTIONAL | USE_STAMP | USE_LATE,
+	       "arrival stamps of UNIX sockets and UDP"),
 	TRACEPOINT("on_transmit", "net_dev_queue", USE_ALL | USE_STAMP,
 		   "transmit stamps, net.wire"),
 	TRACEPOINT("on_leave", "net_dev_start_xmit", USE_RUN | USE_STAMP | USE_OPTIONAL,
@@ -183,4 +199,26 @@ const struct hook *hook_find(const char *program)
 		if (!strcmp(hooks[i].program, program))
 			return &hooks[i];
 	return NULL;
+}
+
+static const char *list_next(const char *word)
+{
+	const char *comma = strchr(word, ',');
+
+	return comma ? comma + 1 : NULL;
+}
+
+static bool word_is(const char *word, const char *name)
+{
+	size_t len = strlen(name);
+
+	return !strncmp(word, name, len) && (!word[len] || word[len] == ',');
+}
+
+bool hook_is_named(const char *list, enum hook_kind kind, const char *target)
+{
+	for (const char *word = list; word; word = list_next(word))
+		if (word_is(word, hook_kind_names[kind]) || word_is(word, target))
+			return true;
+	return false;
 }

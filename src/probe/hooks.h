@@ -14,7 +14,8 @@ enum hook_kind {
 	HOOK_ITERATOR,
 	HOOK_TRACEPOINT, /* stable, and all there is where functions cannot be hooked */
 	HOOK_FUNCTION,	 /* of the kernel, at its entry or its return (fentry, fexit) */
-	HOOK_USER,	 /* code of the service */
+	HOOK_KPROBE, /* the same where that is refused (kprobe, kretprobe): dearer, and some returns are lost */
+	HOOK_USER, /* code of the service */
 };
 
 extern const char *const hook_kind_names[];
@@ -47,7 +48,7 @@ struct hook {
 
 extern const struct hook hooks[];
 extern const size_t hooks_count;
-#define HOOKS_MAX 96
+#define HOOKS_MAX 128
 
 /* What a kernel has: the number of arguments of a tracepoint or function, < 0 if it is not there. */
 struct hook_kernel {
@@ -66,6 +67,9 @@ bool hook_fits(const struct hook *hook, const struct hook_kernel *kernel);
  * about it, unless it is optional.
  */
 void hooks_choose(const struct hook_kernel *kernel, unsigned use, bool ret_chosen[HOOKS_MAX]);
+
+/* Whether a list of kinds and targets, with commas between them, has that kind or target; NULL: no. */
+bool hook_is_named(const char *list, enum hook_kind kind, const char *target);
 
 /* The row of a program; NULL: there is none. */
 const struct hook *hook_find(const char *program);

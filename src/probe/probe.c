@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "probe/expand.h"
 #include "probe/held.h"
+#include "probe/here.h"
 #include "probe/hooks.h"
 #include "probe/steal.h"
 #include "probe/syscalls.h"
@@ -13,6 +14,7 @@
 
 #include "gait.skel.h"
 
+#include <assert.h>
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
@@ -63,80 +65,12 @@ __attribute__((format(printf, 2, 0))) static int keep_word(enum libbpf_print_lev
 	return 0;
 }
 
-/* btf_trace_NAME is a pointer to a function: of some context first, then of what is traced. */
-static int tracepoint_args(const struct btf *btf, const char *target)
-{
-	const struct btf_type *type;
-	char name[96];
-	int id;
-
-	snprintf(name, sizeof(name), "btf_trace_%s", target);
-	id = btf__find_by_name_kind(btf, name, BTF_KIND_TYPEDEF);
-	if (id <= 0)
-		return -ENOENT;
-	type = btf__type_by_id(btf, btf__type_by_id(btf, id)->type);
-	type = btf__type_by_id(btf, type->type);
-	return btf_is_func_proto(type) ? btf_vlen(type) - 1 : -ENOENT;
-}
-
-/* Kernels have functions that they let nobody hook: a program that does nothing finds out. */
-static int try_function(int btf_id)
-{
-	static const struct bpf_insn nothing[] = {
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K }, /* r0 = 0 */
-		{ .code = BPF_JMP | BPF_EXIT },
-	};
-	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = BPF_TRACE_FEXIT,
-		    .attach_btf_id = btf_id);
-	int link, fd = bpf_prog_load(BPF_PROG_TYPE_TRACING, "gait_try", "Dual BSD/GPL", nothing, 2,
-				     &opts);
-
-	if (fd < 0)
-		return -errno;
-	link = bpf_raw_tracepoint_open(NULL, fd);
-	close(fd);
-	if (link < 0)
-		return -errno;
-	close(link);
-	return 0;
-}
-
-/* This kernel, as far as it has been asked. */
-struct here {
-	struct btf *btf;
-	bool tried;
-	int refused; /* once `tried`: whether its functions can be hooked; -errno */
-};
-
-/* One that can be hooked stands for all, for it takes the kernel a while to let go of it. */
-static int function_args(struct here *here, const char *target)
-{
-	int id = btf__find_by_name_kind(here->btf, target, BTF_KIND_FUNC);
-
-	if (id <= 0)
-		return -ENOENT;
-	if (!here->tried)
-		here->refused = try_function(id);
-	here->tried = true;
-	if (here->refused)
-		return here->refused;
-	return btf_vlen(btf__type_by_id(here->btf, btf__type_by_id(here->btf, id)->type));
-}
-
-static int args_here(void *arg, enum hook_kind kind, const char *target)
-{
-	struct here *here = arg;
-
-	return kind == HOOK_FUNCTION ? function_args(here, target) :
-				       tracepoint_args(here->btf, target);
-}
-
 /* Only the programs of this mode are loaded, and of candidates the best that can be. */
 static void choose_programs(struct bpf_object *object, struct btf *btf, unsigned use)
 {
 	bool user = libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_KPROBE, NULL) == 1;
-	struct here here = { .btf = btf };
-	struct hook_kernel kernel = { args_here, &here };
+	struct here here = here_of(btf);
+	struct hook_kernel kernel = { here_args, &here };
 	bool chosen[HOOKS_MAX];
 
 	hooks_choose(&kernel, use, chosen);
@@ -263,6 +197,7 @@ static int attach(struct probe *p)
 	bpf_program__set_autoattach(p->skel->progs.rebase_threads, false);
 	bpf_program__set_autoattach(p->skel->progs.on_data_ready, false);
 	bpf_program__set_autoattach(p->skel->progs.on_data_readable, false);
+	bpf_program__set_autoattach(p->skel->progs.on_data_readable_probe, false);
 	rc = fill_free_slots(p->skel);
 	if (!rc)
 		rc = map_slots(p);
@@ -669,6 +604,7 @@ int probe_losses(struct probe *p, struct probe_losses *ret_losses)
 	for (size_t i = 0; i < hooks_count; i++)
 		*(hooks[i].use & USE_STAMP ? &ret_losses->stamp_misses : &ret_losses->misses) +=
 			misses_of(p, hooks[i].program);
+	ret_losses->misses += ret_losses->count[LOSS_RETURNS];
 	return 0;
 }
 
@@ -863,10 +799,12 @@ static int check_hooks(struct probe_check *ret_checks, const struct hook_kernel 
 	return count;
 }
 
+static_assert(PROBE_CHECKS_MAX >= HOOKS_MAX + 2, "each hook, the ground and TLS");
+
 int probe_doctor(struct probe_check ret_checks[PROBE_CHECKS_MAX])
 {
-	struct here here = { 0 };
-	struct hook_kernel kernel = { args_here, &here };
+	struct here here;
+	struct hook_kernel kernel = { here_args, &here };
 	struct err err;
 	int count = 0;
 
@@ -879,7 +817,7 @@ int probe_doctor(struct probe_check ret_checks[PROBE_CHECKS_MAX])
 		return count;
 	}
 	libbpf_set_print(keep_word);
-	here.btf = btf__load_vmlinux_btf();
+	here = here_of(btf__load_vmlinux_btf());
 	if (here.btf)
 		count += check_hooks(ret_checks + count, &kernel);
 	check_tls(&ret_checks[count++]);

@@ -148,7 +148,7 @@ struct probe_check {
 	int result;	    /* 0 or -errno */
 	char text[160];	    /* the kernel's own word, and what to do */
 };
-#define PROBE_CHECKS_MAX 72
+#define PROBE_CHECKS_MAX 130
 
 /* Tries every program and feature by loading it; returns how many rows it filled in. */
 int probe_doctor(struct probe_check ret_checks[PROBE_CHECKS_MAX]);

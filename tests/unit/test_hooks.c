@@ -97,6 +97,7 @@ struct kernel {
 	const struct target *own;
 	bool is_x86;
 	bool hooks_functions;
+	bool has_kprobes;
 };
 
 static int look(const struct target *targets, enum hook_kind kind, const char *name)
@@ -110,10 +111,14 @@ static int look(const struct target *targets, enum hook_kind kind, const char *n
 static int args_of(void *arg, enum hook_kind kind, const char *name)
 {
 	const struct kernel *k = arg;
-	int args = look(k->own, kind, name);
+	int args;
 
-	if (kind == HOOK_FUNCTION && !k->hooks_functions)
+	if ((kind == HOOK_FUNCTION && !k->hooks_functions) ||
+	    (kind == HOOK_KPROBE && !k->has_kprobes))
 		return -1;
+	if (kind == HOOK_KPROBE)
+		kind = HOOK_FUNCTION; /* the same ones */
+	args = look(k->own, kind, name);
 	if (args < 0)
 		args = look(everywhere, kind, name);
 	return args < 0 && k->is_x86 ? look(x86, kind, name) : args;
@@ -129,40 +134,47 @@ static bool is_chosen(const struct kernel *k, const char *program)
 }
 
 static const struct kernel kernels[] = {
-	{ "5.15", of_5_15, true, true },
-	{ "6.1", of_6_1, true, true },
-	{ "6.18", of_6_18, true, false },
-	{ "6.1 arm64", of_6_1, false, false }, /* it hooks functions since 6.4 */
+	{ "5.15", of_5_15, true, true, true },
+	{ "6.1", of_6_1, true, true, true },
+	{ "6.18", of_6_18, true, false, false },
+	{ "6.1 arm64", of_6_1, false, false, true }, /* it hooks functions since 6.4 */
+	{ "5.15 arm64", of_5_15, false, false, true },
+	{ "6.1 without", of_6_1, true, false, false }, /* neither: a kernel made small */
 };
 
 /* A program that is chosen on the kernels with a 1, in the order of `kernels`. */
 static const struct {
 	const char *program;
-	const char on[5];
+	const char on[7];
 } choices[] = {
-	{ "on_switch", "0111" },
-	{ "on_switch_three", "1000" },
-	{ "on_local_timer_entry", "1110" },
-	{ "on_contention_begin", "0111" },
-	{ "on_dirty_pause", "0010" },
-	{ "on_dirty_pause_twelve", "1101" },
-	{ "on_fault", "1110" },
-	{ "on_data_ready", "0010" },
-	{ "on_data_readable", "1100" },
-	{ "on_own_receive", "0011" }, /* the last: to hear why not */
-	{ "on_own_receive_inet", "1100" },
-	{ "on_own_receive_inet6", "1100" },
-	{ "on_own_send", "0011" },
-	{ "on_own_send_inet", "1100" },
-	{ "on_own_send_page", "1100" },
-	{ "on_bytes_in_inet", "1100" },
-	{ "on_send_counted_inet6", "1100" },
-	{ "on_uring_submit", "0010" },
-	{ "on_uring_submit_sqe", "0101" },
-	{ "on_uring_complete", "0010" },
-	{ "on_uring_complete_parts", "0101" },
-	{ "on_tls_enter", "1111" },
-	{ "follow_targets", "1111" },
+	{ "on_switch", "011101" },
+	{ "on_switch_three", "100010" },
+	{ "on_local_timer_entry", "111001" },
+	{ "on_contention_begin", "011101" },
+	{ "on_dirty_pause", "001000" },
+	{ "on_dirty_pause_twelve", "110111" },
+	{ "on_fault", "111001" },
+	{ "on_data_ready", "001000" },
+	{ "on_data_readable", "110000" },
+	{ "on_own_receive", "001001" }, /* the last: to hear why not */
+	{ "on_own_receive_inet", "110000" },
+	{ "on_own_receive_inet6", "110000" },
+	{ "on_own_send", "001001" },
+	{ "on_own_send_inet", "110000" },
+	{ "on_own_send_page", "110000" },
+	{ "on_own_receive_inet_enter", "000110" },
+	{ "on_own_receive_inet_leave", "000110" },
+	{ "on_own_send_page_leave", "000110" },
+	{ "on_bytes_out_inet6_leave", "000110" },
+	{ "on_data_readable_probe", "000110" },
+	{ "on_bytes_in_inet", "110000" },
+	{ "on_send_counted_inet6", "110000" },
+	{ "on_uring_submit", "001000" },
+	{ "on_uring_submit_sqe", "010101" },
+	{ "on_uring_complete", "001000" },
+	{ "on_uring_complete_parts", "010101" },
+	{ "on_tls_enter", "111111" },
+	{ "follow_targets", "111111" },
 };
 
 static void test_choice(void)
@@ -177,10 +189,10 @@ static void test_choice(void)
 		}
 }
 
-/* Where functions can be hooked all that is needed is there: capture and replay work. */
+/* Where functions can be hooked, in either way, all that is needed is there: capture and replay work. */
 static void test_needed_are_there(void)
 {
-	for (size_t k = 0; k < 3; k++) {
+	for (size_t k = 0; k < 5; k++) {
 		struct hook_kernel kernel = { args_of, (void *)&kernels[k] };
 		bool chosen[HOOKS_MAX];
 
@@ -228,8 +240,35 @@ static void test_table(void)
 	}
 }
 
+/* Kinds and targets can be left out, to try stand-ins where they are not needed. */
+static void test_left_out(void)
+{
+	static const struct {
+		const char *list;
+		enum hook_kind kind;
+		const char *target;
+		bool named;
+	} cases[] = {
+		{ NULL, HOOK_FUNCTION, "inet_recvmsg", false },
+		{ "", HOOK_FUNCTION, "inet_recvmsg", false },
+		{ "function", HOOK_FUNCTION, "inet_recvmsg", true },
+		{ "function", HOOK_KPROBE, "inet_recvmsg", false },
+		{ "sock_recv_length,function", HOOK_FUNCTION, "inet_recvmsg", true },
+		{ "sock_recv_length,function", HOOK_TRACEPOINT, "sock_recv_length", true },
+		{ "sock_recv_length,function", HOOK_TRACEPOINT, "sock_recv", false },
+		{ "sock_recv", HOOK_TRACEPOINT, "sock_recv_length", false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		check_case("case %zu", i);
+		CHECK_EQ(hook_is_named(cases[i].list, cases[i].kind, cases[i].target),
+			 cases[i].named);
+	}
+}
+
 int main(void)
 {
+	RUN(test_left_out);
 	RUN(test_choice);
 	RUN(test_needed_are_there);
 	RUN(test_asked_for);
