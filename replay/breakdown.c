@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "replay/breakdown.h"
 
+#include "attribution/timeline.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -116,6 +118,18 @@ void breakdown_client(const struct client_fact *fact, const struct wire_row *row
 		cut_round_trip(fact, row, ret_latency);
 	else
 		take_durations(fact, row, ret_latency);
+}
+
+void breakdown_end_on_arrival(const struct client_fact *fact, struct wire_row *row)
+{
+	int64_t taken;
+
+	if (row->tx_ns || !row->end_ns || !fact->arrival_ns || fact->arrival_ns >= row->end_ns ||
+	    fact->arrival_ns < row->write_ns)
+		return;
+	taken = rows_take_end(row->ns, row->end_ns - fact->arrival_ns);
+	row->end_ns -= taken;
+	row->total_ns -= taken;
 }
 
 int breakdown_add(struct breakdown_summary *s, const struct client_fact *fact)

@@ -28,6 +28,13 @@
 void breakdown_client(const struct client_fact *fact, const struct wire_row *row, bool one_clock,
 		      struct row_latency *ret_latency);
 
+/*
+ * Nobody stamped when the node's last byte left it, so its row ends where its send returned; over
+ * loopback that is when the receiver's half of the work is done, too. It left no later than it came
+ * here: the row ends there. Of one clock only.
+ */
+void breakdown_end_on_arrival(const struct client_fact *fact, struct wire_row *row);
+
 /* What the client's pacing was worth. */
 struct breakdown_summary {
 	struct hist late;    /* sent - intended, of all that were sent */

@@ -226,6 +226,7 @@ static int open_client(struct replay *r, struct err *err)
 		.timeout_ns = r->opts->timeout_ns,
 		.spin_ns = r->opts->spin && may_spin(r) ? PACE_SPIN_NS : 0,
 		.slots = r->guard ? probe_guard_slots(r->guard) : NULL,
+		.stamps = r->attribution == ATTRIBUTION_USER,
 	};
 	const struct clients_agents agents = { r->opts->agents, r->opts->agents_at, r->secure,
 					       r->opts->spin,

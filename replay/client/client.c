@@ -155,6 +155,8 @@ int client_new(const struct client_setup *setup, struct client **ret_client, str
 		return err_errno(err, ENOMEM, "cannot start the client");
 	c->setup = *setup;
 	c->pace.spin_ns = setup->spin_ns;
+	c->stamps.slot = &c->own;
+	c->slot = setup->stamps && !setup->slots ? &c->own : NULL;
 	c->epoll_fd = c->wake_fd = c->done_fd = -1;
 	ret = allocate(c);
 	if (!ret)

@@ -42,7 +42,8 @@ struct client_setup {
 	uint32_t self;	       /* of these, this one */
 	int64_t timeout_ns;    /* of a request, from when it was due */
 	int64_t spin_ns;       /* before each due time; 0: no spinning */
-	const struct thread_slot *slots; /* for kernel stamps; NULL: none */
+	const struct thread_slot *slots; /* for kernel stamps; NULL: no probes */
+	bool stamps;			 /* then: those of the sockets (net/stamps.h) */
 };
 
 #define CLIENT_OPEN_AHEAD_NS \

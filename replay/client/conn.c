@@ -66,6 +66,8 @@ static void opened(struct client *c, uint32_t index)
 {
 	c->connecting--;
 	c->conns[index].state = CLIENT_CONN_OPEN;
+	if (c->slot == &c->own)
+		channel_stamp(&c->conns[index].channel, &c->stamps, true);
 	client_conn_watch(c, index, channel_read_events(&c->conns[index].channel));
 	client_conn_send(c, index);
 }
@@ -354,6 +356,8 @@ void client_conn_event(struct client *c, uint32_t index, uint32_t events)
 		connect_event(c, index);
 		return;
 	}
+	if (events & EPOLLERR)
+		channel_take_late_stamps(&conn->channel);
 	if (conn->state == CLIENT_CONN_OPEN && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
 		receive_event(c, index);
 	if (conn->state == CLIENT_CONN_OPEN && (events & EPOLLOUT))

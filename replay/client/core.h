@@ -62,8 +62,10 @@ struct client {
 	int64_t anchor_ns;
 	int64_t stop_ns; /* when to give up on what is outstanding; 0: not stopping */
 	int epoll_fd, wake_fd, done_fd;
-	int failed; /* errno of the first connection that broke */
-	const struct thread_slot *slot;
+	int failed;			/* errno of the first connection that broke */
+	const struct thread_slot *slot; /* NULL: nobody takes stamps */
+	struct thread_slot own;		/* without probes */
+	struct stamps stamps;
 	char *buffer;
 	pthread_t thread;
 	bool running;

@@ -78,6 +78,8 @@ static bool send_request(struct client *c, uint32_t index)
 		return false;
 	}
 	fact->sent_end_ns = clock_now_ns();
+	if (conn->channel.stamps)
+		socket_stamps_sent(conn->channel.stamps, conn->channel.fd, 1);
 	if (c->slot && look(&c->slot->tx_sequence) != before)
 		fact->tx_ns = (int64_t)look(&c->slot->tx_ns);
 	c->messages_raised += out.at[0].bytes > request->request_bytes;
@@ -130,6 +132,8 @@ void client_conn_receive_datagrams(struct client *c, uint32_t index)
 
 	if (n < 0 && n != -EAGAIN && n != -EINTR && !is_loss(n))
 		client_conn_fail_with(c, index, -n);
+	if (n > 0 && conn->channel.stamps)
+		stamps_received(&c->stamps, in.at[0].stamp_ns);
 	if (c->slot && look(&c->slot->rx_sequence) != before)
 		arrival_ns = (int64_t)look(&c->slot->rx_latest_ns);
 	for (int i = 0; i < n && conn->state == CLIENT_CONN_OPEN; i++) {

@@ -3,6 +3,7 @@
 #define GAIT_REPLAY_NET_CHANNEL_H
 
 #include "base/err.h"
+#include "replay/net/stamps.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -15,15 +16,16 @@
 
 /*
  * What moves the bytes of a connection: a socket that does not block, and TLS on
- * it if it is to be encrypted. A plain socket pays one branch for there being TLS.
+ * it if it is to be encrypted. A plain socket pays a branch each for TLS and for stamps.
  *
  * A channel is one thread's at a time. All functions return bytes or 0, or a
  * negative errno; -EAGAIN: try again after channel_read_events() or
  * channel_write_events(). (TLS may have to write before it can read.)
  */
 struct channel {
-	int fd;			/* -1: none */
-	struct tls_stream *tls; /* NULL: bytes go as they are */
+	int fd;			      /* -1: none */
+	struct tls_stream *tls;	      /* NULL: bytes go as they are */
+	struct socket_stamps *stamps; /* NULL: nobody wants any */
 };
 
 #define CHANNEL_NONE ((struct channel){ .fd = -1 })
@@ -51,6 +53,12 @@ void tls_context_free(struct tls_context *context);
 /* From now on all goes through TLS: the first receive or send shakes hands. 0 or -ENOMEM. */
 int channel_begin_tls(struct channel *ch, struct tls_context *context);
 
+/*
+ * From now on the kernel tells of its receives, and of its sends too, when they came and went
+ * (net/stamps.h). `to` is lent.
+ */
+void channel_stamp(struct channel *ch, struct stamps *to, bool sends);
+
 /* 0 when hands are shaken (without TLS at once), -EAGAIN, -EPROTO or what the socket said. */
 int channel_handshake(struct channel *ch);
 
@@ -72,7 +80,8 @@ static inline ssize_t channel_recv(struct channel *ch, void *data, size_t size)
 
 	if (ch->tls)
 		return tls_recv(ch->tls, data, size);
-	n = recv(ch->fd, data, size, MSG_DONTWAIT);
+	n = ch->stamps ? socket_stamps_recv(ch->stamps, ch->fd, data, size) :
+			 recv(ch->fd, data, size, MSG_DONTWAIT);
 	return n < 0 ? -errno : n;
 }
 
@@ -83,7 +92,8 @@ static inline ssize_t channel_send(struct channel *ch, const void *data, size_t 
 
 	if (ch->tls)
 		return tls_send(ch->tls, data, size);
-	n = send(ch->fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+	n = ch->stamps ? socket_stamps_send(ch->stamps, ch->fd, data, size) :
+			 send(ch->fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
 	return n < 0 ? -errno : n;
 }
 
@@ -102,6 +112,13 @@ static inline ssize_t channel_sendfile(struct channel *ch, int file, off_t offse
 static inline bool channel_has_more(const struct channel *ch)
 {
 	return ch->tls && tls_has_more(ch->tls);
+}
+
+/* The socket says that it has an error: it may be stamps that came late. */
+static inline void channel_take_late_stamps(const struct channel *ch)
+{
+	if (ch->stamps)
+		socket_stamps_drain(ch->stamps, ch->fd);
 }
 
 /* What to wait for before the next receive, or send. */

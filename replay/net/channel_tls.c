@@ -25,16 +25,18 @@ struct tls_context {
 struct tls_stream {
 	SSL *ssl;
 	int fd;
-	int error;		/* errno of the socket's last failure */
-	bool eof;		/* the socket has ended */
-	bool broken;		/* no goodbye is possible */
-	uint32_t reads, writes; /* events that the next receive, send waits for */
+	int error;		      /* errno of the socket's last failure */
+	bool eof;		      /* the socket has ended */
+	bool broken;		      /* no goodbye is possible */
+	struct socket_stamps *stamps; /* the channel's */
+	uint32_t reads, writes;	      /* events that the next receive, send waits for */
 };
 
 static int on_read(BIO *bio, char *data, int size)
 {
 	struct tls_stream *tls = BIO_get_data(bio);
-	ssize_t n = recv(tls->fd, data, (size_t)size, MSG_DONTWAIT);
+	ssize_t n = tls->stamps ? socket_stamps_recv(tls->stamps, tls->fd, data, (size_t)size) :
+				  recv(tls->fd, data, (size_t)size, MSG_DONTWAIT);
 
 	BIO_clear_retry_flags(bio);
 	tls->eof = !n;
@@ -48,7 +50,8 @@ static int on_read(BIO *bio, char *data, int size)
 static int on_write(BIO *bio, const char *data, int size)
 {
 	struct tls_stream *tls = BIO_get_data(bio);
-	ssize_t n = send(tls->fd, data, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL);
+	ssize_t n = tls->stamps ? socket_stamps_send(tls->stamps, tls->fd, data, (size_t)size) :
+				  send(tls->fd, data, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 	BIO_clear_retry_flags(bio);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -183,6 +186,12 @@ void tls_context_free(struct tls_context *context)
 	SSL_CTX_free(context->ctx);
 	BIO_meth_free(context->method);
 	free(context);
+}
+
+static void tls_stamp(struct tls_stream *tls, struct socket_stamps *stamps)
+{
+	if (tls)
+		tls->stamps = stamps;
 }
 
 static void tls_free(struct tls_stream *tls)
@@ -333,6 +342,10 @@ void tls_context_free(struct tls_context *context)
 {
 }
 
+static void tls_stamp(struct tls_stream *tls, struct socket_stamps *stamps)
+{
+}
+
 static void tls_free(struct tls_stream *tls)
 {
 }
@@ -379,9 +392,16 @@ uint32_t tls_write_events(const struct tls_stream *tls)
 
 #endif
 
+void channel_stamp(struct channel *ch, struct stamps *to, bool sends)
+{
+	ch->stamps = socket_stamps_new(to, ch->fd, sends);
+	tls_stamp(ch->tls, ch->stamps);
+}
+
 void channel_close(struct channel *ch)
 {
 	tls_free(ch->tls);
+	free(ch->stamps);
 	if (ch->fd >= 0)
 		close(ch->fd);
 	*ch = CHANNEL_NONE;

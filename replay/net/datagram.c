@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "replay/net/datagram.h"
 
+#include "replay/net/stamps.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -58,6 +60,12 @@ struct call {
 	struct iovec parts[DATAGRAM_BATCH][2];
 };
 
+/* Where the kernel says when one came, if it was asked to (net/stamps.h). */
+union control {
+	char bytes[STAMPS_CONTROL_BYTES];
+	struct cmsghdr aligned;
+};
+
 static void describe(struct call *call, unsigned i, struct dgram *d, size_t head, void *rest,
 		     size_t rest_bytes)
 {
@@ -75,6 +83,7 @@ static void describe(struct call *call, unsigned i, struct dgram *d, size_t head
 
 int datagrams_receive(int fd, struct datagrams *in, unsigned most, void *scratch)
 {
+	union control controls[DATAGRAM_BATCH];
 	struct call call;
 	int n;
 
@@ -82,6 +91,8 @@ int datagrams_receive(int fd, struct datagrams *in, unsigned most, void *scratch
 		in->at[i].peer.size = sizeof(in->at[i].peer.at);
 		describe(&call, i, &in->at[i], sizeof(in->at[i].head), scratch,
 			 DATAGRAM_SCRATCH_BYTES);
+		call.messages[i].msg_hdr.msg_control = &controls[i];
+		call.messages[i].msg_hdr.msg_controllen = sizeof(controls[i]);
 	}
 	n = recvmmsg(fd, call.messages, most, MSG_DONTWAIT, NULL);
 	if (n < 0)
@@ -90,6 +101,7 @@ int datagrams_receive(int fd, struct datagrams *in, unsigned most, void *scratch
 	for (int i = 0; i < n; i++) {
 		in->at[i].bytes = call.messages[i].msg_len;
 		in->at[i].peer.size = call.messages[i].msg_hdr.msg_namelen;
+		in->at[i].stamp_ns = stamps_of_message(&call.messages[i].msg_hdr);
 	}
 	return n;
 }

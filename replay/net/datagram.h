@@ -17,6 +17,7 @@
 
 struct dgram {
 	struct endpoint peer; /* size 0: whom the socket is connected to */
+	int64_t stamp_ns;     /* that came: CLOCK_REALTIME of its arrival; 0: unknown */
 	uint32_t bytes;	      /* of all of it; over DATAGRAM_MAX it cannot be sent */
 	uint32_t head_bytes;  /* of `head` */
 	uint8_t head[DATAGRAM_REQUEST_BYTES];

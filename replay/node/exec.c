@@ -11,6 +11,7 @@
 int executor_init(struct executor *x, const struct exec_setup *setup, uint32_t index)
 {
 	*x = (struct executor){ .setup = setup, .calls = (uint64_t)index << CALL_ID_BITS };
+	x->stamps.slot = &x->own.slot;
 	x->buffer = mmap(NULL, NODE_CALL_BYTES, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (x->buffer == MAP_FAILED) {

@@ -2,6 +2,7 @@
 #ifndef GAIT_REPLAY_NODE_EXEC_H
 #define GAIT_REPLAY_NODE_EXEC_H
 
+#include "replay/net/stamps.h"
 #include "replay/net/wire.h"
 #include "replay/node/demand.h"
 #include "replay/node/meter.h"
@@ -27,8 +28,9 @@ struct exec_setup {
 struct executor {
 	const struct exec_setup *setup;
 	struct meter meter;
-	struct own_slot own; /* of the meter, without probes */
-	void *buffer;	     /* for loads */
+	struct own_slot own;  /* of the meter, without probes */
+	struct stamps stamps; /* what goes into it beside */
+	void *buffer;	      /* for loads */
 	struct streamed streamed;
 	struct spool_writer oprows;
 	struct ledger ledger;

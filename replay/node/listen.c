@@ -83,13 +83,24 @@ void listeners_close(struct listeners *ls)
 	*ls = (struct listeners){ .reserve_fd = -1 };
 }
 
+void listeners_stamp(struct listeners *ls)
+{
+	ls->stamped = true;
+	for (size_t i = 0; i < ls->count; i++)
+		stamps_ask(ls->all[i].fd);
+}
+
 int listener_open_another(const struct listeners *ls, const struct listener *l)
 {
 	struct address address = l->address;
+	int fd;
 
 	if (address.transport == TRANSPORT_UNIX)
 		return -ENOTSUP;
-	return address_listen(&address, &ls->opts, NULL);
+	fd = address_listen(&address, &ls->opts, NULL);
+	if (fd >= 0 && ls->stamped)
+		stamps_ask(fd);
+	return fd;
 }
 
 /* Else it would wait in the queue for ever, and wake every thread for ever. */

@@ -263,6 +263,8 @@ static void adopt(struct worker *w, struct conn *c, struct stranger *stranger)
 {
 	listener_admit(stranger->channel.fd);
 	c->channel = stranger->channel;
+	if (w->exec.setup->counts_itself)
+		channel_stamp(&c->channel, &c->worker->exec.stamps, false);
 	if (c->channel.tls)
 		atomic_store(&w->service->encrypts, true);
 	c->source.fd = c->channel.fd;

@@ -174,18 +174,26 @@ static const int after_send[] = { SUB_CPU_KERNEL_NET, SUB_CPU_IRQ_NET,	   SUB_CP
 				  SUB_CPU_IRQ_TIMER,  SUB_SCHED_PREEMPTED, SUB_CPU_USER,
 				  SUB_SCHED_RUNQUEUE };
 
-void account_end(struct account *a, const struct timeline *tl, int64_t after_ns)
+int64_t rows_take_end(int64_t own[SUB_COUNT], int64_t after_ns)
 {
-	account_detach(a, tl);
-	for (size_t i = 0; i < sizeof(after_send) / sizeof(after_send[0]) && after_ns > 0; i++) {
-		int64_t *row = &a->rows[after_send[i]];
-		int64_t part = *row < after_ns ? *row : after_ns;
+	int64_t left = after_ns;
+
+	for (size_t i = 0; i < sizeof(after_send) / sizeof(after_send[0]) && left > 0; i++) {
+		int64_t *row = &own[after_send[i]];
+		int64_t part = *row < left ? *row : left;
 
 		if (part <= 0)
 			continue;
 		*row -= part;
-		after_ns -= part;
+		left -= part;
 	}
+	return after_ns - left;
+}
+
+void account_end(struct account *a, const struct timeline *tl, int64_t after_ns)
+{
+	account_detach(a, tl);
+	rows_take_end(a->rows, after_ns);
 }
 
 void account_polled(struct account *a, const struct timeline *tl, enum subsystem row)

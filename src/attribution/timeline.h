@@ -34,7 +34,7 @@ struct account {
 	int64_t behind[SUB_COUNT]; /* the timeline's at its begin */
 	int64_t polled_ns;
 	int64_t left_polled_ns; /* the timeline's at account_leave() */
-	bool detached; /* from the timeline it began on: account_detach() */
+	bool detached;		/* from the timeline it began on: account_detach() */
 };
 
 /* Difference of two readings of a thread's counters, in ns. */
@@ -61,6 +61,12 @@ void account_own(struct account *a, const int64_t delta[TS_COUNT]);
  * handed to the network: that much is taken back from the network rows.
  */
 void account_end(struct account *a, const struct timeline *tl, int64_t after_ns);
+
+/*
+ * The same of rows that are done: of the after_ns since the hand-over, takes back what can have gone
+ * into them by then, and returns how much that was.
+ */
+int64_t rows_take_end(int64_t own[SUB_COUNT], int64_t after_ns);
 
 /*
  * After account_end(): the time the thread spent in poll while the request was open

@@ -149,7 +149,7 @@ socket_bytes() # CALL SIZE
 		fail "$(jq .fidelity "$BATS_TEST_TMPDIR/report.json")"
 }
 
-@test "without root a replay runs, and says that it has no breakdown" {
+@test "without root a replay runs, with the rows of the breakdown that user space knows" {
 	capture_load --model loop -- --requests 23
 	chmod -R a+rX "$BATS_TEST_TMPDIR" "$trace"
 	install -d -m 777 "$BATS_TEST_TMPDIR/open"
@@ -166,9 +166,18 @@ socket_bytes() # CALL SIZE
 		>"$BATS_TEST_TMPDIR/replay.out" 2>"$BATS_TEST_TMPDIR/replay.err" || status=$?
 	answered=$(jq .ledger.answered "$open/out/run.gait/manifest.json")
 	attribution=$(jq -r .attribution "$open/out/run.gait/manifest.json")
+	cp "$open/out/run.gait/latency.csv" "$BATS_TEST_TMPDIR/latency.csv"
 	rm -rf "$open"
 	[[ $status == 0 || $status == 3 ]] || fail "exit status $status"
 	assert_equal answered "$answered" 23
-	assert_equal attribution "$attribution" none
+	assert_equal attribution "$attribution" user
+	assert_equal "rows of the node and of the client with their own parts" "$(csv "$BATS_TEST_TMPDIR/latency.csv" '
+		at("service_id") { node += at("unattributed_ns") < at("total_ns"); next }
+		{ client += at("client_send_ns") > 0 && at("call_ns") > 0 }
+		END { print node, client }')" "23 23"
+	assert_equal "rows that do not sum up" "$(awk -F, '
+		NR == 1 { for (i = 1; i <= NF; i++) { total = $i == "total_ns" ? i : total; ns[i] = $i ~ /_ns$/ } next }
+		{ sum = 0; for (i = 1; i <= NF; i++) if (ns[i] && i != total) sum += $i; wrong += sum != $total }
+		END { print wrong + 0 }' "$BATS_TEST_TMPDIR/latency.csv")" 0
 	assert_equal "sentences about permission" "$(grep -c 'not permitted' "$BATS_TEST_TMPDIR/replay.err")" 1
 }

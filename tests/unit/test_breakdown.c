@@ -41,6 +41,35 @@ static void test_one_clock(void)
 	CHECK_EQ(l.unattributed_ns, 0);
 }
 
+/* Its send returned at 1460; the last byte came at `arrival`: it ends there, its rows sum to that. */
+static void test_end_on_arrival(void)
+{
+	static const struct {
+		int64_t arrival_ns, tx_ns, end_ns, kernel_net_ns, user_ns;
+	} cases[] = {
+		{ 1510, 0, 1460, 60, 340 }, { 1430, 0, 1430, 30, 340 },
+		{ 1380, 0, 1380, 0, 320 },  { 1430, 1425, 1460, 60, 340 },
+		{ 0, 0, 1460, 60, 340 },    { 1090, 0, 1460, 60, 340 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct client_fact f = fact;
+		struct wire_row r = row;
+
+		check_case("case %zu", i);
+		f.arrival_ns = cases[i].arrival_ns;
+		r.write_ns = 1100;
+		r.tx_ns = cases[i].tx_ns;
+		r.ns[SUB_CPU_KERNEL_NET] = 60;
+		r.ns[SUB_CPU_USER] = 340;
+		breakdown_end_on_arrival(&f, &r);
+		CHECK_EQ(r.end_ns, cases[i].end_ns);
+		CHECK_EQ(r.ns[SUB_CPU_KERNEL_NET], cases[i].kernel_net_ns);
+		CHECK_EQ(r.ns[SUB_CPU_USER], cases[i].user_ns);
+		CHECK_EQ(r.total_ns, r.ns[SUB_CPU_KERNEL_NET] + r.ns[SUB_CPU_USER]);
+	}
+}
+
 /* Sent again at 1036, out of its queue at 1042; a later request's stamps say nothing of this one. */
 static void test_before_the_wire(void)
 {
@@ -222,6 +251,7 @@ static void test_band_of_few(void)
 int main(void)
 {
 	RUN(test_one_clock);
+	RUN(test_end_on_arrival);
 	RUN(test_before_the_wire);
 	RUN(test_two_clocks);
 	RUN(test_came_with_others);
