@@ -148,7 +148,7 @@ static const struct field row_fields[] = {
 	NUMBERS(struct wire_row, ns),
 	NUMBER(struct wire_row, root_id),
 	RANGE(struct wire_row, class, 0, WIRE_CLASSES_MAX - 1),
-	RANGE(struct wire_row, reserved, 0, 0),
+	NUMBER(struct wire_row, call),
 };
 
 static const struct field oprow_fields[] = {
@@ -168,6 +168,8 @@ static const struct field oprow_fields[] = {
 	NUMBER(struct wire_oprow, offset),
 	NUMBER(struct wire_oprow, target_id),
 	NUMBER(struct wire_oprow, root_id),
+	NUMBER(struct wire_oprow, call),
+	RANGE(struct wire_oprow, reserved, 0, 0),
 };
 
 static const struct field ledger_fields[] = {

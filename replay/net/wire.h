@@ -164,8 +164,9 @@ struct wire_row {
 	int64_t total_ns; /* end - arrival (read, when that is unknown) */
 	int64_t unattributed_ns;
 	int64_t ns[SUB_COUNT];
-	uint64_t root_id;	  /* and class: as its PLAN has them (plan_root_of()) */
-	uint32_t class, reserved; /* 0 */
+	uint64_t root_id; /* and class: as its PLAN has them (plan_root_of()) */
+	uint32_t class;
+	uint32_t call; /* of a walk: which of the nodes' (replay/chain/calls.h); 0: the client's */
 };
 
 /*
@@ -188,7 +189,9 @@ struct wire_oprow {
 	uint64_t reply_bytes; /* of a forward */
 	int64_t offset;	      /* TRACE_NONE: has none */
 	uint64_t target_id;
-	uint64_t root_id; /* of its request; background: 0 */
+	uint64_t root_id;  /* of its request; background: 0 */
+	uint32_t call;	   /* and of a walk */
+	uint32_t reserved; /* 0 */
 };
 
 /* An entry of struct ledger that is not 0, by its name. */
@@ -489,8 +492,9 @@ struct wire_message {
 	uint8_t status;	  /* enum wire_status, of a reply */
 	uint8_t flags;	  /* 0 */
 	uint64_t request; /* its number, which values are drawn by */
-	uint32_t attempt; /* of a forward, 0.. ; comes back as it was sent */
-	uint32_t cookie;  /* the sender's own; comes back as it was sent */
+	uint32_t attempt; /* of a walk's forward: its call (replay/chain/calls.h), another one at each
+			   * attempt; comes back as it was sent */
+	uint32_t cookie; /* the sender's own; comes back as it was sent */
 };
 
 enum wire_status {

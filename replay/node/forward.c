@@ -15,6 +15,7 @@ struct forward_target {
 	struct forward_call *call;
 	uint64_t request;
 	uint32_t cookie, attempt, bytes;
+	uint32_t number; /* of a walk: of its first attempt (replay/chain/calls.h) */
 	uint16_t peer, at;
 	bool waits; /* for a reply, or for its time to be asked again */
 	struct exec_result *result;
@@ -264,7 +265,7 @@ static bool ask(struct worker *w, struct forward_target *t)
 	walk_post(w, *wc,
 		  &(struct wire_message){ .request = t->request,
 					  .size = t->bytes,
-					  .attempt = t->attempt,
+					  .attempt = t->number + t->attempt,
 					  .cookie = t->cookie,
 					  .at = t->at });
 	return true;
@@ -334,6 +335,16 @@ static struct forward_call *call_of_replay(struct worker *w, struct active *a,
 	return call;
 }
 
+/* The call of its i-th address, so that the callee's row says who called. */
+static uint32_t number_of(const struct worker *w, const struct active *a, const struct chain_op *op,
+			  uint32_t i)
+{
+	const struct walk_program *p = w->service->walk;
+
+	return chain_call(&p->calls, (uint32_t)(op - p->chain.ops) + 1, a->plan->request.call, i,
+			  op->forward->retries + 1);
+}
+
 static struct forward_call *call_of_walk(struct worker *w, struct active *a,
 					 const struct plan_op *op)
 {
@@ -354,6 +365,7 @@ static struct forward_call *call_of_walk(struct worker *w, struct active *a,
 				   (struct forward_target){ .request = a->plan->request.request_id,
 							    .peer = of_chain->forward->peers[i],
 							    .at = (uint16_t)(of_chain - c->ops + 1),
+							    .number = number_of(w, a, of_chain, i),
 							    .result = call->results },
 				   op->bytes);
 		if (!of_chain->forward->next_branch)

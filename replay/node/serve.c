@@ -678,6 +678,7 @@ static void finish_answer(struct worker *w, struct active *a)
 	row->response_bytes = a->plan->request.response_bytes;
 	row->thread = w->index;
 	row->root_id = plan_root_of(&a->plan->request);
+	row->call = a->plan->request.call;
 	row->class = a->plan->request.class;
 	row->end_ns = row->tx_ns ? row->tx_ns : now_ns;
 	row->total_ns = row->end_ns - (row->arrival_ns ? row->arrival_ns : row->read_ns);

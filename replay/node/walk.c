@@ -49,6 +49,7 @@ int walk_program_init(struct walk_program *p, const struct wire_walk *walk, cons
 	if (rc)
 		return rc;
 	p->chain.work_per_ms = work_per_ms;
+	chain_calls_init(&p->calls, &p->chain);
 	p->seed = walk->seed;
 	p->ops_max = p->chain.count;
 	p->rows = walk->rows;
@@ -419,6 +420,7 @@ static struct walk_slot *draw(struct worker *w, const struct walk_conn *wc)
 		.request_bytes = wc->message.size,
 		.response_bytes = request.response_bytes,
 		.ops_count = (uint32_t)request.ops,
+		.call = wc->message.at ? wc->message.attempt : 0,
 	};
 	slot->request.ops = slot->request.last_op = NULL;
 	for (size_t i = request.ops; i-- > 0;) {

@@ -2,6 +2,7 @@
 #ifndef GAIT_REPLAY_NODE_WALK_H
 #define GAIT_REPLAY_NODE_WALK_H
 
+#include "replay/chain/calls.h"
 #include "replay/chain/chain.h"
 #include "replay/node/conn.h"
 #include "replay/node/forward.h"
@@ -18,6 +19,7 @@
  */
 struct walk_program {
 	struct chain chain;
+	struct chain_calls calls;
 	uint64_t seed;
 	size_t ops_max; /* of a request */
 	bool rows;

@@ -48,6 +48,7 @@ struct plan_request {
 	uint64_t root_id;	      /* what the client sent that it comes of; 0: that is itself */
 	uint32_t first_op, ops_count; /* in plan.ops */
 	uint32_t class;		      /* of class_id, where rows are added up: from 0 */
+	uint32_t call;		      /* of a walk: replay/chain/calls.h */
 };
 
 static inline uint64_t plan_root_of(const struct plan_request *request)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "replay/walk/run.h"
 
+#include "replay/chain/calls.h"
 #include "replay/run.h"
 #include "replay/scratch.h"
 #include "replay/walk/sieve.h"
@@ -15,6 +16,7 @@
 
 #define SPOOL_BUFFER_BYTES (1 << 20)
 #define REQUESTS_MAX (1ull << 40) /* that are told apart from calls by their number */
+#define IDS_MAX (1ull << 62)
 
 /* As they came, with who said so. */
 struct spooled_call {
@@ -40,13 +42,11 @@ struct walk_run {
 	uint32_t nodes;
 	uint64_t requests; /* that there can be */
 	struct trace_writer *writer;
-	int rows_fd;	 /* struct walk_row, as they left */
-	int node_fd;	 /* struct wire_row of request i at i * sizeof */
-	int call_ids_fd; /* id of the call made for request i to node n at (i * nodes + n) * sizeof */
-	FILE *calls;	 /* struct spooled_call */
-	FILE *oprows;	 /* struct spooled_op */
-	uint64_t calls_count;
-	bool *nested;	   /* of each op of the chain: another node's */
+	int rows_fd;  /* struct walk_row, as they left */
+	int node_fd;  /* struct wire_row of request i at i * sizeof */
+	FILE *calls;  /* struct spooled_call */
+	FILE *oprows; /* struct spooled_op */
+	struct chain_calls numbers;
 	uint32_t *threads; /* of each node, that had a request */
 	struct walk_extents extents;
 	struct session *sessions; /* of each thread */
@@ -85,7 +85,7 @@ static int open_stream(const struct walk_run *run, FILE **ret_stream, struct err
 
 static int open_spools(struct walk_run *run, struct err *err)
 {
-	int *const files[] = { &run->rows_fd, &run->node_fd, &run->call_ids_fd };
+	int *const files[] = { &run->rows_fd, &run->node_fd };
 	int rc = 0;
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && rc >= 0; i++)
@@ -94,15 +94,16 @@ static int open_spools(struct walk_run *run, struct err *err)
 	return rc ? rc : open_stream(run, &run->oprows, err);
 }
 
-/* Blocks of forwards: ops with a node of their own. */
-static void find_nested(struct walk_run *run)
+/* Calls of all requests have ids of their own. */
+static int number_calls(struct walk_run *run, struct err *err)
 {
-	const struct chain *c = &run->opts->chain;
-
-	for (uint32_t i = 0; i < c->count; i++)
-		if (c->ops[i].kind == OP_FORWARD)
-			for (uint32_t j = i + 1; j < c->ops[i].end; j++)
-				run->nested[j] = true;
+	chain_calls_init(&run->numbers, &run->opts->chain);
+	if (run->numbers.count && run->requests < IDS_MAX / run->numbers.count)
+		return 0;
+	return err_set(
+		err, E2BIG,
+		"with all its addresses and retries the chain may make more calls than a run "
+		"can number: give its forwards fewer, or leave out -O");
 }
 
 static int end_session(struct walk_run *run, uint32_t thread, struct err *err)
@@ -213,21 +214,17 @@ int walk_run_new(const struct walk_opts *opts, uint32_t nodes, struct walk_run *
 	run->requests = opts->requests < REQUESTS_MAX / opts->threads ?
 				opts->requests * opts->threads :
 				REQUESTS_MAX;
-	run->rows_fd = run->node_fd = run->call_ids_fd = -1;
-	run->nested = calloc(opts->chain.count + 1, sizeof(*run->nested));
+	run->rows_fd = run->node_fd = -1;
 	run->threads = calloc(nodes, sizeof(*run->threads));
 	run->sessions = calloc(opts->threads, sizeof(*run->sessions));
-	rc = run->nested && run->threads && run->sessions ?
-		     trace_writer_new(opts->run, flags, &run->writer, err) :
-		     err_errno(err, ENOMEM, "cannot write '%s'", opts->run);
+	rc = run->threads && run->sessions ? trace_writer_new(opts->run, flags, &run->writer, err) :
+					     err_errno(err, ENOMEM, "cannot write '%s'", opts->run);
+	if (!rc)
+		rc = number_calls(run, err);
 	if (!rc)
 		rc = open_spools(run, err);
-	if (rc) {
-		walk_run_free(run);
-		return rc;
-	}
-	find_nested(run);
-	rc = opts->keeps ? open_sieve(run, err) : 0;
+	if (!rc && opts->keeps)
+		rc = open_sieve(run, err);
 	if (rc)
 		walk_run_free(run);
 	else
@@ -243,8 +240,6 @@ void walk_run_free(struct walk_run *run)
 		close(run->rows_fd);
 	if (run->node_fd >= 0)
 		close(run->node_fd);
-	if (run->call_ids_fd >= 0)
-		close(run->call_ids_fd);
 	if (run->calls)
 		fclose(run->calls);
 	if (run->oprows)
@@ -254,7 +249,6 @@ void walk_run_free(struct walk_run *run)
 	walk_sieve_free(run->sieve);
 	walk_totals_free(run->totals);
 	trace_writer_free(run->writer);
-	free(run->nested);
 	free(run->threads);
 	free(run->sessions);
 	free(run);
@@ -270,28 +264,30 @@ int walk_run_rows_fd(const struct walk_run *run)
 	return run->rows_fd;
 }
 
-/* Behind all that clients can have. */
-static uint64_t call_id(const struct walk_run *run, uint64_t call)
+/* Calls are behind all that clients can have. */
+static uint64_t id_of(const struct walk_run *run, uint64_t number, uint32_t call)
 {
-	return run->requests + 1 + call;
-}
-
-static off_t call_at(const struct walk_run *run, uint64_t number, uint32_t node)
-{
-	return (off_t)((number * run->nodes + node) * sizeof(uint64_t));
+	if (!call)
+		return number + 1;
+	return run->requests + number * (run->numbers.count - 1) + call;
 }
 
 static int take_call(struct walk_run *run, uint32_t node, const struct wire_row *row,
 		     struct err *err)
 {
 	struct spooled_call call = { *row, node };
-	uint64_t id = call_id(run, run->calls_count++);
 
-	if (fwrite(&call, sizeof(call), 1, run->calls) != 1 ||
-	    pwrite(run->call_ids_fd, &id, sizeof(id), call_at(run, row->request_id, node)) !=
-		    sizeof(id))
+	if (fwrite(&call, sizeof(call), 1, run->calls) != 1)
 		return spool_failed(run, err);
 	return 0;
+}
+
+/* The client sends to the first node alone. */
+static bool can_be(const struct walk_run_node *node, uint64_t number, uint32_t call)
+{
+	const struct walk_run *run = node->run;
+
+	return number < run->requests && call < run->numbers.count && (call || !node->index);
 }
 
 /* Rows of requests that were not made cannot be: they are passed over. Calls have no connection. */
@@ -301,11 +297,11 @@ int walk_run_take_row(void *arg, const struct wire_row *row, struct err *err)
 	struct walk_run *run = node->run;
 
 	errno = 0;
-	if (row->request_id >= run->requests)
+	if (!can_be(node, row->request_id, row->call))
 		return 0;
 	if (row->thread >= run->threads[node->index])
 		run->threads[node->index] = row->thread + 1;
-	if (node->index || !row->connection_id)
+	if (row->call)
 		return take_call(run, node->index, row, err);
 	if (pwrite(run->node_fd, row, sizeof(*row), (off_t)row->request_id * (off_t)sizeof(*row)) !=
 	    sizeof(*row))
@@ -319,7 +315,7 @@ int walk_run_take_oprow(void *arg, const struct wire_oprow *row, struct err *err
 	struct spooled_op op = { *row, node->index };
 	const struct chain *c = &node->run->opts->chain;
 
-	if (row->request_id >= node->run->requests || !row->op_id || row->op_id > c->count ||
+	if (!can_be(node, row->request_id, row->call) || !row->op_id || row->op_id > c->count ||
 	    c->ops[row->op_id - 1].kind != row->kind)
 		return 0;
 	errno = 0;
@@ -532,13 +528,13 @@ static int end_sieve(struct walk_run *run, struct err *err)
 	return fflush(run->kept) ? spool_failed(run, err) : 0;
 }
 
-/* What one node asked of another. Which of its own calls this was is not told. */
-static int write_call(struct walk_run *run, uint64_t call, const struct spooled_call *from,
-		      struct err *err)
+/* What one node asked of another. */
+static int write_call(struct walk_run *run, const struct spooled_call *from, struct err *err)
 {
+	uint64_t number = from->row.request_id;
 	struct row_request row = {
-		.request_id = call_id(run, call),
-		.parent_id = from->row.request_id + 1,
+		.request_id = id_of(run, number, from->row.call),
+		.parent_id = id_of(run, number, chain_caller(&run->numbers, from->row.call)),
 		.request_bytes = from->row.request_bytes,
 		.intended_ns = TRACE_NONE,
 		.sent_ns = TRACE_NONE,
@@ -561,27 +557,19 @@ static int write_calls(struct walk_run *run, struct err *err)
 	errno = 0;
 	if (fseek(run->calls, 0, SEEK_SET))
 		return spool_failed(run, err);
-	for (uint64_t i = 0; !rc && fread(&call, sizeof(call), 1, run->calls) == 1; i++)
-		rc = write_call(run, i, &call, err);
+	while (!rc && fread(&call, sizeof(call), 1, run->calls) == 1)
+		rc = write_call(run, &call, err);
 	return rc;
 }
 
-/* Whose it is; 0: of none that is known. And the thread that did it. */
-static uint64_t owner_of(const struct walk_run *run, const struct spooled_op *op,
-			 uint64_t *ret_thread)
+/* Who did it; of calls that is not told. */
+static uint64_t thread_of(const struct walk_run *run, const struct wire_oprow *op)
 {
-	uint64_t number = op->row.request_id, id = 0;
 	struct wire_row row;
 
-	*ret_thread = 0;
-	if (run->nested[op->row.op_id - 1])
-		return pread(run->call_ids_fd, &id, sizeof(id), call_at(run, number, op->node)) <
-				       0 ?
-			       0 :
-			       id;
-	if (read_node_row(run, number, &row) > 0 && row.end_ns)
-		*ret_thread = row.thread + 1;
-	return number + 1;
+	if (op->call || read_node_row(run, op->request_id, &row) <= 0)
+		return 0;
+	return row.end_ns ? row.thread + 1 : 0;
 }
 
 static int write_op(struct walk_run *run, const struct spooled_op *from, struct err *err)
@@ -596,7 +584,8 @@ static int write_op(struct walk_run *run, const struct spooled_op *from, struct 
 	drawn = chain_draw_op(&chain, opts->seed, done->request_id, (uint32_t)done->op_id - 1);
 	row = walk_op_row(&chain, &drawn);
 	row.op_id = ((uint64_t)from->node << 48) + done->call_id;
-	row.request_id = owner_of(run, from, &row.thread_id);
+	row.request_id = id_of(run, done->request_id, done->call);
+	row.thread_id = thread_of(run, done);
 	row.after_reply = done->after_reply;
 	row.service_id = WALK_SERVICE + from->node;
 	row.start_ns = at_node(run, from->node, done->start_ns);

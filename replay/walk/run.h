@@ -12,8 +12,8 @@
  * run's directory while it lasts, and are joined by the request's number afterwards: memory does
  * not grow with them.
  *
- * A request of a client has its number plus 1 as its id; those that nodes make of each other get
- * the ids behind the last one of these. What an op demands - the work of a compute, the time of
+ * A request of a client has its number plus 1 as its id; those that nodes make of each other have
+ * ids behind the last one of these, as many a request as its chain may need, used or not. What an op demands - the work of a compute, the time of
  * a sleep - is what was drawn for it; everything else of it is what was done.
  */
 struct walk_run;

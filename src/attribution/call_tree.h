@@ -82,14 +82,6 @@ struct tree_request *call_tree_find(const struct call_tree *tree, uint64_t reque
 const struct tree_call *call_tree_calls(const struct call_tree *tree, uint64_t request_id,
 					size_t *ret_count);
 
-/*
- * For rows of a walk, which name the root for the parent of all requests below it, and for the
- * maker of a call one of the requests that were at that service: on one clock, a call was made by
- * the one of them that was under way then, and a request came of the latest call to its service
- * that was waiting when it arrived. After call_tree_sort(). 0 or -ENOMEM.
- */
-int call_tree_settle(struct call_tree *tree);
-
 /* Clocks from messages, then paths from all roots down. After call_tree_sort(). 0 or -ENOMEM. */
 int call_tree_close(struct call_tree *tree);
 

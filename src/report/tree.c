@@ -345,8 +345,6 @@ static int read_in(struct build *b)
 	rc = read_table(b, TABLE_LATENCY, on_latency_times);
 	if (!rc && trace_manifest(b->trace)->warm_up_ns)
 		rc = read_table(b, TABLE_REQUESTS, on_request_warming);
-	if (!rc && !strcmp(trace_manifest(b->trace)->source, "walk"))
-		rc = take(b, call_tree_settle(&b->tree->calls));
 	return rc ? rc : take(b, call_tree_close(&b->tree->calls));
 }
 

@@ -179,6 +179,46 @@ timeout 10" ]
 	finished "$GAIT" show run.gait
 }
 
+# service <- its caller's, of all requests of the run, with the outcome of both
+callers() {
+	join -t, -1 2 -2 1 <(table run.gait requests request_id parent_id service_id | sort -t, -k2,2) \
+		<(table run.gait requests request_id service_id | sort -t, -k1,1) |
+		awk -F, '{ n[$3 "<-" $4]++ } END { for (i in n) print i, n[i] }' | sort
+}
+
+@test "a call's parent is who made it, also of those that several make, and that are made again" {
+	start_node
+	local a=$port b c d
+
+	start_node
+	b=localhost:$port
+	start_node
+	c=localhost:$port
+	start_node
+	d=localhost:$port
+	finished "$GAIT" walk --to ":$a" -n 20 -r 200 -F "$b,$c" -C 5us -F "$d" -C 5us -R 100 -F "$d" -R -R 200 \
+		-F "$d" -C 1us -R -R 300 -O run.gait -o table.csv
+	[ "$(count requests)" = 160 ]
+	[ "$(table run.gait requests request_id | sort -u | wc -l)" = 160 ]
+	is "$(callers)" "2<-1 20
+3<-1 20
+4<-1 20
+4<-2 40
+4<-3 40"
+	# and ops are of who did them: two calls of each of the two, two of the first
+	is "$(join -t, <(table run.gait requests request_id service_id | sort -t, -k1,1) \
+		<(table run.gait ops request_id service_id kind | grep ',forward' | sort -t, -k1,1) |
+		awk -F, '$2 == $3 { n[$1]++ } END { for (i in n) m[n[i]]++; print m[2] }')" 60
+
+	# one who answers late is asked again, and each attempt is a request; of the last requests a second
+	# one may be under way when all is over
+	code=0
+	"$GAIT" walk --to ":$a" -n 3 -r 20 -F "$b,timeout=100ms,retry=1" --sleep 150ms -F "$d" -R -R -R 300 \
+		-O run.gait --force -o table.csv || code=$?
+	[ "$code" = 0 ] || [ "$code" = 3 ]
+	[[ $(callers) == "2<-1 "[456]$'\n'"3<-2 "[456] ]]
+}
+
 @test "a run that is there is kept, unless --force says otherwise" {
 	start_node
 	finished "$GAIT" walk --to ":$port" -n 3 -O run.gait -o table.csv

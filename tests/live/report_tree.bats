@@ -72,3 +72,24 @@ is_near() # WHAT GOT WANT
 	grep -q '^tree of node' "$BATS_TEST_TMPDIR/report.out"
 	grep -q '^      node-3 ' "$BATS_TEST_TMPDIR/report.out" # below node-2
 }
+
+# What is behind the reply that was enough is beside the path.
+@test "of branches within a call the one counts whose reply was enough: the first, or all" {
+	local enough
+
+	for enough in 1 2; do
+		start_node a
+		start_node b
+		start_node c
+		start_node d
+		"$GAIT" walk --to "$a" -n 15 -r 10 -F "$b" -F "$c,branch,nack=$enough" --sleep 20ms -R -F "$d,branch" --sleep 50ms \
+			-R -R -R 64 -O "$run_dir" --force >"$BATS_TEST_TMPDIR/walk.out" 2>"$BATS_TEST_TMPDIR/walk.err" ||
+			[[ $? == 3 ]]
+		"$GAIT" report "$run_dir" --json >"$BATS_TEST_TMPDIR/report.json" || [[ $? == 3 ]]
+		assert_equal "below the one that called, enough: $enough" \
+			"$(tree '[.places[] | select(.called_by == 1) | .name] | join(" ")')" "node-$((2 + enough))"
+		is_near "who ended the wait" "$(sleeps_us "node-$((2 + enough))" 1)" $((enough == 1 ? 20000 : 50000))
+		assert_equal "the root waited for the second" \
+			"$(tree '.places[0].bands[1] | .root_total_ns / .root_requests >= 50e6')" "$( ((enough == 1)) && echo false || echo true)"
+	done
+}

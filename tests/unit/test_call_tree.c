@@ -203,38 +203,6 @@ static void test_clock_was_set(void)
 	call_tree_release(&tree);
 }
 
-/* As a walk tells it: the root is everybody's parent, and all of a node's calls are its last's. */
-static void test_settle(void)
-{
-	call_tree_init(&tree);
-	add_request(1, 0, 1, 0, 0, 9000);
-	add_call(1, 2, 500, 4000);
-	add_call(1, 2, 4500, 8500);
-	add_request(2, 1, 2, 0, 600, 3900);
-	add_request(3, 1, 2, 0, 4600, 8400);
-	add_call(3, 3, 1000, 3000); /* made when 2 was there */
-	add_call(3, 3, 5000, 8000);
-	add_request(4, 1, 3, 0, 1100, 2900);
-	add_request(5, 1, 3, 0, 5100, 7900);
-	call_tree_sort(&tree);
-	CHECK_EQ(call_tree_settle(&tree), 0);
-	CHECK_EQ(call_tree_find(&tree, 2)->parent_id, 1);
-	CHECK_EQ(call_tree_find(&tree, 3)->parent_id, 1);
-	CHECK_EQ(call_tree_find(&tree, 4)->parent_id, 2);
-	CHECK_EQ(call_tree_find(&tree, 5)->parent_id, 3);
-	set_rows(1, 7500);
-	set_rows(2, 2000);
-	set_rows(3, 3000);
-	set_rows(4, 0);
-	set_rows(5, 0);
-	CHECK_EQ(call_tree_close(&tree), 0);
-	path_is(2, 3300, 200, 0);
-	path_is(4, 1800, 200, 0);
-	path_is(5, 2800, 200, 0);
-	CHECK_EQ(sum_of_tree(0), 9000 * US);
-	call_tree_release(&tree);
-}
-
 int main(void)
 {
 	RUN(test_nested);
@@ -244,6 +212,5 @@ int main(void)
 	RUN(test_circle);
 	RUN(test_clocks);
 	RUN(test_clock_was_set);
-	RUN(test_settle);
 	return check_done();
 }

@@ -123,11 +123,11 @@ static void test_round_trips(void)
 	background.op.offset = TRACE_NONE;
 	fill(&row, sizeof(row));
 	row.class = WIRE_CLASSES_MAX - 1;
-	row.reserved = 0;
 	memset(&oprow, 0, sizeof(oprow));
 	oprow.call_id = 1;
 	oprow.kind = OP_STORE;
 	oprow.root_id = 1ull << 63;
+	oprow.call = UINT32_MAX;
 	oprow.offset = -1;
 	fill(&usage, sizeof(usage));
 
