@@ -162,18 +162,19 @@ static const struct {
 	const char *name;
 	int unit;
 	bool of_service; /* is known of one, too */
+	bool adds_up;	 /* says something of several services together */
 	double (*value)(const struct measured *m);
 } figures[] = {
-	{ "rate", FIDELITY_RATE, true, rate },
-	{ "span p50", FIDELITY_NS, true, span_p50 },
-	{ "span p99", FIDELITY_NS, true, span_p99 },
-	{ "CPU/request", FIDELITY_NS, false, all_cpu },
-	{ "user", FIDELITY_NS, false, user_cpu },
-	{ "kernel", FIDELITY_NS, false, kernel_cpu },
-	{ "bytes in", FIDELITY_BYTES, true, bytes_in },
-	{ "bytes out", FIDELITY_BYTES, true, bytes_out },
-	{ "I/O operations", FIDELITY_COUNT, false, io_operations },
-	{ "I/O bytes", FIDELITY_BYTES, false, io_bytes },
+	{ "rate", FIDELITY_RATE, true, true, rate },
+	{ "span p50", FIDELITY_NS, true, false, span_p50 },
+	{ "span p99", FIDELITY_NS, true, false, span_p99 },
+	{ "CPU/request", FIDELITY_NS, false, true, all_cpu },
+	{ "user", FIDELITY_NS, false, true, user_cpu },
+	{ "kernel", FIDELITY_NS, false, true, kernel_cpu },
+	{ "bytes in", FIDELITY_BYTES, true, true, bytes_in },
+	{ "bytes out", FIDELITY_BYTES, true, true, bytes_out },
+	{ "I/O operations", FIDELITY_COUNT, false, true, io_operations },
+	{ "I/O bytes", FIDELITY_BYTES, false, true, io_bytes },
 };
 
 _Static_assert(sizeof(figures) / sizeof(figures[0]) == FIDELITY_ROWS, "one row a figure");
@@ -185,10 +186,11 @@ size_t compare_fidelity(const struct compare_side *original, const struct compar
 				    of ? &of->original->requests : &original->summary->requests };
 	const struct measured b = { replay,
 				    of ? &of->replay->requests : &replay->summary->requests };
+	bool several = !of && are_several(original, replay);
 	size_t count = 0;
 
 	for (size_t i = 0; i < FIDELITY_ROWS; i++) {
-		if (of && !figures[i].of_service)
+		if ((of && !figures[i].of_service) || (several && !figures[i].adds_up))
 			continue;
 		ret_rows[count++] = (struct fidelity_row){
 			.name = figures[i].name,
@@ -250,10 +252,11 @@ void compare_put_fidelity(const struct compare_side *original, const struct comp
 	struct fidelity_row rows[FIDELITY_ROWS];
 	char name[SUMMARY_NAME_SIZE];
 	size_t count = compare_fidelity(original, replay, NULL, rows);
+	bool several = are_several(original, replay);
 
-	buf_puts(out, "fidelity:");
+	buf_puts(out, several ? "fidelity of all services:" : "fidelity:");
 	put_fidelity(rows, count, out);
-	for (size_t i = 0; i < services && are_several(original, replay); i++) {
+	for (size_t i = 0; i < services && several; i++) {
 		count = compare_fidelity(original, replay, &pairs[i], rows);
 		grid_put_text(out, "fidelity of %s:",
 			      summary_service_name(replay->summary, pairs[i].replay, name));

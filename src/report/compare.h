@@ -39,7 +39,10 @@ struct fidelity_row {
 
 #define FIDELITY_ROWS 10
 
-/* Fills in the rows, of one service those that are known of it; returns how many there are. */
+/*
+ * Fills in the rows, of one service those that are known of it, of several together (`of` is NULL) those
+ * that add up; returns how many there are.
+ */
 size_t compare_fidelity(const struct compare_side *original, const struct compare_side *replay,
 			const struct compare_pair *of, struct fidelity_row ret_rows[FIDELITY_ROWS]);
 

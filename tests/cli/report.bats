@@ -53,7 +53,9 @@ rows() {
 	is "$(rows 'of back ')" "$(printf '%s\n' "cpu.user 500us 500us" "call 1.50ms 1.50ms" \
 		"unattributed 0ns 0ns" "total 2ms 2ms")"
 	is "$(grep -c '^fidelity' report.txt)" 3
-	grep '^fidelity of front: .* bytes in 100 B -> 200 B (+100.0%)' report.txt
+	grep '^fidelity of all services: rate ' report.txt
+	is "$(grep -c '^fidelity of all .*span' report.txt)" 0 # a percentile of two services is neither's
+	grep '^fidelity of front: .* span p50 1 ms -> 4 ms .* bytes in 100 B -> 200 B (+100.0%)' report.txt
 	"$GAIT" report is.gait --against was.gait --json >report.json
 	is "$(jq -r '.services[] | "\(.name) \(.capture.mean_ns.total_ns) \(.replay.mean_ns.call_ns) \(.replay.requests)"' \
 		report.json)" "$(printf '%s\n' "back 2000000 1500000 10" "front 1000000 3000000 10")"
@@ -76,7 +78,7 @@ rows() {
 	"$GAIT" report is.gait --against was.gait >report.txt
 	is "$(rows '')" "$(printf '%s\n' "cpu.user 250us 500us" "call 750us 1.50ms" \
 		"unattributed 0ns 0ns" "total 1ms 2ms")"
-	is "$(grep -c '^fidelity' report.txt)" 1
+	is "$(grep -c '^fidelity: .* span p50 1 ms -> 2 ms' report.txt)" 1
 }
 
 @test "one that was not played is in no column of another" {
