@@ -105,7 +105,8 @@ struct thread_slot {
 	uint64_t lock;	     /* the one of the kernel that it tries to get; 0: none */
 	uint64_t held_group; /* whose limits hold its I/O, as the kernel calls it; while held_at */
 	uint64_t freed_ns;   /* a limit let one of its requests go; written by who did that */
-	uint64_t pad[2];     /* a multiple of a cache line */
+	uint64_t run_delay_ns; /* the scheduler's, when it left the CPU */
+	uint64_t pad[1];       /* a multiple of a cache line */
 };
 
 /* What a system call does, as far as gait follows it (src/probe/syscalls.c has the table). */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Which threads are followed: those of the target processes, and what they fork. */
 #include "gait.bpf.h"
+#include "scheduler.bpf.h"
 
 static __always_inline void announce(struct thread_slot *slot, __u32 index,
 				     struct task_struct *task, enum event_kind kind, __u64 now)
@@ -43,6 +44,7 @@ static __always_inline void follow(struct task_struct *task, __u32 service)
 		return;
 	}
 	account_start(slot, now, !task->on_cpu);
+	slot->run_delay_ns = run_delay_ns(task);
 	slot->generation++;
 	slot->tgid = task->tgid;
 	slot->service = service;

@@ -235,11 +235,17 @@ static __always_inline void steal_begin(struct thread_slot *slot, struct task_st
 	slot->stolen_ns = cpu_stolen_ns(slot);
 }
 
+/* bpf/sched.bpf.c: the current thread runs, and its slot does not know it yet. */
+int came_back(struct thread_slot *slot);
+
 /* The time of an event of the slot's thread, on its CPU: what was stolen is told first. */
 static __always_inline __u64 slot_now(struct thread_slot *slot)
 {
-	__u64 now = bpf_ktime_get_ns(), stolen;
+	__u64 now, stolen;
 
+	if (slot->off_cpu)
+		came_back(slot);
+	now = bpf_ktime_get_ns();
 	if (!cfg_steal_from_rq || !slot->steal_at)
 		return now;
 	stolen = cpu_stolen_ns(slot);

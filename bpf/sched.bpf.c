@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Microstates of followed threads: on and off the CPU, and what interrupts them. */
 #include "gait.bpf.h"
+#include "scheduler.bpf.h"
 
 /* Not inlined: it has a branch for each counter, and events are told in many places. */
 __noinline int counters_tell(const struct thread_slot *slot, struct event_call *e)
@@ -10,42 +11,19 @@ __noinline int counters_tell(const struct thread_slot *slot, struct event_call *
 	return 0;
 }
 
-static __always_inline bool throttled(struct task_struct *task)
+__noinline int came_back(struct thread_slot *slot)
 {
-	struct task_struct___throttled *flavour = (void *)task;
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u64 now = bpf_ktime_get_ns();
 
-	if (bpf_core_field_exists(flavour->throttled))
-		return BPF_CORE_READ(flavour, throttled);
-	if (bpf_core_field_exists(struct cfs_rq, throttle_count))
-		return BPF_CORE_READ(task, se.cfs_rq, throttle_count) > 0;
-	return false;
-}
-
-#define GROUPS_DEEP 8	   /* looked through for a quota */
-#define QUOTA_NONE (~0ull) /* kernel/sched/sched.h: RUNTIME_INF */
-
-/*
- * When the quota of the task's group was filled up last. No hook tells, but its timer is set to the
- * next time. 0: unknown, also where several groups above each other have quotas.
- */
-static __always_inline __u64 refilled_ns(struct task_struct *task)
-{
-	struct task_group *group;
-	__u64 found = 0;
-
-	if (!bpf_core_field_exists(struct task_group, cfs_bandwidth))
+	if (!slot)
 		return 0;
-	group = BPF_CORE_READ(task, se.cfs_rq, tg);
-	for (int i = 0; i < GROUPS_DEEP && group; i++) {
-		if (BPF_CORE_READ(group, cfs_bandwidth.quota) != QUOTA_NONE) {
-			if (found)
-				return 0;
-			found = BPF_CORE_READ(group, cfs_bandwidth.period_timer.node.expires) -
-				BPF_CORE_READ(group, cfs_bandwidth.period);
-		}
-		group = BPF_CORE_READ(group, parent);
-	}
-	return group ? 0 : found;
+	if (slot->held_at)
+		hold_end(slot);
+	SLOT_CHANGE(slot, account_came_back(slot, came_ns(task, now), run_delay_ns(task), now));
+	if (cfg_steal_from_rq)
+		steal_begin(slot, task);
+	return 0;
 }
 
 static __always_inline void leave(struct task_struct *task, const struct thread *thread,
@@ -57,6 +35,7 @@ static __always_inline void leave(struct task_struct *task, const struct thread 
 		.throttled = runnable && throttled(task),
 		.iowait = BPF_CORE_READ_BITFIELD_PROBED(task, in_iowait),
 		.memstall = BPF_CORE_READ_BITFIELD_PROBED(task, in_memstall),
+		.run_delay_ns = run_delay_ns(task),
 	};
 	__u64 now;
 
@@ -75,6 +54,8 @@ static __always_inline void arrive(struct task_struct *task, struct thread_slot 
 
 	if (slot->off_cpu == 1 + TS_THROTTLED)
 		SLOT_CHANGE(slot, account_refilled(slot, refilled_ns(task), now));
+	if (!slot->wake_ns && account_waits(slot))
+		account_lined_up(slot, lined_up_ns(task, now));
 	if (slot->held_at)
 		hold_end(slot);
 	SLOT_CHANGE(slot, account_switch_in(slot, cpu_was_idle, now));

@@ -267,6 +267,8 @@ static __always_inline int own_receive(struct sock *sk, int ret, int flags)
 	struct socket_state *state;
 	struct receive got;
 
+	if (slot && slot->off_cpu)
+		came_back(slot);
 	if (!slot || ret <= 0)
 		return 0;
 	state = socket_find(sk);

@@ -65,8 +65,11 @@ struct files_struct {
 	struct fdtable *fdt;
 };
 
-struct rq;
 struct request;
+
+struct rq {
+	__u64 clock; /* as of its last update: each switch is one */
+};
 
 struct timerqueue_node {
 	__s64 expires;
@@ -128,12 +131,18 @@ struct bio {
 	struct blkcg_gq *bi_blkg;
 };
 
+struct sched_info {
+	unsigned long long run_delay;
+	unsigned long long last_arrival, last_queued; /* by the clock of its run queue */
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	unsigned int flags;
 	int on_cpu;
 	unsigned int __state;
 	struct sched_entity se;
+	struct sched_info sched_info;
 	unsigned in_iowait : 1;
 	unsigned in_memstall : 1;
 	int pid, tgid;

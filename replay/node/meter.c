@@ -10,8 +10,8 @@
 #define SELF_SEGMENT_MAX_NS (20 * NS_PER_US)
 
 /*
- * Once in 100,000 switches the kernel side misses that a thread came back, and goes
- * on charging the wait until the next one. Whoever reads here runs, but so must the
+ * Now and then nobody tells the kernel side that a thread came back (account_came_back()),
+ * and it goes on charging the wait until the next event. Whoever reads here runs, but so must the
  * reading go on, or the same time would count twice.
  */
 static void follow_missed_switch(struct stamp *stamp, const struct thread_slot *slot)

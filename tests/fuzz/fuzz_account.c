@@ -41,7 +41,8 @@ static void on_exit_call(struct step *s)
 
 static void on_out(struct step *s)
 {
-	const struct account_leave why = { s->said & 1, s->said & 2, s->said & 4, s->said & 8 };
+	const struct account_leave why = { s->said & 1, s->said & 2, s->said & 4, s->said & 8,
+					   s->said };
 
 	account_switch_out(s->slot, &why, s->now);
 }
@@ -49,6 +50,16 @@ static void on_out(struct step *s)
 static void on_in(struct step *s)
 {
 	account_switch_in(s->slot, s->said & 1, s->now);
+}
+
+static void on_lined_up(struct step *s)
+{
+	account_lined_up(s->slot, s->now - s->said);
+}
+
+static void on_came_back(struct step *s)
+{
+	account_came_back(s->slot, s->now - s->said / 2, 2 * s->said, s->now);
 }
 
 static void on_waking(struct step *s)
@@ -139,9 +150,10 @@ static void on_mark(struct step *s)
 }
 
 static void (*const events[])(struct step *s) = {
-	on_enter,  on_exit_call, on_out,	 on_in,	     on_waking,	     on_issued, on_refilled,
-	on_stolen, on_hardirq,	 on_hardirq_end, on_softirq, on_softirq_end, on_room,	on_room_end,
-	on_mark,   on_lock,	 on_lock_end,	 on_queued,  on_freed,	     on_dirty,	on_fault,
+	on_enter,    on_exit_call, on_out,     on_in,	       on_waking,    on_issued,
+	on_refilled, on_stolen,	   on_hardirq, on_hardirq_end, on_softirq,   on_softirq_end,
+	on_room,     on_room_end,  on_mark,    on_lock,	       on_lock_end,  on_queued,
+	on_freed,    on_dirty,	   on_fault,   on_lined_up,    on_came_back,
 };
 
 static uint64_t total(const uint64_t ns[TS_MAX])

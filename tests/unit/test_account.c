@@ -479,9 +479,9 @@ static void test_peek_leaves_no_trace(void)
 static void random_event(struct thread_slot *s, unsigned *seed, uint64_t now)
 {
 	const struct account_leave why = { rand_r(seed) & 1, rand_r(seed) & 1, rand_r(seed) & 1,
-					   rand_r(seed) & 1 };
+					   rand_r(seed) & 1, rand_r(seed) % 1000 };
 
-	switch (rand_r(seed) % 16) {
+	switch (rand_r(seed) % 18) {
 	case 0:
 		account_sys_enter(s, rand_r(seed) & 1 ? &recv_class : &sync_class, now);
 		break;
@@ -505,6 +505,12 @@ static void random_event(struct thread_slot *s, unsigned *seed, uint64_t now)
 		break;
 	case 7:
 		account_softirq_enter(s, rand_r(seed) % 10, now);
+		break;
+	case 16:
+		account_lined_up(s, now - rand_r(seed) % 100);
+		break;
+	case 17:
+		account_came_back(s, now - rand_r(seed) % 100, rand_r(seed) % 1000, now);
 		break;
 	case 8:
 		account_refilled(s, now - rand_r(seed) % 100, now);
