@@ -44,6 +44,8 @@ static void add_sources(const struct sources *sources, struct import_result *res
 
 	ledger->count[LG_PACKETS] += sources_filtered(sources);
 	ledger->count[LG_PACKETS_IGNORED] += sources_filtered(sources);
+	sources_dropped(sources, &ledger->count[LG_PACKETS_DROPPED],
+			&ledger->count[LG_PACKETS_DROPPED_DEVICE]);
 	ledger->count[LG_CAPTURES_CUT] = sources_cut(sources, &why);
 	if (ledger->count[LG_CAPTURES_CUT])
 		snprintf(result->cut.text, sizeof(result->cut.text), "%s", why);

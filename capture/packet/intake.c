@@ -55,8 +55,10 @@ static enum flow_server server_of(void *arg, const struct packet_end ends[2])
 /* A clock may be set while packets are captured: time in a trace goes on. */
 static int64_t steady(struct intake *in, int64_t stamp_ns)
 {
-	int64_t ns = stamp_ns + in->shift_ns;
+	int64_t ns;
 
+	if (__builtin_add_overflow(stamp_ns, in->shift_ns, &ns))
+		ns = in->now_ns; /* nonsense, centuries away */
 	if (in->now_ns && ns < in->now_ns - STEP_NS) {
 		in->shift_ns += in->now_ns - ns;
 		in->clock_steps++;

@@ -26,6 +26,17 @@ struct pcap_stream {
 	unsigned link;
 };
 
+/* What libpcap does not read of a stream is read of a plain file. */
+static int cannot_read(const char *name, const char *why, int code, struct err *err)
+{
+	if (strstr(why, "of the first interface"))
+		return err_set(err, ENOTSUP,
+			       "'%s' has interfaces of different kinds, which can be read from a "
+			       "plain file alone, neither packed nor by a pipe: write it to one",
+			       name);
+	return err_set(err, code, "cannot read '%s': %s", name, why);
+}
+
 int pcap_stream_open(FILE *file, const char *name, struct pcap_stream **ret_stream, struct err *err)
 {
 	struct pcap_stream *s = calloc(1, sizeof(*s));
@@ -39,7 +50,7 @@ int pcap_stream_open(FILE *file, const char *name, struct pcap_stream **ret_stre
 	if (!s->pcap) {
 		fclose(file);
 		free(s);
-		return err_set(err, EINVAL, "cannot read '%s': %s", name, why);
+		return cannot_read(name, why, EINVAL, err);
 	}
 	s->name = strdup(name);
 	s->link = (unsigned)pcap_datalink(s->pcap);
@@ -61,7 +72,7 @@ int pcap_stream_next(struct pcap_stream *s, struct packet_record *ret_record, st
 	if (rc == PCAP_ERROR_BREAK)
 		return 0;
 	if (rc != 1)
-		return err_set(err, EIO, "'%s': %s", s->name ? s->name : "", pcap_geterr(s->pcap));
+		return cannot_read(s->name ? s->name : "", pcap_geterr(s->pcap), EIO, err);
 	*ret_record = (struct packet_record){
 		/* what it calls us are ns, as asked for */
 		.ns = header->ts.tv_sec * NS_A_SECOND + header->ts.tv_usec,

@@ -9,15 +9,18 @@
 #include <stdio.h>
 
 /*
- * The only user of libpcap: reads what classic.h does not (pcapng, streams), and decides by filter
- * expressions (pcap-filter(7)). Built without libpcap every function says so.
+ * libpcap for what is captured already: reads streams, which classic.h and pcapng.h do not, and decides
+ * by filter expressions (pcap-filter(7)). Built without libpcap every function says so.
  */
 struct pcap_stream;
 
 /* Takes `file`, also when it fails. `name` is for sentences. */
 int pcap_stream_open(FILE *file, const char *name, struct pcap_stream **ret_stream,
 		     struct err *err);
-/* 1, 0 at the end, or -EIO with a sentence: what came before is whole. */
+/*
+ * 1, 0 at the end, or -EIO with a sentence: what came before is whole. -ENOTSUP: it can be read, but
+ * not as a stream.
+ */
 int pcap_stream_next(struct pcap_stream *s, struct packet_record *ret_record, struct err *err);
 unsigned pcap_stream_link(const struct pcap_stream *s);
 void pcap_stream_free(struct pcap_stream *s); /* takes NULL */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "capture/packet/source.h"
 
+#include "capture/packet/decode.h"
 #include "capture/packet/libpcap.h"
+#include "capture/packet/pcapng.h"
 #include "capture/packet/unpack.h"
 
 #include <errno.h>
@@ -14,33 +16,90 @@
 #include <unistd.h>
 
 #define PEEK 8
+#define FILTER_LINKS_MAX 16 /* link types at once */
 
-/* One file: mapped, or a stream of libpcap's. */
+/* One file: mapped, plain or of blocks, or a stream of libpcap's. */
 struct source {
 	const char *path;
 	struct classic classic;
+	struct pcapng pcapng;
+	bool is_pcapng;
 	void *map; /* NULL: it is a stream */
 	size_t map_size;
 	struct pcap_stream *stream;
 	struct unpack *unpack;
-	struct pcap_filter *filter;
 	struct packet_record record; /* the next one */
 	bool has_record;
 };
 
+/* An expression, for each link type that a packet had so far. */
+struct filters {
+	const char *expression; /* NULL: all are taken */
+	size_t count;
+	struct {
+		unsigned link;
+		struct pcap_filter *filter;
+	} of[FILTER_LINKS_MAX];
+};
+
 struct sources {
 	struct source source[SOURCES_MAX];
+	struct filters filters;
 	size_t count;
 	const volatile sig_atomic_t *stop;
 	struct source *current; /* whose record was given last */
 	int64_t until_ns;	/* all others' next records are no earlier */
 	size_t cut;
 	struct err why;
+	bool refused; /* one cannot be read at all, as `why` says */
 	uint64_t filtered;
 };
 
+/* Packets of a link type that nobody knows are for the ledger, and none are filtered. */
+static int filters_add(struct filters *f, unsigned link, struct err *err)
+{
+	int rc;
+
+	if (!packet_link_is_known(link))
+		return 0;
+	for (size_t i = 0; i < f->count; i++)
+		if (f->of[i].link == link)
+			return 0;
+	if (f->count == FILTER_LINKS_MAX)
+		return err_set(err, E2BIG, "--filter takes at most %d link types at once",
+			       FILTER_LINKS_MAX);
+	rc = pcap_filter_new(link, f->expression, &f->of[f->count].filter, err);
+	if (!rc)
+		f->of[f->count++].link = link;
+	return rc;
+}
+
+/* 1: it is taken; 0: it is not; negative: the expression makes no sense of such packets. */
+static int filters_take(struct filters *f, const struct packet_record *record, struct err *err)
+{
+	int rc;
+
+	if (!f->expression)
+		return 1;
+	for (size_t i = 0; i < f->count; i++)
+		if (f->of[i].link == record->link)
+			return pcap_filter_takes(f->of[i].filter, record);
+	if (!packet_link_is_known(record->link))
+		return 1;
+	rc = filters_add(f, record->link, err);
+	return rc ? rc : pcap_filter_takes(f->of[f->count - 1].filter, record);
+}
+
+static void filters_release(struct filters *f)
+{
+	for (size_t i = 0; i < f->count; i++)
+		pcap_filter_free(f->of[i].filter);
+}
+
 static int read_record(struct source *s, struct err *err)
 {
+	if (s->is_pcapng)
+		return pcapng_next(&s->pcapng, &s->record);
 	if (s->map)
 		return classic_next(&s->classic, &s->record);
 	return s->stream ? pcap_stream_next(s->stream, &s->record, err) : 0;
@@ -57,7 +116,7 @@ static void finish(struct sources *all, struct source *s, int rc, struct err *er
 	int unpacked;
 	struct err unpack_err;
 
-	if (s->map && s->classic.cut)
+	if (s->map && (s->is_pcapng ? s->pcapng.cut : s->classic.cut))
 		rc = err_set(err, EIO, "'%s' ends within a packet", s->path);
 	pcap_stream_free(s->stream);
 	s->stream = NULL;
@@ -67,6 +126,7 @@ static void finish(struct sources *all, struct source *s, int rc, struct err *er
 		note_cut(all, &unpack_err);
 	else if (rc)
 		note_cut(all, err);
+	all->refused |= rc == -ENOTSUP;
 }
 
 /* The next of its records that the filter takes; a filter may take none of many. */
@@ -76,11 +136,14 @@ static void advance(struct sources *all, struct source *s)
 	int rc = 0;
 
 	while (!*all->stop && (rc = read_record(s, &err)) == 1) {
-		s->has_record = true;
-		if (!s->filter || pcap_filter_takes(s->filter, &s->record))
-			return;
+		rc = filters_take(&all->filters, &s->record, &err);
+		s->has_record = rc == 1;
+		if (rc)
+			break;
 		all->filtered++;
 	}
+	if (rc == 1)
+		return;
 	s->has_record = false;
 	finish(all, s, rc < 0 ? rc : 0, &err);
 }
@@ -103,7 +166,8 @@ static bool map_file(struct source *s, int fd, size_t size)
 
 	if (map == MAP_FAILED)
 		return false;
-	if (classic_open(&s->classic, map, size)) {
+	s->is_pcapng = !pcapng_open(&s->pcapng, map, size);
+	if (!s->is_pcapng && classic_open(&s->classic, map, size)) {
 		munmap(map, size);
 		return false;
 	}
@@ -133,7 +197,20 @@ static int open_file(struct source *s, int fd, struct err *err)
 	return rc ? rc : open_stream(s, stream, err);
 }
 
-static int source_open(struct source *s, const char *path, const char *filter, struct err *err)
+/* Those that are known before its first packet: an expression that is wrong is best told now. */
+static int add_links(struct filters *f, const struct source *s, struct err *err)
+{
+	size_t interfaces = s->pcapng.interfaces_count;
+	int rc = 0;
+
+	if (!s->is_pcapng)
+		return filters_add(f, s->map ? s->classic.link : pcap_stream_link(s->stream), err);
+	for (size_t i = 0; i < interfaces && i < PCAPNG_INTERFACES_MAX && !rc; i++)
+		rc = filters_add(f, s->pcapng.interfaces[i].link, err);
+	return rc;
+}
+
+static int source_open(struct sources *all, struct source *s, const char *path, struct err *err)
 {
 	int fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC) : dup(STDIN_FILENO), rc;
 
@@ -141,10 +218,7 @@ static int source_open(struct source *s, const char *path, const char *filter, s
 	if (fd < 0)
 		return err_errno(err, errno, "cannot read '%s'", path);
 	rc = open_file(s, fd, err);
-	if (!rc && filter)
-		rc = pcap_filter_new(s->map ? s->classic.link : pcap_stream_link(s->stream), filter,
-				     &s->filter, err);
-	return rc;
+	return rc || !all->filters.expression ? rc : add_links(&all->filters, s, err);
 }
 
 int sources_open(const char *const *paths, size_t count, const char *filter,
@@ -160,14 +234,20 @@ int sources_open(const char *const *paths, size_t count, const char *filter,
 	if (!all)
 		return err_errno(err, ENOMEM, "cannot read captures");
 	all->stop = stop;
+	all->filters.expression = filter;
 	for (size_t i = 0; i < count && !rc; i++)
-		rc = source_open(&all->source[all->count++], paths[i], filter, err);
+		rc = source_open(all, &all->source[all->count++], paths[i], err);
 	if (rc) {
 		sources_free(all);
 		return rc;
 	}
 	for (size_t i = 0; i < all->count; i++)
 		advance(all, &all->source[i]);
+	if (all->refused) {
+		rc = err_set(err, ENOTSUP, "%s", all->why.text);
+		sources_free(all);
+		return rc;
+	}
 	*ret_sources = all;
 	return 0;
 }
@@ -215,6 +295,15 @@ uint64_t sources_filtered(const struct sources *s)
 	return s->filtered;
 }
 
+void sources_dropped(const struct sources *s, uint64_t *ret_dropped, uint64_t *ret_device)
+{
+	*ret_dropped = *ret_device = 0;
+	for (size_t i = 0; i < s->count; i++) {
+		*ret_dropped += s->source[i].pcapng.dropped;
+		*ret_device += s->source[i].pcapng.dropped_device;
+	}
+}
+
 void sources_free(struct sources *all)
 {
 	if (!all)
@@ -224,9 +313,9 @@ void sources_free(struct sources *all)
 
 		pcap_stream_free(s->stream); /* closes the pipe, before its writer is waited for */
 		unpack_end(s->unpack, NULL);
-		pcap_filter_free(s->filter);
 		if (s->map)
 			munmap(s->map, s->map_size);
 	}
+	filters_release(&all->filters);
 	free(all);
 }

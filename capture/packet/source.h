@@ -27,6 +27,8 @@ int sources_next(struct sources *s, struct packet_record *ret_record);
 size_t sources_cut(const struct sources *s, const char **ret_why);
 /* Packets that the filter did not take. */
 uint64_t sources_filtered(const struct sources *s);
+/* What the files say was dropped: by the system that captured, and by its interfaces. */
+void sources_dropped(const struct sources *s, uint64_t *ret_dropped, uint64_t *ret_device);
 void sources_free(struct sources *s); /* takes NULL */
 
 #endif

@@ -65,6 +65,42 @@ setup() {
 	[[ $(jq .ledger.captures_cut x.gait/manifest.json) == 1 ]]
 }
 
+# block TYPE HEX: a block of pcapng, its body given by digits in pairs
+block() {
+	local body=${2//[^0-9a-f]/} length
+
+	length=$(printf '%08x' $((12 + ${#body} / 2)))
+	length=${length:6}${length:4:2}${length:2:2}${length:0:2}
+	# shellcheck disable=SC2001 # pairs of digits, not one pattern
+	printf '%b' "$(sed 's/../\\x&/g' <<<"$1$length$body$length")"
+}
+
+@test "a capture of interfaces that differ is read, but not as a stream" {
+	# UDP from 10.0.0.1:9 to 10.0.0.2:7, one byte
+	local udp="45 00 00 1d 00 01 00 00 40 11 00 00 0a 00 00 01 0a 00 00 02 00 09 00 07 00 09 00 00 78"
+	local ethernet="00 00 00 00 00 00 00 00 00 00 00 00 08 00"
+
+	{
+		block 0a0d0d0a "4d 3c 2b 1a 01 00 00 00 ff ff ff ff ff ff ff ff"
+		block 01000000 "01 00 00 00 00 00 04 00"
+		block 01000000 "65 00 00 00 60 00 00 00 09 00 01 00 09 00 00 00 00 00 00 00" # raw IP, in ns
+		block 06000000 "00 00 00 00 00 00 00 00 40 42 0f 00 2b 00 00 00 2b 00 00 00 $ethernet $udp 00"
+		block 06000000 "01 00 00 00 00 00 00 00 01 ca 9a 3b 1d 00 00 00 1d 00 00 00 ${udp/00 01/00 02} 00 00 00"
+		# the statistics of the second: 3 dropped
+		block 05000000 "01 00 00 00 00 00 00 00 00 00 00 00 07 00 08 00 03 00 00 00 00 00 00 00"
+	} >mixed.pcapng
+	run -3 --separate-stderr "$GAIT" import pcap mixed.pcapng -o x.gait --json
+	[[ $(jq -c '[.packets, .connections, .requests, .packets_dropped, .duration_ns]' <<<"$output") == "[2,1,2,3,1]" ]]
+	run bash -c 'cat mixed.pcapng | "$GAIT" import pcap - -o y.gait'
+	[ "$status" -eq 1 ]
+	[[ $output == *"'standard input'"* ]]
+	[[ $output == *"built without libpcap"* || $output == *"which can be read from a plain file alone"* ]]
+	[ ! -e y.gait ]
+	run "$GAIT" import pcap mixed.pcapng -o x.gait -f --filter 'dst port 7 and less 30'
+	[[ $output != *"built without"* ]] || skip "--filter needs libpcap"
+	[[ $output == *"1 requests on 1 connections"* ]]
+}
+
 @test "a filter takes packets of a tunnel's device too, which begin with IP" {
 	# as empty.pcap, of raw IP; one of 29 bytes: UDP from 10.0.0.1:9 to 10.0.0.2:7, one byte
 	{
