@@ -179,7 +179,8 @@ static void print_verdict(const struct checks *checks, int missing)
 {
 	if (missing)
 		printf("\n%d needed probes do not load: what needs them does not work here; a replay "
-		       "goes on without a breakdown\n",
+		       "goes on without a breakdown, and 'gait capture --with pcap' makes traces of "
+		       "packets\n",
 		       missing);
 	else
 		printf("\ncapture and replay work here, with attribution%s\n",

@@ -37,7 +37,7 @@ refuses()
 		unshare -n "$GAIT" "${sniff[@]}" -i lo -P 80
 	refuses 2 "which interface" "$GAIT" "${sniff[@]}" -P 80
 	refuses 2 "which service" "$GAIT" "${sniff[@]}" -i lo
-	refuses 2 "not within 1 .. 65535" "$GAIT" "${sniff[@]}" -i lo -P 70000
+	refuses 2 "'70000' is more than 65535" "$GAIT" "${sniff[@]}" -i lo -P 70000
 	refuses 2 "--pid needs eBPF" "$GAIT" "${sniff[@]}" -i lo -P 80 -p 1
 	refuses 2 "-- COMMAND needs eBPF" "$GAIT" "${sniff[@]}" -i lo -P 80 -- true
 	refuses 2 "add --with pcap" "$GAIT" capture -i lo -P 80 -o "$to"
