@@ -30,7 +30,7 @@ struct interface {
 	int64_t ns_per_unit; /* of what pcap calls us */
 	pcap_dumper_t *save; /* NULL: nothing is saved */
 	const char *save_path;
-	int64_t end_ns;
+	int64_t begin_ns, end_ns;
 	/* of the read that is under way */
 	interface_packet_fn fn;
 	void *arg;
@@ -224,6 +224,15 @@ int interface_save_end(struct interface *i, struct err *err)
 	return rc;
 }
 
+/* Until the first that is not; and nothing was captured a second before: that is a clock set back. */
+static bool is_early(struct interface *i, int64_t ns)
+{
+	if (ns < i->begin_ns && ns > i->begin_ns - NS_A_SECOND)
+		return true;
+	i->begin_ns = 0;
+	return false;
+}
+
 static void on_packet(u_char *arg, const struct pcap_pkthdr *header, const u_char *bytes)
 {
 	struct interface *i = (struct interface *)arg;
@@ -235,7 +244,7 @@ static void on_packet(u_char *arg, const struct pcap_pkthdr *header, const u_cha
 		.wire = header->len > header->caplen ? header->len : header->caplen,
 	};
 
-	if (record.ns >= i->end_ns)
+	if (record.ns >= i->end_ns || is_early(i, record.ns))
 		return;
 	if (i->save)
 		pcap_dump((u_char *)i->save, header, bytes);
@@ -259,6 +268,11 @@ int interface_read(struct interface *i, int timeout_ms, interface_packet_fn fn, 
 	if (rc == PCAP_ERROR_BREAK)
 		return i->rc;
 	return rc < 0 ? err_set(err, ENETDOWN, "%s", pcap_geterr(i->pcap)) : 0;
+}
+
+void interface_begin(struct interface *i, int64_t stamp_ns)
+{
+	i->begin_ns = stamp_ns;
 }
 
 void interface_end(struct interface *i, int64_t stamp_ns)
@@ -303,6 +317,10 @@ int interface_read(struct interface *i, int timeout_ms, interface_packet_fn fn, 
 		   struct err *err)
 {
 	return 0;
+}
+
+void interface_begin(struct interface *i, int64_t stamp_ns)
+{
 }
 
 void interface_end(struct interface *i, int64_t stamp_ns)

@@ -48,7 +48,11 @@ typedef int (*interface_packet_fn)(void *arg, const struct packet_record *record
 int interface_read(struct interface *i, int timeout_ms, interface_packet_fn fn, void *arg,
 		   struct err *err);
 
-/* Packets with stamps from there on (ns since 1970) came behind the end: they are read, and dropped. */
+/*
+ * What passed before that stamp (ns since 1970), since interface_open(), and what passes from the
+ * other one on, is read and goes nowhere. A clock that is set back in between hides nothing.
+ */
+void interface_begin(struct interface *i, int64_t stamp_ns);
 void interface_end(struct interface *i, int64_t stamp_ns);
 
 struct interface_losses {

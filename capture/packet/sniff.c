@@ -31,20 +31,20 @@ static int on_packet(void *arg, const struct packet_record *record)
 	return intake_packet(s->intake, record);
 }
 
-/* Time 0 of the trace is before the first packet that can be in it. */
 static int begin(struct sniff *s)
 {
+	int rc = interface_open(&s->opts->interface, &s->interface, s->err);
 	int64_t start = stamp_now();
-	int rc;
 
 	s->start_ns = clock_now_ns();
-	rc = interface_open(&s->opts->interface, &s->interface, s->err);
-
 	if (!rc)
 		rc = intake_new(&s->opts->intake, &s->intake, s->err);
 	if (!rc && s->opts->save)
 		rc = interface_save(s->interface, s->opts->save, s->opts->intake.replace, s->err);
-	return rc ? rc : intake_pass(s->intake, start);
+	if (rc)
+		return rc;
+	interface_begin(s->interface, start);
+	return intake_pass(s->intake, start);
 }
 
 static void print_progress(const struct sniff *s, int64_t elapsed_ns)
