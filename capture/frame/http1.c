@@ -83,8 +83,11 @@ static enum frame_look look_version(const uint8_t *bytes, size_t len)
 static enum frame_look look(const uint8_t *bytes, size_t len)
 {
 	for (size_t i = 0; i < FRAME_COUNT(methods); i++) {
-		size_t n = strlen(methods[i].name);
+		size_t n;
 
+		if (len && bytes[0] != (uint8_t)methods[i].name[0])
+			continue;
+		n = strlen(methods[i].name);
 		if (memcmp(bytes, methods[i].name, len < n ? len : n))
 			continue;
 		if (len <= n)

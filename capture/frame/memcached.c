@@ -69,7 +69,8 @@ static const struct reply dump_reply = { "key=", LINES, 0, false }; /* lru_crawl
 
 static bool is_word(const struct frame_token *t, const char *word)
 {
-	return t->len == strlen(word) && !memcmp(t->bytes, word, t->len);
+	return t->len && t->bytes[0] == (uint8_t)word[0] && t->len == strlen(word) &&
+	       !memcmp(t->bytes, word, t->len);
 }
 
 static const struct command *find_command(const struct frame_token *t)
@@ -92,7 +93,7 @@ static enum frame_look look(const uint8_t *bytes, size_t len)
 		return LOOK_NO;
 	if (word.len == len)
 		return LOOK_MORE;
-	if (!find_command(&word) || (bytes[word.len] != ' ' && bytes[word.len] != '\r') ||
+	if (!word.len || !find_command(&word) || (bytes[word.len] != ' ' && bytes[word.len] != '\r') ||
 	    !frame_is_text(bytes, len < LOOKED_AT ? len : LOOKED_AT))
 		return LOOK_NO;
 	return len >= LOOKED_AT || memchr(bytes, '\n', len) ? LOOK_YES : LOOK_MORE;

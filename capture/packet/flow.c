@@ -101,12 +101,17 @@ static void queue_add(struct flows *f, struct flow *flow)
 	flow->queued_ns = f->now_ns;
 }
 
-static void flow_close(struct flows *f, struct flow *flow)
+static void flow_end(struct flows *f, struct flow *flow)
 {
 	order_flush(f, flow);
 	queue_remove(f, flow);
 	if (flow->opened)
 		f->opts.sink.closed(f->opts.sink.arg, flow);
+}
+
+static void flow_close(struct flows *f, struct flow *flow)
+{
+	flow_end(f, flow);
 	flow_table_remove(&f->table, flow);
 }
 
@@ -124,7 +129,8 @@ void flows_finish(struct flows *f)
 
 	for (size_t i = 0; i < flows_room(f); i++)
 		if ((flow = any_flow(f, i)))
-			flow_close(f, flow);
+			flow_end(f, flow);
+	flow_table_clear(&f->table);
 }
 
 /* Of those that the hand meets next, the one that was silent longest. */

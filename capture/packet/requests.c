@@ -160,7 +160,8 @@ static void close_exchange(struct requests *r, struct conversation *c, struct ex
 		doubt(x, ACROSS_GAP);
 		r->ledger.count[LG_REQUESTS_GAPPED]++;
 	}
-	snprintf(x->row.status, sizeof(x->row.status), "%s", status);
+	if (status[0])
+		snprintf(x->row.status, sizeof(x->row.status), "%s", status);
 	x->row.class_id = rows_class(r, c, x);
 	rows_write(r, TABLE_REQUESTS, &x->row);
 	unlink_exchange(c, x);

@@ -132,9 +132,10 @@ static void finish(struct sources *all, struct source *s, int rc, struct err *er
 /* The next of its records that the filter takes; a filter may take none of many. */
 static void advance(struct sources *all, struct source *s)
 {
-	struct err err = { "" };
+	struct err err; /* all of its text would be cleared for each packet */
 	int rc = 0;
 
+	err.text[0] = '\0';
 	while (!*all->stop && (rc = read_record(s, &err)) == 1) {
 		rc = filters_take(&all->filters, &s->record, &err);
 		s->has_record = rc == 1;

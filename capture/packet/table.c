@@ -187,3 +187,13 @@ void flow_table_remove(struct flow_table *t, struct flow *flow)
 	t->count--;
 	free_flow(t, flow);
 }
+
+void flow_table_clear(struct flow_table *t)
+{
+	for (size_t i = 0; i <= t->mask; i++)
+		t->slots[i].index = FLOW_NONE;
+	for (size_t i = 0; i < t->blocks_count; i++)
+		free(t->blocks[i]);
+	t->blocks_count = t->count = 0;
+	t->free = FLOW_NONE;
+}

@@ -39,6 +39,8 @@ struct flow *flow_table_find(const struct flow_table *t, uint32_t hash, enum pac
 struct flow *flow_table_add(struct flow_table *t, uint32_t hash, enum packet_kind protocol,
 			    const struct packet_end *from, const struct packet_end *to);
 void flow_table_remove(struct flow_table *t, struct flow *flow);
+/* All flows at once, which is cheaper than one by one. */
+void flow_table_clear(struct flow_table *t);
 
 /* By number, below blocks_count * FLOWS_A_BLOCK; what is free has protocol FLOW_FREE. */
 #define FLOWS_A_BLOCK 1024
