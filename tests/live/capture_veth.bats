@@ -303,3 +303,40 @@ last() # COLUMN N: its sum over the last N requests
 	assert_equal "lines of the log" "$(wc -l <"$at/log")" 150
 	agree "$at/log"
 }
+
+# Frames that nobody answers: to ports 53 and 54, with no, one and two VLAN tags
+send_tagged()
+{
+	on 1 python3 - <<-'EOP'
+		import socket, struct
+		s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+		s.bind(("eth", 0))
+		number = 0
+		for tags in [], [5], [5, 6]:
+		    for port in 53, 54:
+		        number += 1
+		        ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 29, number, 0, 64, 17, 0, bytes([10, 79, 1, 2]),
+		                         bytes([10, 79, 1, 1]))
+		        udp = struct.pack(">HHHHB", 999 + number, port, 9, 0, 0)
+		        tagged = b"".join(struct.pack(">HH", 0x8100, tag) for tag in tags)
+		        s.send(b"\xff" * 6 + b"\2\0\0\0\0\1" + tagged + b"\x08\0" + ip + udp)
+	EOP
+}
+
+@test "VLAN tags hide no packet of a port, as they leave and as they arrive, and let no others in" {
+	local other
+
+	port=53
+	watch
+	start other nsenter --net --target "${hosts[1]}" \
+		"$GAIT" capture --with pcap -i eth -P 53 -o "$at/other.gait"
+	other=$pid
+	await "the other end is captured" grep -qs '^gait: capturing' "$at/other.err"
+	send_tagged
+	capture_stop
+	stop "$other" INT
+	for trace in "$at/trace.gait" "$at/other.gait"; do
+		assert_equal "from" "$(requests_told | cut -d ' ' -f 1,2 | xargs)" "1000 1 1002 1 1004 1"
+		assert_equal "packets" "$(jq .ledger.packets "$trace/manifest.json")" 3
+	done
+}
