@@ -128,19 +128,23 @@ told_alike()
 	start_redis
 	other=$port
 	start_redis
-	capture_start --with pcap -i lo -P 1 -P "$port" -d 1s
+	capture_start --with pcap -i lo -P 1 -P "$port"
 	redis-cli -p "$other" ping
 	redis-cli -p "$port" ping
-	capture_await
+	capture_stop
 	assert_equal "requests" "$(rows requests)" 1
 	assert_equal "services" "$(csv services 'NR > 1 { print at("name") }')" "127.0.0.1:$port"
 	assert_equal "ignored" "$(entry packets_ignored)" 0
-	assert_equal "how long" "$(jq '.duration_ns / 1e9 | floor' "$trace/manifest.json")" 1
 	capture_start -f --with pcap -i lo -P "$port" -P "$other" --filter "dst port $other or src port $other"
 	redis-cli -p "$other" ping
 	redis-cli -p "$port" ping
 	capture_stop
 	assert_equal "services" "$(csv services 'NR > 1 { print at("name") }')" "127.0.0.1:$other"
+}
+
+@test "a capture ends by itself, when its time is up" {
+	run -0 --separate-stderr "$GAIT" capture --with pcap -i lo -P 1 -d 200ms -qj -o "$to"
+	jq -e '.end == "time was up" and .duration_ns >= 2e8 and (.requests // 0) == 0' <<<"$output" || fail "$output"
 }
 
 @test "what the ring had no room for is counted, to the last packet" {
