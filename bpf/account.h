@@ -19,9 +19,12 @@
 /* clang 14 drops a mask that it can prove needless, and the verifier then misses it */
 #define ACCOUNT_BOUND(i) asm volatile("%0 &= %1" : "+r"(i) : "i"(TS_MAX - 1))
 #define ACCOUNT_INLINE static __always_inline
+extern const volatile bool cfg_logs; /* of a run */
+#define ACCOUNT_LOGS cfg_logs
 #else
 #define ACCOUNT_BOUND(i) ((i) &= TS_MAX - 1)
 #define ACCOUNT_INLINE static inline
+#define ACCOUNT_LOGS true
 #endif
 
 /* Programs go (the slot is brought up to date) and no time passes for the slot. */
@@ -56,6 +59,18 @@ ACCOUNT_INLINE uint64_t account_state(const struct thread_slot *s)
 	return TS_USER;
 }
 
+ACCOUNT_INLINE void account_log(struct thread_slot *s, uint64_t state, uint64_t until)
+{
+	uint64_t at = s->logged++;
+
+#ifdef __bpf__
+	asm volatile("%0 &= %1" : "+r"(at) : "i"(SLOT_LOG_MAX - 1));
+#else
+	at &= SLOT_LOG_MAX - 1;
+#endif
+	s->log[at] = until << SLOT_LOG_BITS | state;
+}
+
 ACCOUNT_INLINE void account_add(struct thread_slot *s, uint64_t state, uint64_t until)
 {
 	if (until <= s->last_ns)
@@ -67,6 +82,8 @@ ACCOUNT_INLINE void account_add(struct thread_slot *s, uint64_t state, uint64_t 
 	}
 	s->ns[state] += until - s->last_ns;
 	s->last_ns = until;
+	if (ACCOUNT_LOGS)
+		account_log(s, state, until);
 }
 
 ACCOUNT_INLINE void account_charge(struct thread_slot *s, uint64_t now)

@@ -54,6 +54,9 @@ enum thread_state {
 /* Requests to block devices, by what a limit tells apart. */
 enum queued { QUEUED_NONE, QUEUED_READ, QUEUED_WRITE };
 
+#define SLOT_LOG_MAX 256 /* a power of two */
+#define SLOT_LOG_BITS 5	 /* of TS_MAX; all ones: none */
+
 /*
  * A thread's slot. Written by the kernel side only; a thread that reads its own
  * slot sees no change under its hands but those of interrupts (`sequence`).
@@ -106,7 +109,12 @@ struct thread_slot {
 	uint64_t held_group; /* whose limits hold its I/O, as the kernel calls it; while held_at */
 	uint64_t freed_ns;   /* a limit let one of its requests go; written by who did that */
 	uint64_t run_delay_ns; /* the scheduler's, when it left the CPU */
-	uint64_t pad[1];       /* a multiple of a cache line */
+	/*
+	 * The last changes of its state, for timelines: up to when it was in which, the oldest
+	 * overwritten. Of a run.
+	 */
+	uint64_t logged;
+	uint64_t log[SLOT_LOG_MAX]; /* ns << SLOT_LOG_BITS | enum thread_state */
 };
 
 /* What a system call does, as far as gait follows it (src/probe/syscalls.c has the table). */

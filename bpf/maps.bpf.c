@@ -27,6 +27,7 @@ __u32 held_count;
 
 const volatile struct syscall_class cfg_syscalls[SYSCALLS_MAX] = {};
 const volatile bool cfg_requests_only = false;
+const volatile bool cfg_logs = false;
 const volatile __u32 cfg_sample = 0;
 const volatile __s64 cfg_steal_from_rq = 0;
 const volatile __u32 cfg_held_flag = 0;

@@ -48,6 +48,7 @@ struct replay_opts {
 	bool keeps; /* the run has the rows of a sample and of the slowest alone, and totals */
 	uint64_t keep_share;   /* of KEEP_ALL: replay/keep.h */
 	uint32_t keep_slowest; /* a second, of each client */
+	bool timeline;	       /* of each request that has rows */
 	bool replace;	       /* a run of that name */
 	bool accept_edited;    /* a trace that differs from its manifest */
 	const volatile sig_atomic_t

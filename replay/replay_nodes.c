@@ -176,7 +176,8 @@ int replay_nodes_prepare(struct replay_nodes *nodes, const struct plan_set *set,
 {
 	struct client_session_replay replay = { .batching = opts->plan.batching,
 						.call_timeout_ns = opts->timeout_ns,
-						.keep = keep };
+						.keep = keep,
+						.timelines = opts->timeline };
 	int rc = gather_peers(nodes, set, err);
 
 	replay.peers = nodes->peers;
@@ -242,6 +243,7 @@ static int fetch(struct replay_node *node, struct run *run, uint32_t service, st
 		.row = run_take_row,
 		.oprow = run_take_oprow,
 		.total = run_take_total,
+		.stretch = run_take_stretch,
 		.arg = &rows,
 		.ledger = &node->ledger,
 		.usage = &node->usage,

@@ -33,6 +33,7 @@ struct run {
 	bool *calls_failed;    /* of each request: one of its calls did */
 	int rows_fd;	       /* struct wire_row of request i at i * sizeof */
 	FILE *oprows;	       /* struct wire_oprow, as they came */
+	FILE *stretches;       /* struct spooled_stretch; NULL: none came yet */
 	uint64_t shared_calls; /* oprows of calls that may have several */
 	uint32_t ops;	       /* that are written */
 	struct run_result result;
@@ -172,6 +173,8 @@ void run_free(struct run *run)
 		close(run->rows_fd);
 	if (run->oprows)
 		fclose(run->oprows);
+	if (run->stretches)
+		fclose(run->stretches);
 	trace_writer_free(run->writer);
 	idmap_release(&run->requests);
 	idmap_release(&run->origins);
@@ -235,6 +238,33 @@ int run_take_total(void *arg, const struct wire_total *total, struct err *err)
 	if (!node->run->keep)
 		return err_set(err, EPROTO, "the node has totals that nobody asked for");
 	return run_totals_take(node->run->keep->totals, node->service, total, err);
+}
+
+/* Of a timeline; and whose node tells it. */
+struct spooled_stretch {
+	struct wire_stretch stretch;
+	uint32_t service;
+};
+
+static int open_stretches(struct run *run, struct err *err)
+{
+	int fd = scratch_open(run->path, err);
+
+	run->stretches = fd < 0 ? NULL : fdopen(fd, "w+");
+	return fd < 0 || run->stretches ? fd : err_errno(err, ENOMEM, "cannot keep timelines");
+}
+
+int run_take_stretch(void *arg, const struct wire_stretch *stretch, struct err *err)
+{
+	const struct run_node *node = arg;
+	const struct spooled_stretch kept = { *stretch, node->service };
+	struct run *run = node->run;
+	int ret = run->stretches ? 0 : open_stretches(run, err);
+
+	if (ret < 0)
+		return ret;
+	errno = 0;
+	return fwrite(&kept, sizeof(kept), 1, run->stretches) == 1 ? 0 : spool_failed(run, err);
 }
 
 void run_name(struct run *run, const struct wire_slow *slow)
@@ -575,6 +605,39 @@ static int write_ops(struct run *run, struct err *err)
 	return ret;
 }
 
+static int write_stretch(struct run *run, const struct spooled_stretch *from, struct err *err)
+{
+	const struct wire_stretch *stretch = &from->stretch;
+	uint32_t i = idmap_get(&run->requests, stretch->request_id);
+	const struct row_stretch row = {
+		.request_id = stretch->request_id,
+		.service_id = service_id_of(run, from->service),
+		.thread_id = from->service * WIRE_THREADS_MAX + stretch->thread + 1,
+		.from_ns = at_node(run, from->service, stretch->from_ns),
+		.until_ns = at_node(run, from->service, stretch->until_ns),
+		.subsystem = stretch->row,
+	};
+
+	if (i == IDMAP_NONE || !is_kept(run, i))
+		return 0;
+	return trace_write(run->writer, TABLE_TIMELINE, &row, err);
+}
+
+static int write_timeline(struct run *run, struct err *err)
+{
+	struct spooled_stretch stretch;
+	int ret = 0;
+
+	errno = 0;
+	if (!run->stretches)
+		return 0;
+	if (fseek(run->stretches, 0, SEEK_SET))
+		return spool_failed(run, err);
+	while (!ret && fread(&stretch, sizeof(stretch), 1, run->stretches) == 1)
+		ret = write_stretch(run, &stretch, err);
+	return ret;
+}
+
 int run_finish(struct run *run, const struct run_result *result, struct manifest *m,
 	       struct err *err)
 {
@@ -589,6 +652,8 @@ int run_finish(struct run *run, const struct run_result *result, struct manifest
 		ret = write_called(run, err);
 	if (!ret)
 		ret = write_ops(run, err);
+	if (!ret)
+		ret = write_timeline(run, err);
 	if (!ret && run->keep)
 		ret = run_totals_write(run->keep->totals, run->writer, run->ledger, err);
 	return ret ? ret : trace_writer_finish(run->writer, m, err);

@@ -43,6 +43,7 @@ struct run_node {
 int run_take_row(void *node, const struct wire_row *row, struct err *err);
 int run_take_oprow(void *node, const struct wire_oprow *row, struct err *err);
 int run_take_total(void *node, const struct wire_total *total, struct err *err);
+int run_take_stretch(void *node, const struct wire_stretch *stretch, struct err *err);
 
 /* When due_ns was 0 at a node, by its clock, and what is known of that. */
 struct run_clock {

@@ -89,6 +89,15 @@ static int on_total(struct client_session *s, const struct wire_frame *frame, st
 	return ret || !s->sink || !s->sink->total ? ret : s->sink->total(s->sink->arg, &total, err);
 }
 
+static int on_stretch(struct client_session *s, const struct wire_frame *frame, struct err *err)
+{
+	struct wire_stretch stretch;
+	int ret = wire_get_stretch(frame, &stretch, err);
+
+	return ret || !s->sink || !s->sink->stretch ? ret :
+						      s->sink->stretch(s->sink->arg, &stretch, err);
+}
+
 static int on_ledger(struct client_session *s, const struct wire_frame *frame, struct err *err)
 {
 	struct wire_ledger entry;
@@ -126,10 +135,10 @@ static int on_error(struct client_session *s, const struct wire_frame *frame, st
 
 static int (*const handlers[WIRE_TYPE_COUNT])(struct client_session *s,
 					      const struct wire_frame *frame, struct err *err) = {
-	[WIRE_HELLO] = on_hello, [WIRE_READY] = on_ready, [WIRE_CREDIT] = on_credit,
-	[WIRE_ROW] = on_row,	 [WIRE_OPROW] = on_oprow, [WIRE_LEDGER] = on_ledger,
-	[WIRE_USAGE] = on_usage, [WIRE_BYE] = on_bye,	  [WIRE_ERROR] = on_error,
-	[WIRE_TOTAL] = on_total,
+	[WIRE_HELLO] = on_hello, [WIRE_READY] = on_ready,     [WIRE_CREDIT] = on_credit,
+	[WIRE_ROW] = on_row,	 [WIRE_OPROW] = on_oprow,     [WIRE_LEDGER] = on_ledger,
+	[WIRE_USAGE] = on_usage, [WIRE_BYE] = on_bye,	      [WIRE_ERROR] = on_error,
+	[WIRE_TOTAL] = on_total, [WIRE_STRETCH] = on_stretch,
 };
 
 static int handle_frame(struct client_session *s, const struct wire_frame *frame, struct err *err)
@@ -387,6 +396,7 @@ static void put_service(struct client_session *s, const struct client_session_re
 		.batching = replay->batching,
 		.call_timeout_ns = replay->call_timeout_ns,
 		.peers = (uint32_t)replay->peers_count,
+		.timelines = replay->timelines,
 	};
 
 	wire_put_service(&s->out, &service);
@@ -441,7 +451,7 @@ int client_session_prepare_walk(struct client_session *s, const struct client_se
 {
 	struct wire_walk head = { .seed = walk->seed,
 				  .text_bytes = (uint32_t)walk->chain_bytes,
-				  .rows = walk->rows };
+				  .rows = walk->rows + (walk->rows && walk->timelines) };
 
 	s->plan_ended = true;
 	s->keeps_rows = walk->rows;

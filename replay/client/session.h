@@ -43,6 +43,7 @@ struct client_session_replay {
 	size_t peers_count;
 	const bool *calls;	      /* which of them this one does; NULL: none */
 	const struct wire_keep *keep; /* NULL: the rows of all */
+	bool timelines;
 };
 
 int client_session_prepare(struct client_session *s, const struct client_session_replay *replay,
@@ -55,6 +56,7 @@ int client_session_prepare(struct client_session *s, const struct client_session
 struct client_session_walk {
 	uint64_t seed;
 	bool rows;	   /* the node keeps a row of each request and op */
+	bool timelines;	   /* and its course */
 	const char *chain; /* as text */
 	size_t chain_bytes;
 	const struct wire_peer *peers; /* of the chain */
@@ -84,6 +86,8 @@ struct client_session_sink {
 	int (*row)(void *arg, const struct wire_row *row, struct err *err);
 	int (*oprow)(void *arg, const struct wire_oprow *row, struct err *err);
 	int (*total)(void *arg, const struct wire_total *total, struct err *err); /* or NULL */
+	int (*stretch)(void *arg, const struct wire_stretch *stretch,
+		       struct err *err); /* or NULL */
 	void *arg;
 	struct ledger *ledger;	  /* the node's is added to it */
 	struct wire_usage *usage; /* filled in */

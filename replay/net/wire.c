@@ -75,7 +75,7 @@ static const struct field service_fields[] = {
 	RANGE(struct wire_service, batching, 0, PLAN_BATCHING_RECORDED),
 	RANGE(struct wire_service, call_timeout_ns, 0, TIME_MAX_NS),
 	RANGE(struct wire_service, peers, 0, WIRE_PEERS_MAX),
-	RANGE(struct wire_service, reserved, 0, 0),
+	RANGE(struct wire_service, timelines, 0, 1),
 };
 
 static const struct field target_fields[] = {
@@ -190,7 +190,7 @@ static const struct field error_fields[] = {
 static const struct field walk_fields[] = {
 	NUMBER(struct wire_walk, seed),
 	RANGE(struct wire_walk, text_bytes, 1, WIRE_CHAIN_MAX),
-	RANGE(struct wire_walk, rows, 0, 1),
+	RANGE(struct wire_walk, rows, 0, 2),
 };
 
 static const struct field peer_fields[] = {
@@ -342,6 +342,15 @@ static const struct field total_fields[] = {
 	NUMBER(struct wire_total, total_ns),
 	NUMBER(struct wire_total, unattributed_ns),
 	NUMBERS(struct wire_total, ns),
+};
+
+static const struct field stretch_fields[] = {
+	NUMBER(struct wire_stretch, root_id),
+	NUMBER(struct wire_stretch, request_id),
+	PAST(struct wire_stretch, from_ns),
+	PAST(struct wire_stretch, until_ns),
+	RANGE(struct wire_stretch, row, 0, SUB_COUNT),
+	RANGE(struct wire_stretch, thread, 0, UINT16_MAX),
 };
 
 static const struct layout op_layout = { op_fields, ARRAY_SIZE(op_fields) };

@@ -35,7 +35,7 @@
  *	                                       <-  CREDIT, now and then
  *	PLAN_END (may come before START too)   ->
  *	STOP (all answered, or enough)         ->
- *	                                       <-  ROW*, OPROW*, LEDGER*, USAGE, BYE
+ *	                                       <-  ROW*, OPROW*, STRETCH*, LEDGER*, USAGE, BYE
  *
  * Either side may send ERROR and close. CONNECTIONs may also come later, each
  * before the first PLAN of its connection.
@@ -99,6 +99,7 @@ enum wire_type {
 	WIRE_KEEP, /* of a run: which rows are kept */
 	WIRE_SLOW,
 	WIRE_TOTAL,
+	WIRE_STRETCH,
 	WIRE_TYPE_COUNT
 };
 
@@ -121,7 +122,7 @@ struct wire_service {
 	uint32_t batching;	 /* enum plan_batching */
 	int64_t call_timeout_ns; /* of its calls to other nodes */
 	uint32_t peers;		 /* that PEERs tell of */
-	uint32_t reserved;	 /* 0 */
+	uint32_t timelines;	 /* 1: STRETCHes of each request */
 };
 
 struct wire_target {
@@ -194,6 +195,14 @@ struct wire_oprow {
 	uint32_t reserved; /* 0 */
 };
 
+/* A part of a request's timeline. Those of one come in their order. */
+struct wire_stretch {
+	uint64_t root_id, request_id;
+	int64_t from_ns, until_ns;
+	uint32_t row;	 /* enum subsystem; SUB_COUNT: unattributed */
+	uint32_t thread; /* of the node */
+};
+
 /* An entry of struct ledger that is not 0, by its name. */
 struct wire_ledger {
 	char name[32];
@@ -220,7 +229,7 @@ struct wire_error {
 struct wire_walk {
 	uint64_t seed;
 	uint32_t text_bytes; /* 1..WIRE_CHAIN_MAX */
-	uint32_t rows;	     /* 1: a ROW for each request, and an OPROW for each op */
+	uint32_t rows; /* 1: a ROW for each request, and an OPROW for each op; 2: STRETCHes too */
 };
 
 /* Where a peer takes data connections, and the secret of its session. */
@@ -443,7 +452,8 @@ struct wire_preface {
 	X(FACT, fact, struct wire_fact)                   \
 	X(KEEP, keep, struct wire_keep)                   \
 	X(SLOW, slow, struct wire_slow)                   \
-	X(TOTAL, total, struct wire_total)
+	X(TOTAL, total, struct wire_total)                \
+	X(STRETCH, stretch, struct wire_stretch)
 
 struct wire_frame {
 	enum wire_type type;

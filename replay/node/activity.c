@@ -69,6 +69,14 @@ enum activity activity_untold(enum activity activity)
 	}
 }
 
+enum thread_state activity_state(enum activity activity, enum thread_state state)
+{
+	for (size_t i = 0; i < RELABELS_MAX; i++)
+		if (relabels[activity][i].from == state)
+			return relabels[activity][i].to;
+	return state;
+}
+
 void activity_relabel(enum activity activity, int64_t delta[TS_COUNT])
 {
 	const struct relabel *r = relabels[activity];

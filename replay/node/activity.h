@@ -36,6 +36,9 @@ struct stamp {
 	uint64_t counters[TS_COUNT];
 };
 
+/* The state that one of the kernel side's is in truth, as activity_relabel() moves it. */
+enum thread_state activity_state(enum activity activity, enum thread_state state);
+
 void activity_relabel(enum activity activity, int64_t delta[TS_COUNT]);
 
 /* What is left of an activity where a wait of a file or of memory may be for anything. */

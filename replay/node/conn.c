@@ -213,6 +213,7 @@ static void note_arrival(struct worker *w, struct conn *c)
 	const struct thread_slot *slot = w->exec.meter.slot;
 	struct arrival *arrival = &c->arrival;
 	int64_t first_ns = (int64_t)slot->rx_arrival_ns;
+	const uint64_t *counters;
 	uint64_t then[TS_COUNT];
 
 	arrival->latest_ns = (int64_t)slot->rx_latest_ns;
@@ -224,9 +225,10 @@ static void note_arrival(struct worker *w, struct conn *c)
 	}
 	arrival->first_ns = first_ns < arrival->read_ns ? first_ns : arrival->read_ns;
 	arrival->split = first_ns > 0;
+	counters = counters_then(slot, &w->reading.leave, then);
+	arrival->counted = counters != NULL;
 	if (arrival->split)
-		reading_split(&w->reading, arrival->first_ns,
-			      counters_then(slot, &w->reading.leave, then), arrival->unread,
+		reading_split(&w->reading, arrival->first_ns, counters, arrival->unread,
 			      arrival->own);
 }
 

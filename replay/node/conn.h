@@ -32,7 +32,8 @@ struct arrival {
 	int64_t first_ns;  /* of the next message in it; 0: unknown */
 	int64_t latest_ns; /* of any further ones */
 	int64_t read_ns;
-	bool split; /* `unread` and `own` are those of the next message */
+	bool split;   /* `unread` and `own` are those of the next message */
+	bool counted; /* by what the thread's counters were at its arrival */
 	int64_t unread[TS_COUNT], own[TS_COUNT];
 	struct timeline timeline; /* of the thread, when it had read it */
 };

@@ -113,6 +113,16 @@ static void take_ops(void *arg, const char *records, size_t bytes)
 	pthread_mutex_unlock(&k->lock);
 }
 
+static void take_stretches(void *arg, const char *records, size_t bytes)
+{
+	struct keeper *k = arg;
+
+	pthread_mutex_lock(&k->lock);
+	for (size_t at = 0; at < bytes; at += k->stretches.record_bytes)
+		take_record(&k->stretches, records + at);
+	pthread_mutex_unlock(&k->lock);
+}
+
 static void add_to_totals(struct keeper *k, const struct wire_row *row)
 {
 	struct total part = {
@@ -158,7 +168,8 @@ static void ring_init(struct keeper_ring *ring, struct keeper *k, struct spool *
 }
 
 int keeper_new(const struct wire_keep *keep, const struct walk_program *program, struct spool *rows,
-	       struct spool *ops, struct keeper **ret_keeper, struct err *err)
+	       struct spool *ops, struct spool *stretches, struct keeper **ret_keeper,
+	       struct err *err)
 {
 	struct keeper *k = calloc(1, sizeof(*k));
 
@@ -175,6 +186,9 @@ int keeper_new(const struct wire_keep *keep, const struct walk_program *program,
 	pthread_mutex_init(&k->lock, NULL);
 	ring_init(&k->rows, k, rows, offsetof(struct wire_row, root_id), take_rows);
 	ring_init(&k->ops, k, ops, offsetof(struct wire_oprow, root_id), take_ops);
+	if (stretches)
+		ring_init(&k->stretches, k, stretches, offsetof(struct wire_stretch, root_id),
+			  take_stretches);
 	*ret_keeper = k;
 	return 0;
 }
@@ -185,6 +199,7 @@ void keeper_free(struct keeper *k)
 		return;
 	free(k->rows.records);
 	free(k->ops.records);
+	free(k->stretches.records);
 	free(k->names);
 	totals_release(&k->totals);
 	pthread_mutex_destroy(&k->lock);
@@ -215,5 +230,6 @@ void keeper_name(struct keeper *k, const struct wire_slow *slow)
 		*name_place(k, slow->requests[i]) = slow->requests[i] + 1;
 	ring_search(&k->rows);
 	ring_search(&k->ops);
+	ring_search(&k->stretches);
 	pthread_mutex_unlock(&k->lock);
 }

@@ -32,14 +32,16 @@ struct keeper {
 	uint32_t at[WIRE_CLASSES_MAX]; /* where each class begins in the chain */
 	pthread_mutex_t lock;	       /* of all below: threads may hand rows over themselves */
 	uint64_t *names;	       /* number + 1 at its hash; 0: none */
-	struct keeper_ring rows, ops;
+	struct keeper_ring rows, ops, stretches;
 	struct totals totals;
 	bool failed; /* memory: the totals are not whole */
 };
 
-/* Takes what the spools' writers hand over from now on; all that is given outlives it. */
+/* Takes what the spools' writers hand over from now on; all that is given outlives it.
+ * Of timelines as much is held as of ops; stretches may be NULL. */
 int keeper_new(const struct wire_keep *keep, const struct walk_program *program, struct spool *rows,
-	       struct spool *ops, struct keeper **ret_keeper, struct err *err);
+	       struct spool *ops, struct spool *stretches, struct keeper **ret_keeper,
+	       struct err *err);
 void keeper_free(struct keeper *keeper);
 
 /* The next class of a walk; -EPROTO when it is none of the chain. */

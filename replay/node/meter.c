@@ -51,6 +51,12 @@ void meter_init(struct meter *m, const struct thread_slot *slots, struct own_slo
 	stamp_take(&m->last, m);
 }
 
+void meter_note_steps(struct meter *m, struct steps *steps)
+{
+	m->steps = steps;
+	steps_begin(steps, m->own ? NULL : m->slot, m->last.ns);
+}
+
 void meter_end(struct meter *m)
 {
 	if (m->own)
@@ -87,6 +93,8 @@ static void segment(struct meter *m, enum activity activity, int64_t ret_delta[T
 	m->segment_cpu_ns = cpu_sum(ret_delta);
 	if (activity == ACTIVITY_SELF)
 		m->self_ns += ret_delta[TS_USER];
+	if (m->steps)
+		steps_add(m->steps, m->own ? NULL : m->slot, now.ns, activity, m->owner, ret_delta);
 	m->last = now;
 }
 

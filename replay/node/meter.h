@@ -5,6 +5,7 @@
 #include "attribution/timeline.h"
 #include "probe/own_slot.h"
 #include "replay/node/activity.h"
+#include "replay/node/steps.h"
 
 #include <stdbool.h>
 
@@ -24,6 +25,7 @@ struct meter {
 	bool unsettled;		   /* there are any */
 	int64_t totals[TS_COUNT];  /* of the thread, settled */
 	int64_t segment_cpu_ns;	   /* of the last segment: without interrupts; 0: unknown */
+	struct steps *steps;	   /* what it went through, lent; NULL: nobody asks */
 	int64_t self_ns;	   /* user CPU of the node's own code so far */
 };
 
@@ -33,6 +35,9 @@ struct meter {
  */
 void meter_init(struct meter *m, const struct thread_slot *slots, struct own_slot *own);
 void meter_end(struct meter *m);
+
+/* What the thread goes through from now on is noted too. */
+void meter_note_steps(struct meter *m, struct steps *steps);
 
 /* Ends a segment; returns "now" in ns. */
 int64_t meter_mark(struct meter *m, enum activity activity);

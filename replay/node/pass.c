@@ -90,6 +90,16 @@ static struct active *group_join(struct groups *g, struct active *a)
 	return all;
 }
 
+static void note_own(struct worker *w, struct active *a, const int64_t delta[TS_COUNT],
+		     const struct exec_result *result)
+{
+	account_own(&a->account, delta);
+	if (!w->timelines)
+		return;
+	route_leave(&a->route, result->start_ns, DETOUR_OWN);
+	route_return(&a->route, result->end_ns, COURSE_UNKNOWN, INT64_MAX);
+}
+
 /* Once for all owners: each of this thread's gets the time as its own, each gets a row. */
 static void run_shared(struct worker *w, struct active *owners, const struct plan_op *op)
 {
@@ -106,7 +116,7 @@ static void run_shared(struct worker *w, struct active *owners, const struct pla
 		if (result.done && result.status)
 			serve_failed(a, result.status);
 		if (a->conn->worker == w && w->exec.meter.slot)
-			account_own(&a->account, delta);
+			note_own(w, a, delta, &result);
 	}
 }
 

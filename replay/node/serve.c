@@ -87,6 +87,9 @@ struct active *serve_begin(struct worker *w, struct conn *c, struct queued_reque
 		account_begin(&a->account, &arrival->timeline,
 			      arrival->split ? arrival->unread : NULL,
 			      arrival->split ? arrival->own : NULL);
+	if (w->timelines)
+		route_begin(&a->route, &w->reading, arrival->split, arrival->counted,
+			    arrival->read_ns);
 	return a;
 }
 
@@ -175,6 +178,8 @@ static void park(struct worker *w, struct active *a, enum active_state state)
 	a->conn->blocked++;
 	meter_own(&w->exec.meter, NULL);
 	a->parked_queue_ns = w->exec.meter.timeline.behind[SUB_APP_QUEUE];
+	if (w->timelines)
+		route_leave(&a->route, w->exec.meter.last.ns, DETOUR_ROW);
 }
 
 static void unpark(struct worker *w, struct active *a, enum thread_state state, int64_t at_most_ns)
@@ -190,6 +195,9 @@ static void unpark(struct worker *w, struct active *a, enum thread_state state, 
 	if (delta[state] > at_most_ns)
 		delta[state] = at_most_ns;
 	account_own(&a->account, delta);
+	if (w->timelines)
+		route_return(&a->route, w->exec.meter.last.ns, timeline_row(state, VIEW_OWN),
+			     at_most_ns);
 }
 
 /* Out of the file a reply was taken from; < 0 when it was none, or there is nothing (more) in it. */
@@ -351,6 +359,8 @@ static void leave_for_io(struct worker *w, struct active *a, const struct queued
 	a->io.left_ns = w->exec.meter.last.ns;
 	if (w->exec.meter.slot && !a->answered)
 		account_leave(&a->account, &w->exec.meter.timeline);
+	if (w->timelines)
+		route_leave(&a->route, a->io.left_ns, DETOUR_AWAY);
 }
 
 /* Back on it; how long the thread was in poll meanwhile. */
@@ -358,6 +368,8 @@ static int64_t return_from_io(struct worker *w, struct active *a)
 {
 	a->conn->blocked--;
 	a->state = ACTIVE_RUNS;
+	if (w->timelines)
+		route_return(&a->route, w->exec.meter.last.ns, COURSE_UNKNOWN, INT64_MAX);
 	if (!w->exec.meter.slot || a->answered)
 		return 0;
 	return account_return(&a->account, &w->exec.meter.timeline);
@@ -518,6 +530,8 @@ void serve_called(struct worker *w, struct active *a, struct exec_result *result
 	unpark(w, a, TS_WAIT_NET, waited_ns);
 	if (w->exec.meter.slot)
 		account_move(&a->account, SUB_NET_SOCKET, SUB_CALL, waited_ns);
+	if (w->timelines)
+		route_return(&a->route, w->exec.meter.last.ns, SUB_CALL, INT64_MAX);
 	for (size_t i = 0; i < count; i++) {
 		results[i].start_ns = start_ns;
 		results[i].offset = TRACE_NONE;
@@ -683,6 +697,8 @@ static void finish_answer(struct worker *w, struct active *a)
 	row->end_ns = row->tx_ns ? row->tx_ns : now_ns;
 	row->total_ns = row->end_ns - (row->arrival_ns ? row->arrival_ns : row->read_ns);
 	fill_breakdown(w, a, now_ns - row->end_ns);
+	if (w->timelines)
+		timelines_tell(w->timelines, &w->exec.meter, &a->account, &a->route, row);
 	spool_add(&w->rows, row);
 	a->answered = true;
 }

@@ -37,6 +37,7 @@ struct active {
 	int64_t wake_ns;	  /* sleep: when it is over */
 	struct wire_row row;
 	struct account account;
+	struct route route; /* for its timeline, if it gets one */
 	struct io_job io;
 	struct wire_message message; /* of a walk, a call or a datagram: what its reply repeats */
 };

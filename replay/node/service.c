@@ -33,6 +33,8 @@ static int make_parts(struct service *s, struct err *err)
 
 	if (!rc)
 		rc = spool_init(&s->oprows, sizeof(struct wire_oprow), err);
+	if (!rc && s->timelines)
+		rc = spool_init(&s->stretches, sizeof(struct wire_stretch), err);
 	if (!rc)
 		rc = node_plan_init(&s->plan, requests, requests * NODE_OPS_PER_REQUEST, err);
 	if (rc)
@@ -66,7 +68,7 @@ static struct service *allocate(const struct service_setup *setup)
 	};
 	io_init(&s->io, &setup->io, &s->exec);
 	s->strangers[0] = s->strangers[1] = s->offers[0] = s->offers[1] = -1;
-	s->rows.fd = s->oprows.fd = -1;
+	s->rows.fd = s->oprows.fd = s->stretches.fd = -1;
 	pthread_mutex_init(&s->lock, NULL);
 	admission_init(&s->admission);
 	return s;
@@ -92,6 +94,7 @@ int service_new(const struct service_setup *setup, const struct wire_service *re
 		return err_errno(err, ENOMEM, "cannot set up a service");
 	s->batching = recorded->batching;
 	s->recorded_threads = recorded->threads;
+	s->timelines = recorded->timelines;
 	s->call_timeout_ns = recorded->call_timeout_ns;
 	if (forward_peers_init(&s->peers, recorded->peers)) {
 		service_free(s);
@@ -148,6 +151,7 @@ int service_new_walk(const struct service_setup *setup, struct walk_program *pro
 		return err_errno(err, ENOMEM, "cannot set up a service");
 	}
 	s->walk = program;
+	s->timelines = program->timelines;
 	if (!program->rows)
 		s->exec.oprows = NULL;
 	s->setup.requests_ahead = 1; /* no plan comes */
@@ -197,6 +201,7 @@ void service_free(struct service *s)
 	keeper_free(s->keeper);
 	spool_release(&s->rows);
 	spool_release(&s->oprows);
+	spool_release(&s->stretches);
 	if (s->walk)
 		walk_program_release(s->walk);
 	free(s->walk);
@@ -353,6 +358,8 @@ void service_tick(struct service *s)
 {
 	spool_drain(&s->rows);
 	spool_drain(&s->oprows);
+	if (s->timelines)
+		spool_drain(&s->stretches);
 }
 
 void service_credit(const struct service *s, struct wire_credit *ret_credit)
@@ -387,6 +394,8 @@ void service_stop(struct service *s)
 	ledger_merge(&s->ledger, &s->io.ledger);
 	for (uint32_t i = 0; i < s->threads; i++) {
 		worker_pass_newcomers(&s->workers[i]);
+		if (s->workers[i].timelines)
+			timelines_end(s->workers[i].timelines);
 		ledger_merge(&s->ledger, &s->workers[i].exec.ledger);
 		spool_writer_end(&s->workers[i].rows);
 		spool_writer_end(&s->workers[i].exec.oprows);

@@ -40,7 +40,9 @@ struct service {
 	struct node_plan plan;
 	struct groups groups;
 	struct spool rows, oprows;
-	struct keeper *keeper; /* of a walk that keeps a sample of them; NULL: all are kept */
+	bool timelines;		/* of each request too, in `stretches` */
+	struct spool stretches; /* struct wire_stretch */
+	struct keeper *keeper;	/* of a walk that keeps a sample of them; NULL: all are kept */
 	struct io io;
 
 	pthread_mutex_t lock; /* of the connections */

@@ -309,7 +309,8 @@ static int on_keep(struct session *s, const struct wire_frame *frame, struct err
 		rc = err_set(err, EPROTO, "a KEEP message is for what has rows, once");
 	return rc ? rc :
 		    keeper_new(&keep, service->walk, &service->rows, &service->oprows,
-			       &service->keeper, err);
+			       service->timelines ? &service->stretches : NULL, &service->keeper,
+			       err);
 }
 
 static int on_class(struct session *s, const struct wire_frame *frame, struct err *err)
@@ -426,6 +427,11 @@ static int put_oprow(struct buf *out, const void *record)
 	return wire_put_oprow(out, record);
 }
 
+static int put_stretch(struct buf *out, const void *record)
+{
+	return wire_put_stretch(out, record);
+}
+
 /* A spool, record by record, in what the client takes of it. */
 static int send_spool(struct session *s, struct spool *spool,
 		      int (*put)(struct buf *out, const void *record), struct err *err)
@@ -518,6 +524,8 @@ static int on_stop(struct session *s, const struct wire_frame *frame, struct err
 	rc = send_spool(s, &s->service->rows, put_row, err);
 	if (!rc)
 		rc = send_spool(s, &s->service->oprows, put_oprow, err);
+	if (!rc && s->service->timelines)
+		rc = send_spool(s, &s->service->stretches, put_stretch, err);
 	if (!rc)
 		rc = send_sums(s, err);
 	if (!rc)

@@ -53,6 +53,7 @@ int walk_program_init(struct walk_program *p, const struct wire_walk *walk, cons
 	p->seed = walk->seed;
 	p->ops_max = p->chain.count;
 	p->rows = walk->rows;
+	p->timelines = walk->rows == 2;
 	p->plain_reply_bytes = walk->rows ? 0 : plain_reply_bytes(&p->chain);
 	return 0;
 }

@@ -22,7 +22,7 @@ struct walk_program {
 	struct chain_calls calls;
 	uint64_t seed;
 	size_t ops_max; /* of a request */
-	bool rows;
+	bool rows, timelines;
 	/* a chain that is a reply of one size and no more, 0: it is not */
 	uint64_t plain_reply_bytes;
 };

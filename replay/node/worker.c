@@ -70,6 +70,10 @@ int worker_init(struct worker *w, struct service *service, uint32_t index)
 	w->received = malloc(NODE_RECEIVE_BYTES);
 	if (!service->walk || service->walk->rows)
 		spool_writer_init(&w->rows, &service->rows);
+	if (!rc && service->timelines) {
+		w->timelines = timelines_new(&service->stretches, &w->exec.ledger);
+		rc = w->timelines ? 0 : -ENOMEM;
+	}
 	listen_rc = listen_too(w, service->setup.listeners);
 	if (!rc)
 		rc = walk_work_init(&w->walk, service->walk);
@@ -546,6 +550,8 @@ static int prepare(struct worker *w)
 	prctl(PR_SET_NAME, "gait-worker");
 	prctl(PR_SET_TIMERSLACK, 1UL);
 	executor_begin(&w->exec);
+	if (w->timelines)
+		meter_note_steps(&w->exec.meter, &w->timelines->steps);
 	if (!rc)
 		rc = worker_watch(w, &w->mail_event, 0, EPOLLIN);
 	if (!rc)
@@ -627,5 +633,6 @@ void worker_release(struct worker *w)
 	called_release(&w->called);
 	active_pool_release(&w->actives);
 	spool_writer_end(&w->rows);
+	free(w->timelines);
 	executor_release(&w->exec);
 }

@@ -11,6 +11,7 @@
 #include "replay/node/pass.h"
 #include "replay/node/placement.h"
 #include "replay/node/serve.h"
+#include "replay/node/timelines.h"
 #include "replay/node/walk.h"
 
 #include <semaphore.h>
@@ -74,6 +75,7 @@ struct worker {
 	struct datagram_work datagrams;
 	struct called called;
 	struct own_cost own;
+	struct timelines *timelines; /* NULL: nobody asks */
 	struct spool_writer rows;
 	int64_t user_ns, kernel_ns; /* CPU of the thread, once it has ended */
 };

@@ -42,10 +42,11 @@ struct walk_run {
 	uint32_t nodes;
 	uint64_t requests; /* that there can be */
 	struct trace_writer *writer;
-	int rows_fd;  /* struct walk_row, as they left */
-	int node_fd;  /* struct wire_row of request i at i * sizeof */
-	FILE *calls;  /* struct spooled_call */
-	FILE *oprows; /* struct spooled_op */
+	int rows_fd;	 /* struct walk_row, as they left */
+	int node_fd;	 /* struct wire_row of request i at i * sizeof */
+	FILE *calls;	 /* struct spooled_call */
+	FILE *oprows;	 /* struct spooled_op */
+	FILE *stretches; /* struct wire_stretch; NULL: none came yet */
 	struct chain_calls numbers;
 	uint32_t *threads; /* of each node, that had a request */
 	struct walk_extents extents;
@@ -244,6 +245,8 @@ void walk_run_free(struct walk_run *run)
 		fclose(run->calls);
 	if (run->oprows)
 		fclose(run->oprows);
+	if (run->stretches)
+		fclose(run->stretches);
 	if (run->kept)
 		fclose(run->kept);
 	walk_sieve_free(run->sieve);
@@ -322,6 +325,28 @@ int walk_run_take_oprow(void *arg, const struct wire_oprow *row, struct err *err
 	if (fwrite(&op, sizeof(op), 1, node->run->oprows) != 1)
 		return spool_failed(node->run, err);
 	return 0;
+}
+
+static int open_stretches(struct walk_run *run, struct err *err)
+{
+	int fd = scratch_open(run->opts->run, err);
+
+	run->stretches = fd < 0 ? NULL : fdopen(fd, "w+");
+	return fd < 0 || run->stretches ? fd : err_errno(err, ENOMEM, "cannot keep timelines");
+}
+
+/* Of what the client sent. */
+int walk_run_take_stretch(void *arg, const struct wire_stretch *stretch, struct err *err)
+{
+	const struct walk_run_node *node = arg;
+	struct walk_run *run = node->run;
+	int rc = run->stretches ? 0 : open_stretches(run, err);
+
+	if (rc < 0 || node->index || stretch->request_id >= run->requests)
+		return rc < 0 ? rc : 0;
+	errno = 0;
+	return fwrite(stretch, sizeof(*stretch), 1, run->stretches) == 1 ? 0 :
+									   spool_failed(run, err);
 }
 
 int walk_run_take_total(void *arg, const struct wire_total *total, struct err *err)
@@ -613,6 +638,31 @@ static int write_ops(struct walk_run *run, struct err *err)
 	return rc;
 }
 
+static int write_timeline(struct walk_run *run, struct err *err)
+{
+	struct wire_stretch from;
+	int rc = 0;
+
+	errno = 0;
+	if (!run->stretches)
+		return 0;
+	if (fseek(run->stretches, 0, SEEK_SET))
+		return spool_failed(run, err);
+	while (!rc && fread(&from, sizeof(from), 1, run->stretches) == 1) {
+		const struct row_stretch row = {
+			.request_id = from.request_id + 1,
+			.service_id = WALK_SERVICE,
+			.thread_id = from.thread + 1,
+			.from_ns = at_node(run, 0, from.from_ns),
+			.until_ns = at_node(run, 0, from.until_ns),
+			.subsystem = from.row,
+		};
+
+		rc = trace_write(run->writer, TABLE_TIMELINE, &row, err);
+	}
+	return rc;
+}
+
 int walk_run_finish(struct walk_run *run, const struct walk_run_result *result, struct manifest *m,
 		    struct err *err)
 {
@@ -631,6 +681,8 @@ int walk_run_finish(struct walk_run *run, const struct walk_run_result *result, 
 		rc = write_calls(run, err);
 	if (!rc)
 		rc = write_ops(run, err);
+	if (!rc)
+		rc = write_timeline(run, err);
 	if (!rc)
 		rc = walk_tables_write(run->writer, run->opts, run->class_requests, &run->extents,
 				       err);

@@ -41,6 +41,7 @@ struct walk_run_node {
 int walk_run_take_row(void *node, const struct wire_row *row, struct err *err);
 int walk_run_take_total(void *node, const struct wire_total *total, struct err *err);
 int walk_run_take_oprow(void *node, const struct wire_oprow *row, struct err *err);
+int walk_run_take_stretch(void *node, const struct wire_stretch *stretch, struct err *err);
 
 struct walk_run_clock {
 	const struct wire_hello *hello;

@@ -233,6 +233,7 @@ static int prepare_sessions(struct walk *w, struct err *err)
 	struct wire_keep keep;
 	struct client_session_walk walk = { .seed = w->opts->seed,
 					    .rows = w->run != NULL,
+					    .timelines = w->opts->timeline,
 					    .peers = w->peers,
 					    .peers_count = w->opts->chain.peers_count };
 	bool calls[CHAIN_PEERS_MAX];
@@ -516,6 +517,7 @@ static int fetch_session(struct walk *w, size_t i, struct err *err)
 		.row = w->run ? walk_run_take_row : ignore_row,
 		.oprow = w->run ? walk_run_take_oprow : ignore_oprow,
 		.total = w->run ? walk_run_take_total : NULL,
+		.stretch = w->run ? walk_run_take_stretch : NULL,
 		.arg = &node,
 		.ledger = &w->result->ledger,
 		.usage = &w->clocks[i].usage,

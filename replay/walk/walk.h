@@ -86,6 +86,7 @@ struct walk_opts {
 	bool keeps; /* the run has the rows of a sample and of the slowest alone, and totals */
 	uint64_t keep_share;   /* of KEEP_ALL: replay/keep.h */
 	uint32_t keep_slowest; /* a second */
+	bool timeline;	       /* of each request that the run has rows of */
 	struct walk_tls tls;   /* of data connections */
 
 	struct secure_opts secure; /* how nodes prove themselves, and we to them */

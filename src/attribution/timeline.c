@@ -4,14 +4,6 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Who looks at a thread's segment: the request it works for, or one that waits. */
-enum view {
-	VIEW_OWN,
-	VIEW_BEHIND, /* read, waiting its turn */
-	VIEW_UNREAD, /* arrived, not yet read */
-	VIEW_COUNT
-};
-
 #define NO_ROW (-1) /* a wait nobody can name: unattributed */
 
 /*
@@ -51,6 +43,11 @@ static const int rows[TS_COUNT][VIEW_COUNT] = {
 	[TS_WAIT_OTHER] = { NO_ROW, SUB_APP_QUEUE, SUB_NET_RXQUEUE },
 };
 
+int timeline_row(enum thread_state state, enum timeline_view view)
+{
+	return rows[state][view] == NO_ROW ? SUB_COUNT : rows[state][view];
+}
+
 void counters_delta(const uint64_t *from, const uint64_t *to, int64_t ret_delta[TS_COUNT])
 {
 	for (size_t i = 0; i < TS_COUNT; i++)
@@ -66,8 +63,8 @@ int64_t counters_sum(const int64_t delta[TS_COUNT])
 	return sum;
 }
 
-static void add_rows(int64_t into[SUB_COUNT], const int64_t delta[TS_COUNT], enum view view,
-		     int sign)
+static void add_rows(int64_t into[SUB_COUNT], const int64_t delta[TS_COUNT],
+		     enum timeline_view view, int sign)
 {
 	for (size_t i = 0; i < TS_COUNT; i++)
 		if (delta[i] && rows[i][view] != NO_ROW)

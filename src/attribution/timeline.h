@@ -22,7 +22,8 @@
  * The thread adds each segment once to what a bystander would see (`behind`); a
  * request takes the difference between its begin and its end, and corrects it for
  * the segments it owns. So a segment costs the same however many requests wait.
- * Rows of a request sum to its time exactly if the counters do.
+ * Rows of a request sum to its time exactly if the counters do. In which order they came is not
+ * known here: attribution/course.h has that, of requests that have a timeline.
  */
 struct timeline {
 	int64_t behind[SUB_COUNT];
@@ -36,6 +37,17 @@ struct account {
 	int64_t left_polled_ns; /* the timeline's at account_leave() */
 	bool detached;		/* from the timeline it began on: account_detach() */
 };
+
+/* Who looks at a thread's segment: the request it works for, or one that waits. */
+enum timeline_view {
+	VIEW_OWN,
+	VIEW_BEHIND, /* read, waiting its turn */
+	VIEW_UNREAD, /* arrived, not yet read */
+	VIEW_COUNT
+};
+
+/* The row (enum subsystem) of a state for who looks; SUB_COUNT: a wait nobody can name. */
+int timeline_row(enum thread_state state, enum timeline_view view);
 
 /* Difference of two readings of a thread's counters, in ns. */
 void counters_delta(const uint64_t *from, const uint64_t *to, int64_t ret_delta[TS_COUNT]);

@@ -26,7 +26,7 @@ struct replay_cmd_opts {
 	uint64_t timeout_ns, seed, loops, keep_slowest;
 	struct secure_opts secure;
 	uint32_t attribution;
-	bool local, no_spin, no_attribution, force, accept_edited, progress, json;
+	bool local, no_spin, no_attribution, force, accept_edited, progress, json, timeline;
 };
 
 /* As the enums in replay/plan/plan.h. */
@@ -90,6 +90,8 @@ static const struct option_spec specs[] = {
 	{ "keep-slowest", 0, OPTION_U64, OPTION_AT(replay_cmd_opts, keep_slowest), .fallback = 10,
 	  .max = SLOWEST_MAX, .metavar = "N",
 	  .help = "with --keep: so many of the slowest of each second too" },
+	{ "timeline", 0, OPTION_FLAG, OPTION_AT(replay_cmd_opts, timeline),
+	  .help = "also write what each request of the run went through, stretch by stretch" },
 	{ "timeout", 't', OPTION_DURATION, OPTION_AT(replay_cmd_opts, timeout_ns),
 	  .fallback = 10 * NS_PER_SEC, .min = NS_PER_MS, .metavar = "TIME",
 	  .help = "a request that is not answered so long after it was due has failed" },
@@ -578,6 +580,7 @@ int cmd_replay(int argc, char **argv)
 	replay.plan.batching = (enum plan_batching)opts.batching;
 	replay.plan.arrivals = (enum plan_arrivals)opts.arrivals;
 	replay.timeout_ns = (int64_t)opts.timeout_ns;
+	replay.timeline = opts.timeline;
 	replay.spin = !opts.no_spin;
 	replay.attribution = opts.no_attribution ? ATTRIBUTION_NONE : opts.attribution;
 	replay.replace = opts.force;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cmd.h"
+#include "cli/show_request.h"
 
 #include "report/network.h"
 #include "report/summary.h"
@@ -14,10 +15,13 @@
 #define TEXT_MAX (16UL << 20)
 
 struct show_opts {
+	uint64_t request;
 	bool json;
 };
 
 static const struct option_spec specs[] = {
+	{ "request", 'r', OPTION_U64, OPTION_AT(show_opts, request), .metavar = "ID",
+	  .help = "of a run with timelines: what this request went through, and nothing else" },
 	{ "json", 'j', OPTION_FLAG, OPTION_AT(show_opts, json), .help = "print JSON, for scripts" },
 };
 
@@ -123,7 +127,11 @@ int cmd_show(int argc, char **argv)
 		return code;
 	if (trace_open(args.values[0], TRACE_OPEN_VERIFY, &t, &err))
 		return cmd_failed(&err);
-	code = show(t, &opts, &err);
+	if (opts.request)
+		code = show_request(t, opts.request, opts.json, &err) ? cmd_failed(&err) :
+									EXIT_FINE;
+	else
+		code = show(t, &opts, &err);
 	trace_free(t);
 	return code;
 }

@@ -48,6 +48,8 @@ static const struct id_column id_columns[] = {
 	ID(TARGETS, row_target, service_id, SERVICE),
 	ID(LATENCY, row_latency, request_id, REQUEST),
 	ID(LATENCY, row_latency, service_id, SERVICE),
+	ID(TIMELINE, row_stretch, request_id, REQUEST),
+	ID(TIMELINE, row_stretch, service_id, SERVICE),
 };
 
 static const struct time_column time_columns[] = {
@@ -59,6 +61,8 @@ static const struct time_column time_columns[] = {
 	TIME(REQUESTS, row_request, write_ns),
 	TIME(REQUESTS, row_request, end_ns),
 	TIME(OPS, row_op, start_ns),
+	TIME(TIMELINE, row_stretch, from_ns),
+	TIME(TIMELINE, row_stretch, until_ns),
 };
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))

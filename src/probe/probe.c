@@ -177,6 +177,7 @@ static int load(struct probe *p, const struct probe_opts *opts)
 	p->skel->rodata->cfg_steal_from_rq = steal_from_rq(btf);
 	p->skel->rodata->cfg_held_flag = held_flag(btf);
 	p->skel->rodata->cfg_requests_only = opts->mode == PROBE_REQUESTS;
+	p->skel->rodata->cfg_logs = opts->mode == PROBE_RUN;
 	syscalls_classify((struct syscall_class *)p->skel->rodata->cfg_syscalls);
 	if (opts->mode == PROBE_RUN)
 		bpf_map__set_max_entries(p->skel->maps.events, 256 << 10);

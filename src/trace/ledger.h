@@ -49,6 +49,8 @@
 	X(TIMEOUTS, "timeouts", REFUSED, "requests without a reply in time")                       \
 	X(ERRORS, "errors", REFUSED, "requests that failed")                                       \
 	X(UNSENT, "unsent", TRUNCATED, "requests never sent (interrupted, or behind a failure)")   \
+	X(TIMELINE_LOST, "timeline_lost", DOUBTFUL, "changes of state that timelines lack: they came faster than they were read") \
+	X(TIMELINE_PLACED_NS, "timeline_placed_ns", SEEN, "ns of timelines of which the row is known, and not the place") \
 	X(PLAN_OVERTAKEN, "plan_overtaken", LOST, "messages that came before their plan")          \
 	X(OWN_COST_EXCESS_NS, "own_cost_excess_ns", DOUBTFUL, "ns of the node's own CPU that no recorded work covered") \
 	X(SLOTS_UNREAD, "stamps_missing", DOUBTFUL, "requests without kernel stamps")              \

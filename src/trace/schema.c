@@ -203,6 +203,21 @@ static const struct column totals_columns[] = {
 };
 #undef ROW
 
+/* as reports call them, and what is in none */
+static const char *const stretch_names[SUB_COUNT + 1] = {
+#define X(symbol, sub_name, column, text) [SUB_##symbol] = sub_name,
+	SUBSYSTEM_LIST(X)
+#undef X
+	[SUB_COUNT] = "unattributed",
+};
+
+#define ROW row_stretch
+static const struct column timeline_columns[] = {
+	ID(request_id), ID(service_id), ID(thread_id),
+	I64(from_ns),	I64(until_ns),	ENUM(subsystem, stretch_names, SUB_COUNT + 1),
+};
+#undef ROW
+
 #define MEMBERS(table_name, row)                                                                   \
 	.name = #table_name, .row_size = sizeof(struct row), .columns = table_name##_columns,      \
 	.columns_count = sizeof(table_name##_columns) / sizeof(struct column)
@@ -219,4 +234,5 @@ const struct table tables[TABLE_COUNT] = {
 	[TABLE_TARGETS] = TABLE(targets, row_target),
 	[TABLE_LATENCY] = TABLE(latency, row_latency),
 	[TABLE_TOTALS] = OPTIONAL_TABLE(totals, row_total),
+	[TABLE_TIMELINE] = OPTIONAL_TABLE(timeline, row_stretch),
 };

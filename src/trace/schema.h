@@ -30,6 +30,7 @@ enum trace_table {
 	TABLE_TARGETS,
 	TABLE_LATENCY,
 	TABLE_TOTALS,
+	TABLE_TIMELINE,
 	TABLE_COUNT
 };
 
@@ -224,6 +225,16 @@ struct row_total {
 	int64_t total_ns;
 	int64_t unattributed_ns;
 	int64_t ns[SUB_COUNT];
+};
+
+/* A stretch of a request's time, which was of that row all along. Those of one come in their order. */
+struct row_stretch {
+	uint64_t request_id;
+	uint64_t service_id;
+	uint64_t thread_id;
+	int64_t from_ns;
+	int64_t until_ns;
+	uint32_t subsystem; /* enum subsystem; SUB_COUNT: unattributed */
 };
 
 /* service_id of the load generator's own rows in a run's latency.csv */

@@ -4,6 +4,8 @@
 
 #include "check.h"
 
+#include <stddef.h>
+
 static const struct syscall_class recv_class = { SYSCALL_RECV, TS_KERNEL_NET, TS_WAIT_NET };
 static const struct syscall_class sync_class = { SYSCALL_SYNC, TS_KERNEL_FS, TS_WAIT_JOURNAL };
 static const struct account_leave sleeps = { 0 };
@@ -400,7 +402,7 @@ static void test_own_softirq_needs_no_charge(void)
 	account_softirq_exit(&with, 60);
 	account_sys_exit(&with, 90);
 	account_sys_exit(&without, 90);
-	CHECK_MEM(&with, &without, sizeof(with));
+	CHECK_MEM(&with, &without, offsetof(struct thread_slot, logged)); /* it has fewer entries */
 	account_sys_enter(&with, &sync_class, 95);
 	CHECK(!account_softirq_is_own(&with, 3));
 }
@@ -563,6 +565,35 @@ static void test_any_order_sums(void)
 	}
 }
 
+/* Whatever comes: the log has the changes in their order, and the same sums as the counters. */
+static void test_log_is_the_counters(void)
+{
+	unsigned seed = 3;
+
+	for (int run = 0; run < 2000; run++) {
+		struct thread_slot s = started(1000);
+		uint64_t now = 1000, at = 1000, sums[1 << SLOT_LOG_BITS] = { 0 };
+
+		check_case("run %d", run);
+		for (int i = 0; i < 30; i++) { /* less than it holds */
+			now += rand_r(&seed) % 50;
+			random_event(&s, &seed, now);
+		}
+		account_charge(&s, now);
+		CHECK(s.logged <= SLOT_LOG_MAX);
+		for (uint64_t i = 0; i < s.logged; i++) {
+			uint64_t until = s.log[i] >> SLOT_LOG_BITS;
+
+			CHECK(until > at);
+			sums[s.log[i] % (1 << SLOT_LOG_BITS)] += until - at;
+			at = until;
+		}
+		CHECK_EQ(at, s.last_ns);
+		if (!CHECK_MEM(sums, s.ns, sizeof(sums)))
+			return;
+	}
+}
+
 /* The counters at the mark come back although only those that moved were kept. */
 static void test_mark_is_remembered(void)
 {
@@ -614,6 +645,7 @@ int main(void)
 	RUN(test_stolen);
 	RUN(test_peek_leaves_no_trace);
 	RUN(test_any_order_sums);
+	RUN(test_log_is_the_counters);
 	RUN(test_mark_is_remembered);
 	return check_done();
 }

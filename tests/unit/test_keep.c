@@ -98,7 +98,7 @@ static void set_up_chain(struct fixture *f, uint64_t share, const char *text, ui
 		printf("# %s\n", err.text);
 	CHECK_EQ(spool_init(&f->rows, sizeof(struct wire_row), NULL), 0);
 	CHECK_EQ(spool_init(&f->ops, sizeof(struct wire_oprow), NULL), 0);
-	CHECK_EQ(keeper_new(&keep, &f->program, &f->rows, &f->ops, &f->keeper, NULL), 0);
+	CHECK_EQ(keeper_new(&keep, &f->program, &f->rows, &f->ops, NULL, &f->keeper, NULL), 0);
 	spool_writer_init(&f->rows_writer, &f->rows);
 	spool_writer_init(&f->ops_writer, &f->ops);
 }
@@ -380,7 +380,7 @@ static void test_rows_of_a_replay(void)
 
 	CHECK_EQ(spool_init(&f.rows, sizeof(struct wire_row), NULL), 0);
 	CHECK_EQ(spool_init(&f.ops, sizeof(struct wire_oprow), NULL), 0);
-	CHECK_EQ(keeper_new(&keep, NULL, &f.rows, &f.ops, &f.keeper, NULL), 0);
+	CHECK_EQ(keeper_new(&keep, NULL, &f.rows, &f.ops, NULL, &f.keeper, NULL), 0);
 	CHECK(keeper_is_ready(f.keeper));
 	CHECK_EQ(keeper_add_class(f.keeper, &(struct wire_class){ .at = 1 }, NULL), -EPROTO);
 	while (keep_is_sampled(SHARE, KEEP_SEED, root))

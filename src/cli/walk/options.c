@@ -103,6 +103,8 @@ static const struct option_spec specs[] = {
 		  "what they add up to" },
 	{ "keep-slowest", '\0', OPTION_U64, AT(keep_slowest), .fallback = 10, .max = SLOWEST_MAX,
 	  .metavar = "N", .help = "with --keep: so many of the slowest of each second too" },
+	{ "timeline", '\0', OPTION_FLAG, AT(timeline),
+	  .help = "also write what each request of the run went through, stretch by stretch" },
 	{ "plan-only", '\0', OPTION_FLAG, AT(plan_only),
 	  .help = "write -O as a trace of what would be sent, and send nothing" },
 	{ "nano", '\0', OPTION_FLAG, AT(nano), .help = "times of the table in ns, not us" },

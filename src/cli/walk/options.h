@@ -16,7 +16,7 @@ struct walk_cmd_opts {
 	uint64_t keep_slowest, rate_step_ns, threads, sessions, seed, retries, timeout_ns;
 	uint32_t no_delay;
 	bool wait_spin, no_spin, stagger, per_session, interactive, conn_times, non_block, nano,
-		dry_run, force, plan_only, progress, json, no_attribution;
+		dry_run, force, plan_only, progress, json, no_attribution, timeline;
 };
 
 /* What differs between gait walk and dw_client. */

@@ -302,6 +302,11 @@ static int read_keep(const struct walk_cmd_opts *given, struct walk_opts *opts, 
 {
 	int rc = given->keep ? keep_parse(given->keep, &opts->keep_share, err) : 0;
 
+	opts->timeline = given->timeline;
+	if (given->timeline && (!given->run || given->plan_only))
+		return err_set(err, EINVAL,
+			       "--timeline: what requests of a run went through; name it with -O "
+			       "X.gait");
 	opts->keeps = given->keep;
 	opts->keep_slowest = (uint32_t)given->keep_slowest;
 	if (rc || !given->keep)
