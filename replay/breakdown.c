@@ -42,13 +42,21 @@ static int64_t before_arrival(int64_t ns, const struct wire_row *row)
 	return ns < row->arrival_ns ? ns : 0;
 }
 
+/* The end of the call is late when the bytes were there already. */
+static int64_t transmitted_ns(const struct client_fact *fact, const struct wire_row *row)
+{
+	if (fact->tx_ns)
+		return fact->tx_ns;
+	return fact->sent_end_ns < row->arrival_ns ? fact->sent_end_ns : row->arrival_ns;
+}
+
 /* What the client stamped itself is certain; the end of a node that has no transmit stamp is late. */
 static void cut_way(const struct client_fact *fact, const struct wire_row *row,
 		    struct row_latency *latency)
 {
 	const int64_t way[WAY_COUNT] = {
 		[WAY_SENT] = fact->sent_ns,
-		[WAY_TX] = fact->tx_ns,
+		[WAY_TX] = transmitted_ns(fact, row),
 		[WAY_AGAIN] = before_arrival(fact->again_ns, row),
 		[WAY_LEFT] = before_arrival(fact->left_ns, row),
 		[WAY_ARRIVAL] = row->arrival_ns,
@@ -75,8 +83,8 @@ static void cut_round_trip(const struct client_fact *fact, const struct wire_row
 			   struct row_latency *latency)
 {
 	struct client_fact trip = *fact;
-	struct wire_row there = { .arrival_ns = fact->tx_ns,
-				  .end_ns = fact->tx_ns + row->total_ns };
+	int64_t tx_ns = fact->tx_ns ? fact->tx_ns : fact->sent_end_ns;
+	struct wire_row there = { .arrival_ns = tx_ns, .end_ns = tx_ns + row->total_ns };
 
 	trip.again_ns = trip.left_ns = 0;
 	cut_way(&trip, &there, latency);
@@ -107,7 +115,8 @@ static void take_durations(const struct client_fact *fact, const struct wire_row
 void breakdown_client(const struct client_fact *fact, const struct wire_row *row, bool one_clock,
 		      struct row_latency *ret_latency)
 {
-	bool stamped = row && row->arrival_ns && row->end_ns && fact->tx_ns && fact->arrival_ns;
+	bool stamped = row && row->arrival_ns && row->end_ns && fact->arrival_ns &&
+		       (fact->tx_ns || fact->sent_end_ns);
 
 	memset(ret_latency, 0, sizeof(*ret_latency));
 	ret_latency->service_id = TRACE_CLIENT_SERVICE;

@@ -18,6 +18,8 @@
  *	call  left the node  net.wire  came here, at the earliest  unattributed  at the latest
  *	client.receive  received
  *
+ * What the call did not hand to the device itself it left in the socket (a UNIX socket's peer has it
+ * then): without a transmit stamp net.wire begins where the call ended.
  * Stamps that contradict each other are moved into order, so the parts never
  * exceed the total. Without one clock the wire is the round trip less the node's time, each a
  * difference by one side's clock; what of it was a queue or was sent again is not told then.

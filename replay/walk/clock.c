@@ -9,6 +9,7 @@ struct client_fact walk_fact(const struct walk_row *row)
 		.intended_ns = row->due_ns,
 		.sent_ns = row->sent_ns,
 		.tx_ns = row->stamps.tx_ns,
+		.sent_end_ns = row->stamps.sent_end_ns,
 		.again_ns = row->stamps.again_ns,
 		.left_ns = row->stamps.left_ns,
 		.came_ns = row->stamps.came_ns,
@@ -61,9 +62,11 @@ void walk_clock_add(const struct walk_clock *clock, struct clock_bounds *bounds,
 	int64_t tx_ns = walk_clock_time(clock, node->tx_ns);
 	struct clock_interval before = { INT64_MIN, INT64_MAX };
 
+	if (!row->stamps.arrival_ns) /* an agent's of another host, with a clock of its own */
+		return;
 	if (arrival_ns != TRACE_NONE)
 		before.low_ns = row->sent_ns - arrival_ns;
-	if (row->stamps.arrival_ns && tx_ns != TRACE_NONE)
+	if (tx_ns != TRACE_NONE)
 		before.high_ns = row->stamps.arrival_ns - tx_ns;
 	clock_bounds_add(bounds, row->sent_ns, before);
 }

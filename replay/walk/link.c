@@ -237,17 +237,19 @@ static int64_t since_anchor(const struct walk_link *l, uint64_t stamp_ns)
  */
 static void stamp_sent(struct walk_link *l, uint64_t first, size_t bytes, uint64_t before)
 {
+	int64_t tx_ns, sent_end_ns;
 	size_t at = 0;
-	int64_t tx_ns;
 
 	if (!l->slot || walk_stamps_sent(l->slot) == before)
 		return;
+	sent_end_ns = now_of(l);
 	tx_ns = since_anchor(l, l->slot->tx_ns);
 	for (uint64_t i = first; i < l->next && at < bytes; i++) {
 		const struct walk_request *r = request_at(l, i);
+		struct walk_stamps *stamps = stamps_at(l, i);
 
-		if (tx_ns >= r->sent_ns)
-			stamps_at(l, i)->tx_ns = tx_ns;
+		stamps->tx_ns = tx_ns >= r->sent_ns ? tx_ns : 0;
+		stamps->sent_end_ns = sent_end_ns;
 		at += r->bytes;
 	}
 }

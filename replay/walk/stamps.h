@@ -12,7 +12,7 @@
  * anchor, 0 where nobody took the stamp.
  */
 struct walk_stamps {
-	int64_t tx_ns;
+	int64_t tx_ns, sent_end_ns;
 	int64_t again_ns, left_ns;
 	int64_t came_ns, arrival_ns;
 };

@@ -113,11 +113,34 @@ static void test_two_clocks(void)
 	CHECK_EQ(l.ns[SUB_CLIENT_SEND], 20);
 	CHECK_EQ(l.ns[SUB_CLIENT_RECEIVE], 60);
 	CHECK_EQ(sum_of(&l), l.total_ns);
-	f.tx_ns = 0;
+	f.arrival_ns = 0;
 	breakdown_client(&f, &elsewhere, false, &l);
 	CHECK_EQ(l.ns[SUB_NET_WIRE], 0);
-	CHECK_EQ(l.ns[SUB_CLIENT_SEND], 25);
-	CHECK_EQ(l.unattributed_ns, 75);
+	CHECK_EQ(l.ns[SUB_CLIENT_SEND], 20);
+	CHECK_EQ(l.unattributed_ns, 140);
+}
+
+/* It stayed in the socket when the call returned, or was at the node before that. */
+static void test_no_transmit_stamp(void)
+{
+	static const struct {
+		int64_t sent_end_ns, send, wire;
+	} cases[] = { { 1035, 25, 25 + 50 }, { 1059, 49, 1 + 50 }, { 1100, 50, 50 } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct client_fact f = fact;
+		struct row_latency l;
+
+		check_case("case %zu", i);
+		f.tx_ns = 0;
+		f.sent_end_ns = cases[i].sent_end_ns;
+		breakdown_client(&f, &row, true, &l);
+		CHECK_EQ(l.ns[SUB_CLIENT_SEND], cases[i].send);
+		CHECK_EQ(l.ns[SUB_NET_WIRE], cases[i].wire);
+		CHECK_EQ(l.ns[SUB_CALL], 400);
+		CHECK_EQ(l.ns[SUB_CLIENT_RECEIVE], 60);
+		CHECK_EQ(l.unattributed_ns, 0);
+	}
 }
 
 /* It was read with others, and came between the first byte of these and their last one. */
@@ -254,6 +277,7 @@ int main(void)
 	RUN(test_end_on_arrival);
 	RUN(test_before_the_wire);
 	RUN(test_two_clocks);
+	RUN(test_no_transmit_stamp);
 	RUN(test_came_with_others);
 	RUN(test_odd_stamps);
 	RUN(test_no_row_of_the_node);
