@@ -128,3 +128,11 @@ uniq_counts() # how often each line occurs, in order
 		at("request_id") != "" && !at("after_reply") { n++ }
 		END { print n + 0 }')" 0
 }
+
+@test "the sum of the rows is the whole, captured and replayed: next to nothing is unattributed" {
+	start_nginx
+	capture_start --port "$port"
+	curl -sf -o /dev/null "http://127.0.0.1:$port/file?[1-1000]"
+	capture_stop
+	assert_sum_closes
+}

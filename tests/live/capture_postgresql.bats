@@ -421,3 +421,11 @@ answered()
 	diff "$BATS_TEST_TMPDIR/ebpf" "$BATS_TEST_TMPDIR/pcap"
 	assert_equal "protocol" "$(csv connections 'NR > 1 { print at("protocol") }' | sort -u)" postgresql
 }
+
+@test "the sum of the rows is the whole, captured and replayed: next to nothing is unattributed" {
+	start_postgresql
+	capture_start --pid "$postgresql"
+	TRANSACTIONS=100 benchmark simple 4
+	capture_stop
+	assert_sum_closes
+}

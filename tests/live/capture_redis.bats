@@ -212,3 +212,11 @@ assert_all_found() # REQUESTS
 	capture_stop
 	assert_all_found 32000
 }
+
+@test "the sum of the rows is the whole, captured and replayed: next to nothing is unattributed" {
+	start_redis
+	capture_start --port "$port"
+	benchmark get,set 1000
+	capture_stop
+	assert_sum_closes
+}

@@ -312,6 +312,40 @@ assert_nothing_lost()
 	assert_equal "probe misses" "$(ledger probe_misses)" 0
 }
 
+# --- sums --------------------------------------------------------------------------------------
+
+# $trace, and what a replay of it on nodes of this machine makes: nothing is lost, the rows of each
+# request are its whole, and of each service's, and the client's, at most 1% is unattributed in the
+# median, 3% at p99.
+assert_sum_closes()
+{
+	local run=$BATS_TEST_TMPDIR/sum.gait
+
+	assert_closed
+	"$GAIT" replay "$trace" --local -f -o "$run" >"$BATS_TEST_TMPDIR/replay.out" 2>&1 || [[ $? == 3 ]]
+	trace=$run assert_closed
+}
+
+assert_closed()
+{
+	local service shares
+
+	assert_nothing_lost
+	assert_equal "requests whose rows are not the whole" "$(csv latency '{
+		sum = at("unattributed_ns") - at("total_ns")
+		for (name in column)
+			if (name ~ /_ns$/ && name != "total_ns" && name != "unattributed_ns")
+				sum += at(name)
+		wrong += sum != 0
+	} END { print wrong + 0 }')" 0
+	for service in $(csv latency '{ print at("service_id") }' | sort -nu); do
+		shares=$(csv latency 'at("service_id") == '"$service"' { print at("unattributed_ns") / at("total_ns") }' |
+			sort -g | awk '{ of[NR] = $1 } END { print NR, of[int((NR + 1) / 2)], of[int((99 * NR + 99) / 100)] }')
+		echo "# ${trace##*/}, service $service: requests, unattributed p50, p99: $shares" >&3
+		awk '{ exit !($2 <= 0.01 && $3 <= 0.03) }' <<<"$shares" || fail "unattributed: $shares"
+	done
+}
+
 # The middle one of the numbers on stdin.
 median()
 {
