@@ -5,6 +5,7 @@
 /* Inside of requests.h's room, shared by its files. */
 #include "capture/assemble/dependence.h"
 #include "capture/frame/framer.h"
+#include "capture/packet/calls.h"
 #include "capture/packet/requests.h"
 #include "capture/packet/tls.h"
 
@@ -15,6 +16,7 @@
 /* A request under way. */
 struct exchange {
 	struct exchange *next; /* of the connection, in order; of the free list */
+	struct span span;
 	struct row_request row;
 	uint64_t frame; /* the framer's id of it; 0: found by turns */
 	bool complete;	/* all of its message has come */
@@ -36,8 +38,10 @@ struct conversation {
 	int64_t previous_arrival_ns, previous_end_ns;
 	int64_t unclaimed_ns; /* bytes out since then may be the start of a reply; 0: there are none */
 	struct turn *turns;
+	struct call_link *link; /* a host of services opened it; NULL: nobody known */
 	uint32_t exchanges;
-	uint16_t service; /* number in r->services */
+	uint16_t service;	 /* number in r->services */
+	uint16_t services_known; /* when the host was looked for */
 	uint8_t turns_count;
 	uint8_t tls_version;		/* low byte of what the service chose */
 	uint8_t chosen, offers;		/* numbers in r->alpns */
@@ -51,6 +55,7 @@ _Static_assert(sizeof(struct conversation) + sizeof(struct flow) <= 512,
 
 struct service_seen {
 	struct packet_end end;
+	uint16_t host; /* of calls.h */
 	struct row_service row;
 };
 
@@ -59,7 +64,8 @@ struct service_seen {
 struct requests {
 	struct row_sink sink;
 	struct ledger ledger;
-	int64_t start_ns;
+	struct calls *calls;
+	int64_t start_ns, now_ns; /* now: of the packet at hand, since the start */
 	int failed;
 	struct service_seen *services;
 	size_t services_count;
@@ -96,6 +102,8 @@ void greeting_put(const struct requests *r, const struct conversation *c, struct
 
 /* rows.c */
 void rows_open(struct requests *r, struct conversation *c, const struct flow *flow);
+/* Who opened it, if that may be known since it was asked last. */
+void rows_look_for_caller(struct requests *r, struct conversation *c, const struct flow *flow);
 void rows_close(struct requests *r, struct conversation *c, const struct flow *flow);
 void rows_write(struct requests *r, enum trace_table table, const void *row);
 uint64_t rows_class(struct requests *r, const struct conversation *c, const struct exchange *x);

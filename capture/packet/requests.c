@@ -12,6 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define HEAD_LEAST 4 /* bytes that are the same by chance otherwise */
+#define HEAD_MOST 256
+
 /* As in a live capture, where the same holds (docs/CAPTURE.md). */
 enum confidence {
 	CERTAIN = 100,
@@ -19,6 +22,16 @@ enum confidence {
 	BY_RUN = 60,	 /* several were under way, and nothing shows which bytes are whose */
 	ACROSS_GAP = 30, /* some of its bytes were not captured */
 };
+
+static int write_row(void *arg, enum trace_table table, const void *row)
+{
+	struct requests *r = arg;
+
+	rows_write(r, table, row);
+	return r->failed;
+}
+
+static void on_released(void *arg, struct span *span);
 
 struct requests *requests_new(int64_t start_ns, const struct row_sink *sink)
 {
@@ -30,7 +43,8 @@ struct requests *requests_new(int64_t start_ns, const struct row_sink *sink)
 	r->sink = *sink;
 	r->services = calloc(PACKET_SERVICES_MAX, sizeof(*r->services));
 	r->classes = calloc(PACKET_CLASSES_MAX, sizeof(*r->classes));
-	if (r->services && r->classes)
+	r->calls = calls_new(&(struct calls_sink){ { write_row, r }, on_released, r }, &r->ledger);
+	if (r->services && r->classes && r->calls)
 		return r;
 	requests_free(r);
 	return NULL;
@@ -49,6 +63,7 @@ void requests_free(struct requests *r)
 	for (size_t i = 0; i < r->framers_count; i++)
 		free(r->free_framers[i]);
 	free(r->free_framers);
+	calls_free(r->calls);
 	free(r->marks);
 	free(r->classes);
 	free(r->services);
@@ -57,7 +72,7 @@ void requests_free(struct requests *r)
 
 int requests_failed(const struct requests *r)
 {
-	return r->failed;
+	return r->failed ? r->failed : calls_failed(r->calls);
 }
 
 const struct ledger *requests_ledger(const struct requests *r)
@@ -99,7 +114,11 @@ static void begin_exchange(struct requests *r, struct conversation *c, int64_t n
 	}
 	if (x == r->free_exchanges)
 		r->free_exchanges = x->next;
-	*x = (struct exchange){ .row = { .request_id = ++r->ledger.count[LG_REQUESTS],
+	*x = (struct exchange){ .span = { .row = &x->row,
+					  .link = c->link,
+					  .host = r->services[c->service].host,
+					  .service = c->service },
+				.row = { .request_id = ++r->ledger.count[LG_REQUESTS],
 					 .service_id = r->services[c->service].row.service_id,
 					 .connection_id = c->connection_id,
 					 .confidence = CERTAIN,
@@ -123,6 +142,7 @@ static void begin_exchange(struct requests *r, struct conversation *c, int64_t n
 	c->asking = x;
 	c->requests++;
 	c->exchanges++;
+	calls_begin(r->calls, &x->span);
 }
 
 static bool is_answered(const struct exchange *x)
@@ -163,8 +183,16 @@ static void close_exchange(struct requests *r, struct conversation *c, struct ex
 	if (status[0])
 		snprintf(x->row.status, sizeof(x->row.status), "%s", status);
 	x->row.class_id = rows_class(r, c, x);
-	rows_write(r, TABLE_REQUESTS, &x->row);
 	unlink_exchange(c, x);
+	calls_end(r->calls, &x->span, r->now_ns);
+}
+
+/* Its row is out. */
+static void on_released(void *arg, struct span *span)
+{
+	struct requests *r = arg;
+	struct exchange *x = (struct exchange *)((char *)span - offsetof(struct exchange, span));
+
 	x->next = r->free_exchanges;
 	r->free_exchanges = x;
 }
@@ -215,6 +243,23 @@ static void add_request_bytes(struct conversation *c, uint64_t n, bool gap, int6
 	c->asking->gapped |= gap;
 }
 
+/*
+ * Where a proxy passes the head of a message on, call and request have the same. A hash (FNV-1a) of
+ * the first line, or of so many bytes, stays in memory as long as the request does.
+ */
+static void note_head(struct conversation *c, const struct flow_chunk *chunk, size_t from)
+{
+	uint64_t hash = 0xcbf29ce484222325ull;
+	size_t at = from;
+
+	if (!c->asking || chunk->gap || c->encrypted)
+		return;
+	for (; at < chunk->seen && at < from + HEAD_MOST && chunk->bytes[at] != '\n'; at++)
+		hash = (hash ^ chunk->bytes[at]) * 0x100000001b3ull;
+	if (at >= from + HEAD_LEAST)
+		c->asking->span.head = hash;
+}
+
 /* from: what of the chunk is counted already. Returns the same, behind the mark. */
 static uint64_t mark_request(struct requests *r, struct conversation *c,
 			     const struct framer_mark *mark, uint64_t from,
@@ -225,12 +270,14 @@ static uint64_t mark_request(struct requests *r, struct conversation *c,
 	/* the start of a message that came in pieces may be there, not yet known as one */
 	if (begins && (!c->asking || c->asking->frame)) {
 		begin_exchange(r, c, ns);
+		note_head(c, chunk, mark->back ? chunk->seen : mark->at);
 		add_request_bytes(c, mark->back, chunk->gap, ns);
 		from = mark->at;
 	}
 	if (!c->asking)
 		return mark->at;
 	c->asking->frame = mark->id;
+	c->asking->span.framed = true;
 	if (mark->verb[0])
 		memcpy(c->asking->verb, mark->verb, sizeof(c->asking->verb));
 	if (begins)
@@ -283,8 +330,10 @@ static void bytes_in(struct requests *r, struct conversation *c, bool datagrams,
 		return;
 	if (!c->asking && !c->framed && c->last)
 		c->asking = c->last; /* no boundary is known: more of the same turn */
-	if (!c->asking)
+	if (!c->asking) {
 		begin_exchange(r, c, ns);
+		note_head(c, chunk, from);
+	}
 	add_request_bytes(c, chunk->total - from, chunk->gap, ns);
 	if (c->asking && !c->framed) {
 		c->asking->complete = true;
@@ -371,6 +420,7 @@ static bool reply_run(struct conversation *c, const struct flow_chunk *chunk, in
 	for (struct exchange *x = c->first; x; x = x->next) {
 		if (waiting ? !is_waiting(x) : x->no_reply)
 			continue;
+		x->span.framed = false;
 		if (!x->frame)
 			doubt(x, BY_TURNS);
 		if (waiting > 1)
@@ -458,6 +508,9 @@ static void on_bytes(void *arg, struct flow *flow, bool reply, const struct flow
 
 	if (!c || r->failed)
 		return;
+	r->now_ns = ns;
+	calls_advance(r->calls, ns);
+	rows_look_for_caller(r, c, flow);
 	if (!reply && !datagrams)
 		greeting_look(r, c, chunk);
 	if (!decipher(r, c, reply, &own))
@@ -478,6 +531,7 @@ static void on_ended(void *arg, struct flow *flow, bool reply, int64_t ns)
 	if (!c || !c->framer || !c->framed)
 		return;
 	r->marks_count = 0;
+	r->now_ns = ns - r->start_ns;
 	framer_end(c->framer, reply ? FRAMER_OUT : FRAMER_IN, framing_keep_mark, r);
 	if (reply)
 		reply_framed(r, c, &nothing, ns - r->start_ns);
@@ -492,6 +546,7 @@ static void on_closed(void *arg, struct flow *flow)
 
 	if (!c)
 		return;
+	r->now_ns = (flow->close_ns ? flow->close_ns : flow->last_ns) - r->start_ns;
 	while (c->first) {
 		r->ledger.count[entry] += !is_answered(c->first) && !c->first->no_reply;
 		close_exchange(r, c, c->first, status_of(c->first, status));

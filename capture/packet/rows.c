@@ -104,6 +104,7 @@ static uint16_t service_of(struct requests *r, const struct packet_end *end)
 	s->row.host_id = 1;
 	format_end(end, s->row.listen);
 	snprintf(s->row.name, sizeof(s->row.name), "%.31s", s->row.listen);
+	s->host = calls_add_service(r->calls, (uint16_t)i, end->address, &s->row);
 	return (uint16_t)i;
 }
 
@@ -113,6 +114,18 @@ void rows_open(struct requests *r, struct conversation *c, const struct flow *fl
 	c->service = service_of(r, &flow->end[!flow->client]);
 	c->protocol = "";
 	c->framed = true;
+}
+
+void rows_look_for_caller(struct requests *r, struct conversation *c, const struct flow *flow)
+{
+	uint16_t host;
+
+	if (c->link || c->services_known == r->services_count)
+		return;
+	c->services_known = (uint16_t)r->services_count;
+	host = calls_caller_at(r->calls, flow->end[flow->client].address, c->service);
+	if (host)
+		c->link = calls_link(r->calls, host, &flow->close_ns, r->start_ns);
 }
 
 /* The way to both ends and back, as far as it is known. */
@@ -182,6 +195,8 @@ void rows_close(struct requests *r, struct conversation *c, const struct flow *f
 		 flow->protocol == PACKET_TCP ? "tcp" : "udp");
 	put_wire(flow, &row.wire);
 	greeting_put(r, c, &row.wire);
+	if (c->link)
+		calls_unlink(r->calls, c->link, &row);
 	rows_write(r, TABLE_CONNECTIONS, &row);
 }
 
@@ -223,6 +238,10 @@ uint64_t rows_class(struct requests *r, const struct conversation *c, const stru
 
 int requests_finish(struct requests *r)
 {
+	int rc = calls_finish(r->calls);
+
+	if (!r->failed)
+		r->failed = rc;
 	for (size_t i = 0; i < r->classes_count; i++)
 		rows_write(r, TABLE_CLASSES, &r->classes[i]);
 	for (size_t i = 0; i < r->services_count; i++)

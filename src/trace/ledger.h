@@ -33,6 +33,7 @@
 	X(OPS_UNSEEN, "ops_unseen", DOUBTFUL, "calls that moved bytes in ways not followed yet (datagrams of UNIX sockets, multishot requests of io_uring...)") \
 	X(TLS_OPAQUE, "tls_opaque", DOUBTFUL, "connections encrypted by a library that is not followed: their ciphertext was taken for messages") \
 	X(CALLS_UNOWNED, "calls_unowned", DOUBTFUL, "calls to other services without a known request") \
+	X(CALLS_AMBIGUOUS, "calls_ambiguous", DOUBTFUL, "calls that others may have made than the request that is most likely to have") \
 	X(STAMP_MISSES, "stamp_misses", DOUBTFUL,                                                  \
 	  "arrival or transmit stamps skipped by the kernel (recursion)")                          \
 	X(TABLE_EDITED, "tables_edited", DOUBTFUL, "tables that differ from the manifest")         \
