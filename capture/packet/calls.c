@@ -9,16 +9,6 @@
 
 #define TICK_NS (CALLS_LATE_NS / 2)
 
-struct call_link {
-	uint16_t host;
-	const int64_t *closed_ns; /* NULL: it closed, and its row is there */
-	int64_t start_ns;
-	size_t spans;		/* calls over it whose rows are not out */
-	uint64_t connection_id; /* of its row as the caller has it; 0: none of its calls is known */
-	uint64_t service_id;
-	struct row_connection *row; /* once it closed, if calls wait */
-};
-
 struct calls *calls_new(const struct calls_sink *sink, struct ledger *ledger)
 {
 	struct calls *c = calloc(1, sizeof(*c));
@@ -190,6 +180,15 @@ unsigned span_class(const struct span *s)
 	return s->row->class_id ? (unsigned)s->row->class_id : CALLS_OPEN;
 }
 
+/*
+ * Somebody connects from there; in the beginning that is not known yet, for bytes of connections that are
+ * older than the capture are handed on late.
+ */
+static bool may_call(const struct calls *c, const struct host *h)
+{
+	return h->calls || c->now_ns < 2 * CALLS_LATE_NS;
+}
+
 /* Most come in order. */
 static void insert_span(struct host *h, struct span *s)
 {
@@ -325,8 +324,10 @@ static void let_go(struct calls *c, struct span *s)
 {
 	struct host *h = s->host ? &c->hosts[s->host - 1] : NULL;
 
-	if (h)
+	if (h) {
 		remove_span(h, s);
+		h->swept_ns = span_end(c, s) > h->swept_ns ? span_end(c, s) : h->swept_ns;
+	}
 	if (h && h->calls && !s->made_more)
 		calls_learn(c, s);
 	free(s->made);
@@ -350,7 +351,7 @@ void calls_end(struct calls *c, struct span *s, int64_t end_ns)
 		return;
 	}
 	add_busy(&c->services[s->service], answered ? s->row->end_ns : s->closed_ns, -1);
-	if (s->settled && !c->hosts[s->host - 1].calls)
+	if (s->settled && !may_call(c, &c->hosts[s->host - 1]))
 		let_go(c, s);
 	else
 		c->held++;
@@ -369,7 +370,7 @@ static int64_t oldest_needed(const struct calls *c, const struct host *h)
 
 static void sweep(struct calls *c, struct host *h, bool all)
 {
-	int64_t needed_ns = h->calls ? oldest_needed(c, h) : INT64_MAX;
+	int64_t needed_ns = may_call(c, h) ? oldest_needed(c, h) : INT64_MAX;
 	struct span *next;
 
 	for (struct span *s = h->first; s; s = next) {

@@ -138,14 +138,29 @@ static double likelihood(const struct calls *c, const struct span *s,
 	return likelihood_of(c, s, &made);
 }
 
+/* False: it is not known what they have in common. */
+static bool has_trait(const struct span *s, const struct span *call, enum calls_trait trait,
+		      bool *ret_alike)
+{
+	if (trait == TRAIT_HEAD) {
+		*ret_alike = s->head == call->head;
+		return s->head && call->head;
+	}
+	*ret_alike = s->row->connection_id == call->link->for_connection;
+	return call->link->for_connection;
+}
+
 static double look_of(const struct calls *c, const struct call_choice *choice, unsigned i)
 {
 	const struct span *s = candidates_of(c, choice)[i].span;
+	double sum = 0;
+	bool alike;
 
-	if (!s->head || !choice->call->head)
-		return 0;
-	return calls_model_alike(c->known, span_class(s), choice->made.class,
-				 s->head == choice->call->head);
+	for (int t = 0; t < TRAIT_COUNT; t++)
+		if (has_trait(s, choice->call, t, &alike))
+			sum += calls_model_alike(c->known, span_class(s), choice->made.class, t,
+						 alike);
+	return sum;
 }
 
 /* --- one after the other -------------------------------------------------------------------------- */
@@ -368,13 +383,14 @@ static int improve(struct calls *c, struct call_choice *choice)
 static void learn_looks(struct calls *c, const struct call_choice *choice)
 {
 	const struct candidate *at = candidates_of(c, choice);
+	bool alike;
 
 	for (unsigned i = 0; i < choice->count && !choice->early; i++)
-		if (at[i].span->head && choice->call->head)
-			calls_model_learn_alike(c->known, span_class(at[i].span),
-						choice->made.class,
-						at[i].span->head == choice->call->head,
-						choice->count == 1);
+		for (int t = 0; t < TRAIT_COUNT; t++)
+			if (has_trait(at[i].span, choice->call, t, &alike))
+				calls_model_learn_alike(c->known, span_class(at[i].span),
+							choice->made.class, t, alike,
+							choice->count == 1);
 }
 
 static int begin(struct calls *c)

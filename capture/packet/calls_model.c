@@ -20,9 +20,9 @@ struct gap_row {
 /* Of a class and one that it calls. */
 struct count_row {
 	uint64_t key;
-	double called;		  /* weight of the requests that made such calls */
-	double weight[COUNTS];	  /* of those with so many; [0] is the rest of the class */
-	double alike[2], seen[2]; /* of others, of the true one */
+	double called;	       /* weight of the requests that made such calls */
+	double weight[COUNTS]; /* of those with so many; [0] is the rest of the class */
+	double alike[TRAIT_COUNT][2], seen[TRAIT_COUNT][2]; /* [0] of any, [1] of the true one */
 };
 
 struct calls_model {
@@ -189,27 +189,32 @@ void calls_model_learn_counts(struct calls_model *m, unsigned class, const unsig
 
 /* --- looks ---------------------------------------------------------------------------------------- */
 
-static double part_alike(const struct count_row *row, bool true_one, bool alike)
+static double part_alike(const struct count_row *row, enum calls_trait trait, bool true_one,
+			 bool alike)
 {
-	double part = (OWN_WEIGHT / 2 + row->alike[true_one]) / (OWN_WEIGHT + row->seen[true_one]);
+	double part = (OWN_WEIGHT / 2 + row->alike[trait][true_one]) /
+		      (OWN_WEIGHT + row->seen[trait][true_one]);
 
 	return alike ? part : 1 - part;
 }
 
-double calls_model_alike(const struct calls_model *m, unsigned class, unsigned to, bool alike)
+double calls_model_alike(const struct calls_model *m, unsigned class, unsigned to,
+			 enum calls_trait trait, bool alike)
 {
 	const struct count_row *row = *find_count(m, key_of(class, 0, to));
 
-	return row ? log(part_alike(row, true, alike) / part_alike(row, false, alike)) : 0;
+	return row ? log(part_alike(row, trait, true, alike) /
+			 part_alike(row, trait, false, alike)) :
+		     0;
 }
 
-void calls_model_learn_alike(struct calls_model *m, unsigned class, unsigned to, bool alike,
-			     bool true_one)
+void calls_model_learn_alike(struct calls_model *m, unsigned class, unsigned to,
+			     enum calls_trait trait, bool alike, bool true_one)
 {
 	struct count_row *row = have_count(m, class, to);
 
 	if (!row)
 		return;
-	row->seen[true_one]++;
-	row->alike[true_one] += alike;
+	row->seen[trait][true_one]++;
+	row->alike[trait][true_one] += alike;
 }

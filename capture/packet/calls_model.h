@@ -19,6 +19,13 @@
 #define CALLS_REPLY 0xffff
 #define CALLS_OPEN 0xfffe /* the class of what goes on */
 
+/* What a call may have in common with its request. */
+enum calls_trait {
+	TRAIT_HEAD,	  /* its first line: a proxy's */
+	TRAIT_CONNECTION, /* each is on the connection that the last such pair was on: a thread's */
+	TRAIT_COUNT
+};
+
 struct calls_model;
 
 struct calls_model *calls_model_new(void); /* NULL: out of memory */
@@ -41,10 +48,11 @@ double calls_model_more(const struct calls_model *m, unsigned class, unsigned to
 void calls_model_learn_counts(struct calls_model *m, unsigned class, const unsigned *to,
 			      const unsigned *n, size_t count, double weight);
 
-/* That a call is like its request (or not), against any other being so. */
-double calls_model_alike(const struct calls_model *m, unsigned class, unsigned to, bool alike);
+/* That a call has this in common with its request (or not), against any other having it. */
+double calls_model_alike(const struct calls_model *m, unsigned class, unsigned to,
+			 enum calls_trait trait, bool alike);
 /* true_one: of the request that made it; else of one that might have. */
-void calls_model_learn_alike(struct calls_model *m, unsigned class, unsigned to, bool alike,
-			     bool true_one);
+void calls_model_learn_alike(struct calls_model *m, unsigned class, unsigned to,
+			     enum calls_trait trait, bool alike, bool true_one);
 
 #endif

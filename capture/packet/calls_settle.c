@@ -13,7 +13,7 @@
 #define OTHERWISE 0.5  /* a service whose calls are more likely a stranger's makes none */
 #define KNOWN_LEAST 16 /* calls from one service to another; of fewer one waits for more */
 #define NESTED_MOST 60 /* confidence where the innermost of several services is taken */
-#define CHOSEN_MOST 95 /* and of whatever was chosen among several, percent */
+#define CHOSEN_MOST 89 /* and of whatever was chosen among several, percent: less than of turns */
 
 /* --- which services call which -------------------------------------------------------------------- */
 
@@ -227,6 +227,7 @@ static void add_choice(struct calls *c, struct host *h, struct span *call, bool 
 		.made = { call->row->arrival_ns, end_ns, 0, span_class(call), call },
 		.first = c->candidates_count,
 		.share = 1,
+		.more = end_ns <= h->swept_ns, /* it came too late for some */
 	};
 
 	if (c->choices_count == c->choices_room) {
@@ -280,6 +281,8 @@ static void take_parent(struct calls *c, struct call_choice *choice)
 
 	c->ledger->count[LG_CALLS_JOINED]++;
 	c->ledger->count[LG_CALLS_AMBIGUOUS] += confidence < 100;
+	if (confidence == 100)
+		call->link->for_connection = parent->row->connection_id;
 	call->op_id = ++c->ledger->count[LG_OPS];
 	call->after_op = op_before(parent, &choice->made);
 	call->parent_service = parent->row->service_id;
@@ -318,7 +321,7 @@ void calls_settle(struct calls *c, struct host *h, bool all)
 {
 	c->choices_count = c->candidates_count = 0;
 	for (struct span *s = h->waiting; s; s = s->next)
-		if (!s->counted && is_ready(c, s, all))
+		if (!s->counted && is_ready(c, s, all) && span_end(c, s) > h->swept_ns)
 			count_edges(c, h, s, span_end(c, s));
 	for (struct span *s = h->waiting; s; s = s->next)
 		if (is_ready(c, s, all))

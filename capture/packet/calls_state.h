@@ -9,6 +9,18 @@
 #define CANDIDATES_MAX 32      /* of one call, the latest; of more none is sure */
 #define CANDIDATES_LOOKED 4096 /* requests that are looked at for one call */
 
+/* A connection that a host of services opened. */
+struct call_link {
+	uint16_t host;
+	const int64_t *closed_ns; /* NULL: it closed, and its row is there */
+	int64_t start_ns;
+	size_t spans;		/* calls over it whose rows are not out */
+	uint64_t connection_id; /* of its row as the caller has it; 0: none of its calls is known */
+	uint64_t service_id;
+	uint64_t for_connection;    /* of the request that its last sure call was made for */
+	struct row_connection *row; /* once it closed, if calls wait */
+};
+
 /* A call that a request made, or may have. */
 struct call_made {
 	int64_t start_ns, end_ns;
@@ -29,6 +41,7 @@ struct host {
 	struct span *first, *last;     /* served there, by arrival: open, or their rows wait */
 	struct span *waiting, *latest; /* made there, not settled, by start */
 	size_t waiting_count;
+	int64_t swept_ns; /* requests that ended until then may be gone */
 	struct edge *edges;
 	size_t edges_count, edges_room;
 };
@@ -44,7 +57,7 @@ struct service_state {
 /* A call to be settled, and who may have made it. */
 struct candidate {
 	struct span *span;
-	double look; /* how much it looks like its caller */
+	double look; /* how much more likely a true one is like that: its head, its connection */
 };
 
 struct call_choice {

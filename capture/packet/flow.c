@@ -49,6 +49,7 @@ void flows_free(struct flows *f)
 		if ((flow = any_flow(f, i)))
 			order_drop(flow);
 	flow_table_release(&f->table);
+	free(f->watched);
 	free(f);
 }
 
@@ -475,6 +476,7 @@ int flows_packet(struct flows *f, enum packet_kind kind, const struct packet *p)
 
 	if (p->ns > f->now_ns)
 		f->now_ns = p->ns;
+	order_look_all(f);
 	close_due(f, &f->lingering, FLOW_LINGER_NS);
 	close_due(f, &f->idle, FLOW_IDLE_NS);
 	flow = flow_table_find(&f->table, hash, kind, &p->from, &p->to, &side);

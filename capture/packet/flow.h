@@ -61,6 +61,7 @@ struct flow {
 	bool opened;		  /* the sink knows of it */
 	bool reset;		  /* it ended by a RST */
 	bool queued;		  /* it waits for its end in the queue of its kind */
+	bool watched;		  /* and segments of it may, for one before them */
 	uint16_t held_count;
 	uint32_t hash, index;
 	uint32_t older, newer; /* in that queue: indices, or free ones */

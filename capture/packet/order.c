@@ -226,6 +226,52 @@ void order_look(struct flows *f, struct flow *flow)
 		give_up_waiting(f, flow);
 }
 
+static int grow_watched(struct flows *f)
+{
+	size_t room = f->watched_room ? f->watched_room * 2 : 64;
+	struct flow_watch *grown = malloc(room * sizeof(*grown));
+
+	if (!grown)
+		return -ENOMEM;
+	for (size_t i = 0; i < f->watched_count; i++)
+		grown[i] = f->watched[(f->watched_first + i) % f->watched_room];
+	free(f->watched);
+	f->watched = grown;
+	f->watched_first = 0;
+	f->watched_room = room;
+	return 0;
+}
+
+static void watch(struct flows *f, struct flow *flow)
+{
+	if (flow->watched)
+		return;
+	if (f->watched_count == f->watched_room && grow_watched(f)) {
+		f->failed = -ENOMEM;
+		return;
+	}
+	f->watched[(f->watched_first + f->watched_count++) % f->watched_room] =
+		(struct flow_watch){ flow->held->seg.ns, flow->index };
+	flow->watched = true;
+}
+
+void order_look_all(struct flows *f)
+{
+	while (f->watched_count && f->now_ns - f->watched[f->watched_first].ns > FLOW_REORDER_NS) {
+		uint32_t index = f->watched[f->watched_first].index;
+		struct flow *flow = flow_table_at(&f->table, index);
+
+		f->watched_first = (f->watched_first + 1) % f->watched_room;
+		f->watched_count--;
+		if (flow->protocol == FLOW_FREE)
+			continue;
+		flow->watched = false;
+		order_look(f, flow);
+		if (flow->held)
+			watch(f, flow);
+	}
+}
+
 static void hold(struct flows *f, struct flow *flow, unsigned side, const struct segment *seg)
 {
 	struct flow_held *h = malloc(sizeof(*h) + seg->seen);
@@ -242,6 +288,7 @@ static void hold(struct flows *f, struct flow *flow, unsigned side, const struct
 	flow->held_last = h;
 	flow->held_count++;
 	f->held_bytes += seg->seen;
+	watch(f, flow);
 	f->counts.reordered += flow->anchored;
 	while (flow->held &&
 	       (flow->held_count > FLOW_HELD_MAX || f->held_bytes > FLOW_HELD_BYTES_MAX))

@@ -18,9 +18,17 @@ struct flows {
 	struct flow_queue lingering, idle;
 	int64_t now_ns; /* the latest that a packet said */
 	size_t held_bytes;
+	struct flow_watch *watched; /* a ring, the oldest first */
+	size_t watched_first, watched_count, watched_room;
 	size_t hand; /* where it looked last for a flow to give up */
 	uint32_t listening[LISTENING_MAX];
 	int failed;
+};
+
+/* A flow with segments that wait, since then. */
+struct flow_watch {
+	int64_t ns;
+	uint32_t index;
 };
 
 /* A segment with payload. */
@@ -43,6 +51,8 @@ void order_segment(struct flows *f, struct flow *flow, unsigned side, const stru
 void order_anchored(struct flows *f, struct flow *flow);
 /* Time has passed: what has waited for too long does not any more. */
 void order_look(struct flows *f, struct flow *flow);
+/* The same for all flows, of which some may have no further packets. */
+void order_look_all(struct flows *f);
 /* Whether all bytes before its FIN have come; tells the sink once. */
 void order_ended(struct flows *f, struct flow *flow, unsigned side, int64_t ns);
 /* Forgets what waits. */
