@@ -67,6 +67,21 @@ agree()
 	((sure_count > 0)) || fail "none is sure"
 }
 
+# One is the datagram that ended the capture. The replay of the packets' tree makes as many calls.
+replays_calls()
+{
+	"$GAIT" show "$BATS_TEST_TMPDIR/packets.gait" >"$BATS_TEST_TMPDIR/show.out"
+	grep -q '^topology: 1,600 of 2,401 requests have a parent$' "$BATS_TEST_TMPDIR/show.out"
+	"$GAIT" edit assume "$BATS_TEST_TMPDIR/packets.gait" --compute 50us -o "$BATS_TEST_TMPDIR/assumed.gait" \
+		>"$BATS_TEST_TMPDIR/assume.out"
+	trace=$BATS_TEST_TMPDIR/run.gait
+	"$GAIT" replay "$BATS_TEST_TMPDIR/assumed.gait" --local --no-attribution --until "100 requests" -o "$trace" \
+		>"$BATS_TEST_TMPDIR/replay.out" 2>"$BATS_TEST_TMPDIR/replay.err" || [[ $? == 3 ]] # however late it sends
+	assert_equal "answered, and calls of them" "$(csv requests '
+		NR > 1 { roots += at("outcome") == "ok" && !at("parent_id"); calls += at("parent_id") != "" }
+		END { print roots, calls }')" "100 200"
+}
+
 # start_both OPTION...: of the one in front
 start_both()
 {
@@ -90,6 +105,7 @@ start_both()
 	await "the one behind sees the connections end" connections_gone "$behind_port"
 	sniff_stop
 	agree 1600 85 90 # by turns nothing is surer
+	replays_calls
 }
 
 # Sets $behind_port: nginx with a file of any length of 1 to 200
