@@ -309,7 +309,7 @@ load_walk()
 	shift
 	node_start "$GAIT" node --sched-policy "fifo:$SERVICE_PRIORITY" -c "$SERVICE_CPU" "${node_words[@]}"
 	[[ -z $group ]] || echo "$node_pid" >"$group/cgroup.procs"
-	walk_to_node "$out" "${@//CALLEE/$callee}"
+	walk_to_node "$out" "$@"
 	stop "$node_pid"
 	[[ -z $callee ]] || stop "$callee_pid"
 	[[ -z $neighbour ]] || stop "$neighbour"
@@ -324,8 +324,8 @@ walk_to_node()
 
 	shift
 	disturb
-	taskset -c "$CLIENT_CPU" chrt -f "$SERVICE_PRIORITY" "$GAIT" walk --to "$node" --control "$control" "$@" \
-		-O "$BATS_TEST_TMPDIR/$out.gait" >"$BATS_TEST_TMPDIR/walk.out" 2>&1 || [[ $? == 3 ]]
+	taskset -c "$CLIENT_CPU" chrt -f "$SERVICE_PRIORITY" "$GAIT" walk --to "$node" --control "$control" \
+		"${@//CALLEE/$callee}" -O "$BATS_TEST_TMPDIR/$out.gait" >"$BATS_TEST_TMPDIR/walk.out" 2>&1 || [[ $? == 3 ]]
 	undisturb
 }
 
