@@ -11,6 +11,12 @@ SERVICE_CPU=1
 CLIENT_CPU=0
 SERVICE_PRIORITY=5
 
+# Who node and client are: a test may make them others, as those without privilege (INJECT_UNPRIVILEGED).
+inject_as=()
+
+# Nobody who may load BPF programs: of root's capabilities the priority alone is left.
+INJECT_UNPRIVILEGED=(setpriv --inh-caps=-all --bounding-set=-all,+sys_nice --no-new-privs)
+
 # NAME|ROW|LOAD|DISTURBANCE|JUDGE_OPTIONS
 #
 # Loads: `replay` is a node that plays what `gait walk` would send with these options, `walk` such a walk
@@ -169,7 +175,7 @@ replay_plan() # OUT OPTION...
 	local out=$1
 
 	shift
-	taskset -c "$CLIENT_CPU" "$GAIT" replay "$BATS_TEST_TMPDIR/plan.gait" --arrivals clock --node "$node" \
+	taskset -c "$CLIENT_CPU" "${inject_as[@]}" "$GAIT" replay "$BATS_TEST_TMPDIR/plan.gait" --arrivals clock --node "$node" \
 		-o "$BATS_TEST_TMPDIR/$out.gait" "$@" >"$BATS_TEST_TMPDIR/replay.out" \
 		2>"$BATS_TEST_TMPDIR/replay.err" || [[ $? == 3 ]]
 }
@@ -179,7 +185,7 @@ load_replay() # OUT WALK_OPTION...
 	local out=$1 control
 
 	plan "${@:2}" || return
-	node_start "$GAIT" node --once --threads 1 --sched-policy "fifo:$SERVICE_PRIORITY" -c "$SERVICE_CPU"
+	node_start "${inject_as[@]}" "$GAIT" node --once --threads 1 --sched-policy "fifo:$SERVICE_PRIORITY" -c "$SERVICE_CPU"
 	control=$node
 	disturb
 	replay_plan "$out" --control "$control"
@@ -195,7 +201,7 @@ load_link() # OUT WALK_OPTION...
 
 	plan "${@:2}" || return
 	link_start "$space" || return
-	node_start nsenter "--net=/run/netns/$space" "$GAIT" node --once --listen "$LINK_FAR:0" --insecure \
+	node_start nsenter "--net=/run/netns/$space" "${inject_as[@]}" "$GAIT" node --once --listen "$LINK_FAR:0" --insecure \
 		--sched-policy "fifo:$SERVICE_PRIORITY" -c "$SERVICE_CPU"
 	disturb
 	replay_plan "$out"
@@ -236,7 +242,7 @@ load_quota() # OUT WALK_OPTION...
 	group=/sys/fs/cgroup/cpu/gait-inject-$$
 	[[ -d $group ]] || mkdir "$group" || return
 	echo 262144 >"$group/cpu.shares"
-	node_start "$GAIT" node --once -c "$SERVICE_CPU"
+	node_start "${inject_as[@]}" "$GAIT" node --once -c "$SERVICE_CPU"
 	echo "$node_pid" >"$group/cgroup.procs"
 	disturb
 	replay_plan "$out"
@@ -307,7 +313,7 @@ load_walk()
 		shift
 	done
 	shift
-	node_start "$GAIT" node --sched-policy "fifo:$SERVICE_PRIORITY" -c "$SERVICE_CPU" "${node_words[@]}"
+	node_start "${inject_as[@]}" "$GAIT" node --sched-policy "fifo:$SERVICE_PRIORITY" -c "$SERVICE_CPU" "${node_words[@]}"
 	[[ -z $group ]] || echo "$node_pid" >"$group/cgroup.procs"
 	walk_to_node "$out" "$@"
 	stop "$node_pid"
@@ -324,8 +330,9 @@ walk_to_node()
 
 	shift
 	disturb
-	taskset -c "$CLIENT_CPU" chrt -f "$SERVICE_PRIORITY" "$GAIT" walk --to "$node" --control "$control" \
-		"${@//CALLEE/$callee}" -O "$BATS_TEST_TMPDIR/$out.gait" >"$BATS_TEST_TMPDIR/walk.out" 2>&1 || [[ $? == 3 ]]
+	taskset -c "$CLIENT_CPU" chrt -f "$SERVICE_PRIORITY" "${inject_as[@]}" "$GAIT" walk --to "$node" \
+		--control "$control" "${@//CALLEE/$callee}" -O "$BATS_TEST_TMPDIR/$out.gait" \
+		>"$BATS_TEST_TMPDIR/walk.out" 2>&1 || [[ $? == 3 ]]
 	undisturb
 }
 
@@ -335,7 +342,7 @@ load_walk_link() # OUT WALK_OPTION...
 	local space=gait-inject-$$
 
 	link_start "$space" || return
-	node_start nsenter "--net=/run/netns/$space" "$GAIT" node --listen "$LINK_FAR:0" --insecure \
+	node_start nsenter "--net=/run/netns/$space" "${inject_as[@]}" "$GAIT" node --listen "$LINK_FAR:0" --insecure \
 		--sched-policy "fifo:$SERVICE_PRIORITY" -c "$SERVICE_CPU"
 	walk_to_node "$@"
 	stop "$node_pid"
