@@ -29,6 +29,14 @@ struct path {
 extern const struct path paths[SUB_COUNT];
 extern const char *const path_kind_names[];
 
+/* The same of runs without BPF programs: it needs none, and is so everywhere. */
+struct path_user {
+	enum path_kind kind;
+	const char *by; /* absent: where its time is */
+};
+
+extern const struct path_user paths_user[SUB_COUNT];
+
 /* Whether a program, or what stands in for it, is there. */
 typedef bool (*path_loads_fn)(void *arg, const char *program);
 

@@ -85,6 +85,11 @@ static struct json *row_to_json(const struct checks *checks, enum subsystem row)
 		json_put_text(json, "by", path->by);
 	each_hook(checks, path, add_hook, hooks);
 	json_put(json, "hooks", hooks);
+	json_put_text(json, "path_without_bpf", path_kind_names[paths_user[row].kind]);
+	json_put_text(json,
+		      paths_user[row].kind == PATH_ABSENT ? "time_without_bpf_is_in" :
+							    "by_without_bpf",
+		      paths_user[row].by);
 	return json;
 }
 
@@ -174,12 +179,23 @@ static void print_rows(const struct checks *checks)
 	}
 }
 
+/* And what it is worth in a run where the needed ones do not load. */
+static void print_rows_of_user(void)
+{
+	printf("\n%-18s %-9s %s\n", "row without BPF", "path", "by user space, in runs");
+	for (int i = 0; i < SUB_COUNT; i++)
+		printf("%-18s %-9s %s%s\n", subsystems[i].name,
+		       path_kind_names[paths_user[i].kind],
+		       paths_user[i].kind == PATH_ABSENT ? "its time is in: " : "",
+		       paths_user[i].by);
+}
+
 /* What it means for what the user wants to do. */
 static void print_verdict(const struct checks *checks, int missing)
 {
 	if (missing)
 		printf("\n%d needed probes do not load: what needs them does not work here; a replay "
-		       "goes on without a breakdown, and 'gait capture --with pcap' makes traces of "
+		       "has the rows above that are by user space, and 'gait capture --with pcap' makes traces of "
 		       "packets\n",
 		       missing);
 	else
@@ -206,6 +222,8 @@ int cmd_doctor(int argc, char **argv)
 	} else {
 		print_checks(&checks);
 		print_rows(&checks);
+		if (missing)
+			print_rows_of_user();
 		print_verdict(&checks, missing);
 		rc = EXIT_FINE;
 	}

@@ -350,6 +350,31 @@ static void put_single(const struct compare_side *side, const struct compare_pai
 				      summary_service_name(s, &s->services[i], name), side->title);
 }
 
+static bool has_rows(const struct manifest *m)
+{
+	return m->attribution[0] && strcmp(m->attribution, "none") != 0;
+}
+
+bool compare_rows_alike(const struct compare_side *original, const struct compare_side *replay)
+{
+	const struct manifest *a = original->manifest, *b = replay->manifest;
+
+	return !has_rows(a) || !has_rows(b) || !strcmp(a->attribution, b->attribution);
+}
+
+static void put_caution(const struct compare_side *original, const struct compare_side *replay,
+			struct buf *out)
+{
+	if (compare_rows_alike(original, replay))
+		return;
+	grid_put_line(out,
+		      "caution: the rows of the %s were made by %s, those of the %s by %s: compare "
+		      "totals; what one tells apart is in other rows of the other, or "
+		      "unattributed (docs/REPLAY.md)",
+		      original->title, original->manifest->attribution, replay->title,
+		      replay->manifest->attribution);
+}
+
 void compare_put_breakdown(const struct compare_side *original, const struct compare_side *replay,
 			   struct buf *out)
 {
@@ -359,6 +384,7 @@ void compare_put_breakdown(const struct compare_side *original, const struct com
 
 	put_single(original, pairs, count, out);
 	put_single(replay, pairs, count, out);
+	put_caution(original, replay, out);
 
 	for (size_t i = 0; i < count; i++) {
 		summary_service_name(replay->summary, pairs[i].replay, name);
@@ -436,5 +462,6 @@ struct json *compare_to_json(const struct compare_side *original, const struct c
 		 service_to_json(count ? pairs->replay : NULL, summary_requests_count(b)));
 	json_put(json, "fidelity", fidelity_to_json(original, replay, NULL));
 	json_put(json, "services", services);
+	json_put_bool(json, "rows_alike", compare_rows_alike(original, replay));
 	return json;
 }

@@ -49,7 +49,13 @@ size_t compare_fidelity(const struct compare_side *original, const struct compar
 /* Replay over original minus 1, in percent; NaN where one is unknown or the original is 0. */
 double fidelity_percent(const struct fidelity_row *row);
 
-/* Which services are on one side alone; mean time of a request at each other by subsystem, in columns. */
+/*
+ * Whether both have rows of the breakdown that come about in one way: else what one tells apart is in
+ * another row of the other, and totals alone compare.
+ */
+bool compare_rows_alike(const struct compare_side *original, const struct compare_side *replay);
+
+/* Which services are on one side alone; whether rows compare; mean time of a request at each other by subsystem, in columns. */
 void compare_put_breakdown(const struct compare_side *original, const struct compare_side *replay,
 			   struct buf *out);
 

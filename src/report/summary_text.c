@@ -166,6 +166,11 @@ static void put_instrument(const struct manifest *m, struct grid *grid)
 			  "nothing is scaled",
 			  m->sample_one_in);
 	}
+	if (!strcmp(m->attribution, "user")) {
+		CELLS(grid, "rows");
+		grid_cell(grid, "by the nodes' own clocks, without probes: fewer are told apart");
+		return;
+	}
 	CELLS(grid, "probes");
 	if (m->price.ns_per_request == TRACE_NONE)
 		grid_cell(grid, "%s, overhead not measured", m->attribution);

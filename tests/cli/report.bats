@@ -135,3 +135,26 @@ called() {
 		"$(printf '%s\n' "call 1.50ms 37.5%" "back 1.50ms 37.5%" "total 4ms 100%")"
 	grep -x '  5 of 10 calls are replaced; 0 requests beside the path do not count' tree.txt
 }
+
+# made_by WHOM DIR
+made_by() {
+	jq --arg by "$1" '.attribution = $by' "$2/manifest.json" >manifest.json
+	mv manifest.json "$2/manifest.json"
+}
+
+@test "rows of a run without probes beside captured ones are compared with a caution" {
+	trace was.gait 1 1=front
+	trace is.gait 2 1=front
+	made_by ebpf was.gait
+	for by in user ebpf none; do
+		made_by "$by" is.gait
+		"$GAIT" report is.gait --against was.gait >"$by.txt"
+		"$GAIT" report is.gait --against was.gait --json >"$by.json"
+	done
+	is "$(grep -h '^caution' user.txt ebpf.txt none.txt | cut -d: -f2 | sed 's/^ //')" \
+		"the rows of the capture were made by ebpf, those of the replay by user"
+	is "$(jq -c .rows_alike user.json ebpf.json none.json | tr '\n' ' ')" "false true true "
+	made_by user is.gait
+	"$GAIT" show is.gait >show.txt
+	grep -E '^ *rows +by the nodes. own clocks, without probes: fewer are told apart$' show.txt
+}

@@ -36,6 +36,17 @@ static void test_table(void)
 	}
 }
 
+/* So does every row of a run without BPF. */
+static void test_user(void)
+{
+	for (int i = 0; i < SUB_COUNT; i++) {
+		check_case("%s", subsystems[i].name);
+		CHECK(paths_user[i].by && paths_user[i].by[0]);
+	}
+	CHECK_EQ(paths_user[SUB_SCHED_THROTTLED].kind, PATH_ABSENT);
+	CHECK_EQ(paths_user[SUB_NET_WIRE].kind, PATH_MEASURED);
+}
+
 /* A row that a hook is said to give is not said to be absent. */
 static void test_given(void)
 {
@@ -60,6 +71,7 @@ static void test_here(void)
 int main(void)
 {
 	RUN(test_table);
+	RUN(test_user);
 	RUN(test_given);
 	RUN(test_here);
 	return check_done();
