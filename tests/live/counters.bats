@@ -58,3 +58,33 @@ agree()
 	disturb_slow
 	agree blocked device 0.05 --for 500ms --read "$disk" --stat "/sys/block/${disk#/dev/}/stat"
 }
+
+# interrupted OPTION...: a thread above all others, for 300 ms without a pause
+interrupted()
+{
+	chrt -f "$SERVICE_PRIORITY" "$GAIT_TRUTH/counters" --cpu "$SERVICE_CPU" --for 300ms --sleep 0 "$@" \
+		>"$BATS_TEST_TMPDIR/counters"
+	cat "$BATS_TEST_TMPDIR/counters"
+}
+
+# A tracepoint of interrupt handlers tells neither of these: they are the local APIC's.
+@test "interrupts of the CPU's own timer are cpu.irq.timer, for as long as they last" {
+	disturb_irq --cpu "$SERVICE_CPU" --spin 500us --period 3ms
+	interrupted
+	undisturb
+	csv "$BATS_TEST_TMPDIR/counters" '{
+		printf "%.0f %.0f %.0f\n", at("began"), at("began") + at("elapsed"), at("irq_timer")
+	}' >"$BATS_TEST_TMPDIR/window"
+	awk -F'[, ]' 'NR == FNR { from = $1; to = $2; found = $3; next }
+		$1 >= from && $2 <= to { spun += $2 - $1; times++ }
+		END { print "# " times " interrupts, " spun " ns, found " found
+			exit !(times > 50 && found > spun && found < spun * 1.1) }' \
+		"$BATS_TEST_TMPDIR/window" "$BATS_TEST_TMPDIR/log" >&3
+}
+
+@test "interrupts by another CPU are cpu.irq.other" {
+	[[ $(uname -m) == x86_64 ]] || skip "no hook tells of them on this architecture"
+	interrupted --nudge 1000
+	csv "$BATS_TEST_TMPDIR/counters" '{ exit !(at("interrupts") > 500 && at("irq_other") > 100 * at("interrupts")) }' ||
+		fail "too little for so many"
+}
