@@ -6,6 +6,7 @@
 #include "capture/assemble/dependence.h"
 #include "capture/frame/framer.h"
 #include "capture/packet/calls.h"
+#include "capture/packet/pool.h"
 #include "capture/packet/requests.h"
 #include "capture/packet/tls.h"
 
@@ -43,15 +44,13 @@ struct conversation {
 	uint16_t service;	 /* number in r->services */
 	uint16_t services_known; /* when the host was looked for */
 	uint8_t turns_count;
-	uint8_t tls_version;		/* low byte of what the service chose */
-	uint8_t chosen, offers;		/* numbers in r->alpns */
 	bool framed : 1;		/* the framer has not lost its way */
 	bool encrypted : 1, looked : 1; /* its first bytes were looked at */
 	bool unpaired : 1;		/* what the service sends is known to have no request */
 };
 
-_Static_assert(sizeof(struct conversation) + sizeof(struct flow) <= 512,
-	       "an open connection takes 512 bytes");
+_Static_assert(sizeof(struct conversation) + sizeof(struct flow) <= 512 - 16,
+	       "an open connection takes 512 bytes, about 16 of them in slots of the table");
 
 struct service_seen {
 	struct packet_end end;
@@ -71,6 +70,7 @@ struct requests {
 	size_t services_count;
 	struct row_class *classes;
 	size_t classes_count;
+	struct pool conversations;
 	struct exchange *free_exchanges;
 	struct framer **free_framers;
 	size_t framers_count, framers_capacity;

@@ -274,14 +274,14 @@ static void begin_stream(struct flows *f, struct flow *flow, unsigned side, cons
 {
 	bool answer = p->flags & PACKET_ACK;
 
-	if (answer ? flow->answered_ns : flow->open_ns)
+	if (answer ? flow->handshake_ns || flow->shaken : flow->open_ns)
 		note_again(f, &flow->side[side]);
 	note_opener(f, flow, answer ? !side : side);
 	side_begins(&flow->side[side], p->seq + 1);
 	if (answer) {
 		side_begins(&flow->side[!side], p->ack);
-		if (!flow->answered_ns)
-			flow->answered_ns = p->ns;
+		if (!flow->handshake_ns && !flow->shaken)
+			flow->handshake_ns = p->ns;
 		flow_open(f, flow);
 	} else if (!flow->open_ns) {
 		flow->open_ns = p->ns;
@@ -301,15 +301,18 @@ static void note_round_trip(struct flow_side *s, int64_t ns)
 /* The handshake times both ways: to the service by its answer, to the client by its ACK. */
 static void time_handshake(struct flow *flow, unsigned side, const struct packet *p)
 {
-	if (flow->handshake_ns || !flow->answered_ns || !flow->open_ns || side != flow->client ||
-	    p->flags & (PACKET_SYN | PACKET_RST) || p->ns < flow->answered_ns ||
-	    flow->answered_ns < flow->open_ns)
+	int64_t answered_ns = flow->handshake_ns;
+
+	if (flow->shaken || !answered_ns || !flow->open_ns || side != flow->client ||
+	    p->flags & (PACKET_SYN | PACKET_RST) || p->ns < answered_ns ||
+	    answered_ns < flow->open_ns)
 		return;
+	flow->shaken = true;
 	flow->handshake_ns = p->ns - flow->open_ns;
 	if (flow->side[0].retransmitted || flow->side[1].retransmitted)
 		return;
-	note_round_trip(&flow->side[flow->client], flow->answered_ns - flow->open_ns);
-	note_round_trip(&flow->side[!flow->client], p->ns - flow->answered_ns);
+	note_round_trip(&flow->side[flow->client], answered_ns - flow->open_ns);
+	note_round_trip(&flow->side[!flow->client], p->ns - answered_ns);
 }
 
 /* Of what side `side` sent, the other end has all before `ack`. */

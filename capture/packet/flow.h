@@ -60,8 +60,9 @@ struct flow {
 	bool anchored;		  /* it is known where both streams begin */
 	bool opened;		  /* the sink knows of it */
 	bool reset;		  /* it ended by a RST */
-	bool queued;		  /* it waits for its end in the queue of its kind */
-	bool watched;		  /* and segments of it may, for one before them */
+	bool queued : 1;	  /* it waits for its end in the queue of its kind */
+	bool watched : 1;	  /* and segments of it may, for one before them */
+	bool shaken : 1;	  /* the handshake is over */
 	uint16_t held_count;
 	uint32_t hash, index;
 	uint32_t older, newer; /* in that queue: indices, or free ones */
@@ -71,8 +72,7 @@ struct flow {
 	int64_t close_ns;		    /* its last FIN, or RST; 0: not yet */
 	int64_t last_ns;
 	int64_t queued_ns;    /* since when it waits for its end */
-	int64_t answered_ns;  /* its SYN was answered */
-	int64_t handshake_ns; /* from SYN to the ACK of its answer; 0: unknown */
+	int64_t handshake_ns; /* from SYN to the ACK of its answer; until `shaken`, when that came */
 	void *user;	      /* the sink's */
 };
 

@@ -51,9 +51,9 @@ void greeting_keep(struct requests *r, struct conversation *c, bool closing)
 	if (!hello || !(closing || tls_hello_is_over(hello)))
 		return;
 	tls_hello_end(hello);
-	c->tls_version = (uint8_t)hello->server.version;
-	c->chosen = number_of(r, hello->server.alpn);
-	c->offers = number_of(r, hello->client.alpn);
+	c->tls.version = (uint8_t)hello->server.version;
+	c->tls.chosen = number_of(r, hello->server.alpn);
+	c->tls.offers = number_of(r, hello->client.alpn);
 	free(hello);
 	c->tls.hello = NULL;
 }
@@ -65,9 +65,9 @@ void greeting_put(const struct requests *r, const struct conversation *c, struct
 	if (!c->encrypted)
 		return;
 	snprintf(wire->tls_version, sizeof(wire->tls_version), "%s",
-		 tls_version_name(c->tls_version));
-	snprintf(wire->tls_alpn, sizeof(wire->tls_alpn), "%s", r->alpns[c->chosen]);
-	snprintf(wire->tls_offers, sizeof(wire->tls_offers), "%s", r->alpns[c->offers]);
+		 tls_version_name(c->tls.version));
+	snprintf(wire->tls_alpn, sizeof(wire->tls_alpn), "%s", r->alpns[c->tls.chosen]);
+	snprintf(wire->tls_offers, sizeof(wire->tls_offers), "%s", r->alpns[c->tls.offers]);
 	wire->tls_records_in = in->records;
 	wire->tls_records_out = out->records;
 	wire->tls_record_bytes_in = (int64_t)in->bytes;

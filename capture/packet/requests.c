@@ -39,6 +39,7 @@ struct requests *requests_new(int64_t start_ns, const struct row_sink *sink)
 
 	if (!r)
 		return NULL;
+	pool_init(&r->conversations, sizeof(struct conversation));
 	r->start_ns = start_ns;
 	r->sink = *sink;
 	r->services = calloc(PACKET_SERVICES_MAX, sizeof(*r->services));
@@ -64,6 +65,7 @@ void requests_free(struct requests *r)
 		free(r->free_framers[i]);
 	free(r->free_framers);
 	calls_free(r->calls);
+	pool_release(&r->conversations);
 	free(r->marks);
 	free(r->classes);
 	free(r->services);
@@ -489,7 +491,7 @@ static void bytes_out(struct requests *r, struct conversation *c, const struct f
 static void on_opened(void *arg, struct flow *flow)
 {
 	struct requests *r = arg;
-	struct conversation *c = calloc(1, sizeof(*c));
+	struct conversation *c = pool_take(&r->conversations);
 
 	flow->user = c;
 	if (c)
@@ -556,7 +558,7 @@ static void on_closed(void *arg, struct flow *flow)
 	framing_give(r, c);
 	r->turns_tables -= c->turns != NULL;
 	free(c->turns);
-	free(c);
+	pool_give(&r->conversations, c);
 	flow->user = NULL;
 }
 

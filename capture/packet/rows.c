@@ -151,7 +151,8 @@ static void put_wire(const struct flow *flow, struct row_wire *wire)
 
 	if (flow->close_ns)
 		put_text(wire->ended, sizeof(wire->ended), flow->reset ? "rst" : "fin");
-	wire->handshake_ns = known_ns(flow->handshake_ns);
+	if (flow->shaken)
+		wire->handshake_ns = flow->handshake_ns;
 	wire->client_srtt_ns = known_ns(out->srtt_ns);
 	wire->client_min_rtt_ns = known_ns(out->min_rtt_ns);
 	wire->server_srtt_ns = known_ns(in->srtt_ns);

@@ -31,6 +31,8 @@ struct tls {
 	bool finished : 1; /* then: the client's Finished has come */
 	bool asked : 1;	   /* the application's first bytes to the service have */
 	bool lost : 1;	   /* where records begin is not known any more */
+	/* the owner's, of what the hellos said: low byte of the version, what was chosen and offered */
+	uint8_t version, chosen, offers;
 };
 
 /* Whether a connection whose first bytes to the service are these speaks TLS. */
