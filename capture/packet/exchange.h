@@ -39,11 +39,11 @@ struct conversation {
 	int64_t previous_arrival_ns, previous_end_ns;
 	int64_t unclaimed_ns; /* bytes out since then may be the start of a reply; 0: there are none */
 	struct turn *turns;
-	struct call_link *link; /* a host of services opened it; NULL: nobody known */
-	uint32_t exchanges;
-	uint16_t service;	 /* number in r->services */
-	uint16_t services_known; /* when the host was looked for */
-	uint8_t turns_count;
+	struct call_link *link;		/* a host of services opened it; NULL: nobody known */
+	uint16_t service;		/* number in r->services */
+	uint16_t services_known;	/* when the host was looked for */
+	uint32_t exchanges : 20;	/* EXCHANGES_MAX, and those of the segment at hand */
+	uint32_t turns_count : 8;	/* DEPENDENCE_TURNS_MAX */
 	bool framed : 1;		/* the framer has not lost its way */
 	bool encrypted : 1, looked : 1; /* its first bytes were looked at */
 	bool unpaired : 1;		/* what the service sends is known to have no request */
