@@ -512,7 +512,9 @@ static int write_joined(struct run *run, uint32_t number, const struct client_fa
 
 	if (pread(run->rows_fd, &joined.node, sizeof(joined.node), at) < 0)
 		return spool_failed(run, err);
-	if (fact && run->result.clocks[service_of(run->first_request, number)].is_clients)
+	/* a timeline ends when the node says so */
+	if (fact && !run->stretches &&
+	    run->result.clocks[service_of(run->first_request, number)].is_clients)
 		breakdown_end_on_arrival(fact, &joined.node);
 	if (run->ledger->count[LG_REQUESTS] % FORGET_ROWS == 0)
 		plan_set_forget(run->set);

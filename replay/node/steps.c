@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "replay/node/steps.h"
 
+_Static_assert(TS_COUNT < 1 << SLOT_LOG_BITS, "all ones is no state");
+
 static int64_t end_of(const struct steps *s)
 {
 	return s->count ? s->at[(s->count - 1) % STEPS_MAX].until_ns : s->from_ns;

@@ -48,6 +48,13 @@ static int read_stretches(struct trace *t, uint64_t request_id, struct stretches
 	return rc;
 }
 
+static int compare_stretches(const void *a, const void *b)
+{
+	const struct row_stretch *x = a, *y = b;
+
+	return (x->from_ns > y->from_ns) - (x->from_ns < y->from_ns);
+}
+
 static const char *name_of(const struct row_stretch *row)
 {
 	const struct table *table = &tables[TABLE_TIMELINE];
@@ -102,6 +109,8 @@ int show_request(struct trace *t, uint64_t request_id, bool json, struct err *er
 			     ": runs with --timeline have, of the requests with rows that a node "
 			     "answered",
 			     trace_path(t), request_id);
+	if (!rc)
+		qsort(s.at, s.count, sizeof(*s.at), compare_stretches);
 	if (!rc && json)
 		rc = cmd_print_json(to_json(&s), err);
 	else if (!rc)

@@ -227,7 +227,7 @@ struct row_total {
 	int64_t ns[SUB_COUNT];
 };
 
-/* A stretch of a request's time, which was of that row all along. Those of one come in their order. */
+/* A stretch of a request's time, which was of that row all along; the next begins where it ends. */
 struct row_stretch {
 	uint64_t request_id;
 	uint64_t service_id;
