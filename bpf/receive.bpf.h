@@ -10,6 +10,7 @@ struct receive {
 	__u64 arrival_ns, latest_ns;
 	__u32 copied_seq;
 	bool unread;  /* not of TCP */
+	bool gap;     /* of TCP: what came is behind bytes that are missing */
 	bool counted; /* state->counters are this thread's at arrival_ns */
 };
 
@@ -29,11 +30,14 @@ static __always_inline void receive_look(const struct socket_state *state, const
 	ret->arrival_ns = state->arrival_ns >= resumed_ns ? state->arrival_ns : 0;
 	ret->latest_ns = state->latest_ns;
 	ret->copied_seq = 0;
-	ret->unread = false;
-	if (state->kind == SOCKET_TCP)
+	ret->unread = ret->gap = false;
+	if (state->kind == SOCKET_TCP) {
 		ret->copied_seq = BPF_CORE_READ((struct tcp_sock *)sk, copied_seq);
-	else
+		ret->gap = (__s32)(state->latest_seq - ret->copied_seq) > 0 &&
+			   BPF_CORE_READ((struct tcp_sock *)sk, rcv_nxt) == ret->copied_seq;
+	} else {
 		ret->unread = socket_unread(state, sk);
+	}
 	ret->counted = state->counted && ret->arrival_ns && state->reader == slot + 1 &&
 		       now - state->arrival_ns < COUNTED_WITHIN_NS;
 }
@@ -50,8 +54,9 @@ static __always_inline bool receive_done(struct socket_state *state, const struc
 	state->counted = 0;
 	state->reader = slot + 1;
 	state->arrival_ns = 0;
-	unread = state->kind == SOCKET_TCP ? (__s32)(state->latest_seq - got->copied_seq) > 0 :
-					     got->unread;
+	unread = state->kind == SOCKET_TCP ?
+			 !got->gap && (__s32)(state->latest_seq - got->copied_seq) > 0 :
+			 got->unread;
 	unread = unread && state->latest_ns;
 	if (unread)
 		state->arrival_ns = state->latest_ns;

@@ -146,12 +146,17 @@ static __always_inline void stamp_reader(struct socket_state *state, __u64 now)
 		state->counted = account_peek(slot, now, state->counters);
 }
 
-/* Fires for each segment that comes in on an established connection, before it is queued. */
+/*
+ * Fires for each segment that comes in on an established connection, before it is queued. One that
+ * others have to come before can be read when they are here: the segment that fills the gap is its arrival.
+ */
 SEC("tp_btf/tcp_probe")
 int BPF_PROG(on_segment, struct sock *sk, struct sk_buff *skb)
 {
 	struct socket_state *state;
 	struct tcp_skb_cb cb;
+	__u32 next;
+	__u64 now;
 
 	if (!(followed_ports[sk->__sk_common.skc_num] & FOLLOWED_TCP))
 		return 0;
@@ -159,13 +164,19 @@ int BPF_PROG(on_segment, struct sock *sk, struct sk_buff *skb)
 	if (!state || state->unsampled || bpf_probe_read_kernel(&cb, sizeof(cb), skb->cb) ||
 	    cb.seq == cb.end_seq)
 		return 0;
-	state->latest_ns = bpf_ktime_get_ns();
-	state->latest_seq = cb.end_seq;
-	if (state->arrival_ns)
+	next = BPF_CORE_READ((struct tcp_sock *)sk, rcv_nxt);
+	if ((__s32)(cb.end_seq - next) <= 0)
+		return 0; /* sent again though it was here */
+	now = bpf_ktime_get_ns();
+	/* of a pause nothing is known: bytes that came meanwhile are counted by those after them */
+	if (state->latest_ns <= resumed_ns || (__s32)(cb.end_seq - state->latest_seq) > 0)
+		state->latest_seq = cb.end_seq;
+	state->latest_ns = now;
+	if (state->arrival_ns || (__s32)(cb.seq - next) > 0)
 		return 0;
-	state->arrival_ns = state->latest_ns;
+	state->arrival_ns = now;
 	if (!cfg_requests_only)
-		stamp_reader(state, state->latest_ns);
+		stamp_reader(state, now);
 	return 0;
 }
 

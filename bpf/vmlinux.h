@@ -207,6 +207,7 @@ struct minmax {
 
 struct tcp_sock {
 	__u32 copied_seq;
+	__u32 rcv_nxt;	       /* behind the last byte that came in order */
 	struct minmax rtt_min; /* in us, over the last five minutes; s[0] is the least */
 	__u32 srtt_us;	       /* smoothed round trip, in us, shifted left by 3 */
 };

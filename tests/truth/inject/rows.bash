@@ -39,6 +39,7 @@ INJECTIONS=(
 	'journal|fs.journal|walk_journal --storage file=FS/store,size=1M -- -n 40 -r 5 -S 4k,nosync --sync-data -C 100us -R 256|slow|--log DIR/log --least 1ms'
 	'qdisc|net.qdisc|link -n 200 -r 50 -C 100us -R 256|flood --rate 1000000 --burst 2000 --behind 1090 --on 4ms..8ms --off 8ms..20ms|--log DIR/log --from sent_ns --to arrival_ns --service 0 --least 1ms'
 	'retransmit|net.retransmit|link -n 24 -r 4 -C 100us -R 256|loss|--log DIR/log --from sent_ns --to arrival_ns --service 0'
+	'behind-retransmit|net.retransmit|link -n 48 -r 8 -C 100us -R 256|loss|--log DIR/log --from sent_ns --to arrival_ns --service 0'
 	'device-queue|block.queue|walk_shallow --storage device=DISK,odirect -- -n 100 -r 10 -L offset=aseq:min=0:max=1000000:step=4096,size=4k -C 100us -R 256|neighbours 12|--log DIR/truth --least 1ms'
 	'io-limit|block.throttled|walk_limited --storage device=DISK,odirect -- -n 60 -r 5 -L offset=aseq:min=0:max=60000000:step=131072,size=128k -C 100us -R 256|io_limit 1000000|--log DIR/truth --least 1ms'
 	'dirty|fs.writeback|walk_dirty --storage file=FS/store,size=32M -- -n 40 -r 4 -S 512k,nosync -C 100us -R 256|dirty_limit 1000000|--client 1 --least 2ms'
