@@ -2,6 +2,7 @@
 #include "replay/node/serve.h"
 
 #include "base/clock.h"
+#include "probe/probe.h"
 #include "replay/node/datagram.h"
 #include "replay/node/limits.h"
 #include "replay/node/service.h"
@@ -662,16 +663,36 @@ static enum step run_op(struct worker *w, struct active *a)
 	return STEP_ON;
 }
 
+/*
+ * What the thread did once the last byte had been handed over, within its call: who got it may
+ * take the CPU at once, which is no time of the request any more.
+ */
+static bool states_after(const struct worker *w, int64_t end_ns, int64_t after_ns,
+			 int64_t ret_after[TS_COUNT])
+{
+	const struct meter *m = &w->exec.meter;
+
+	if (m->own || after_ns <= 0 ||
+	    !probe_read_between(m->slot, end_ns, end_ns + after_ns, ret_after))
+		return false;
+	activity_relabel(ACTIVITY_NET, ret_after);
+	return true;
+}
+
 static void fill_breakdown(struct worker *w, struct active *a, int64_t after_ns)
 {
 	struct wire_row *row = &a->row;
+	int64_t after[TS_COUNT];
 
 	row->unattributed_ns = row->total_ns;
 	if (!w->exec.meter.slot)
 		return;
 	if (!row->arrival_ns)
 		w->exec.ledger.count[LG_SLOTS_UNREAD]++;
-	account_end(&a->account, &w->exec.meter.timeline, after_ns);
+	if (states_after(w, row->end_ns, after_ns, after))
+		account_end_before(&a->account, &w->exec.meter.timeline, after);
+	else
+		account_end(&a->account, &w->exec.meter.timeline, after_ns);
 	row->unattributed_ns = account_close(&a->account, row->total_ns);
 	memcpy(row->ns, a->account.rows, sizeof(row->ns));
 }

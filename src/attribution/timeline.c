@@ -193,6 +193,12 @@ void account_end(struct account *a, const struct timeline *tl, int64_t after_ns)
 	rows_take_end(a->rows, after_ns);
 }
 
+void account_end_before(struct account *a, const struct timeline *tl, const int64_t after[TS_COUNT])
+{
+	account_detach(a, tl);
+	add_rows(a->rows, after, VIEW_OWN, -1);
+}
+
 void account_polled(struct account *a, const struct timeline *tl, enum subsystem row)
 {
 	int64_t polled = tl->polled_ns - a->polled_ns;

@@ -74,6 +74,10 @@ void account_own(struct account *a, const int64_t delta[TS_COUNT]);
  */
 void account_end(struct account *a, const struct timeline *tl, int64_t after_ns);
 
+/* The same, when the states of that time are known. */
+void account_end_before(struct account *a, const struct timeline *tl,
+			const int64_t after[TS_COUNT]);
+
 /*
  * The same of rows that are done: of the after_ns since the hand-over, takes back what can have gone
  * into them by then, and returns how much that was.

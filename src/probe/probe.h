@@ -138,6 +138,13 @@ const struct thread_slot *probe_own_slot(const struct thread_slot *slots);
 void probe_read_own(const struct thread_slot *slot, uint64_t ret_counters[TS_COUNT],
 		    int64_t *ret_ns);
 
+/*
+ * How long the calling thread was in each state from..until, a time up to now, as its slot's log tells.
+ * False: the log does not reach back so far, or there is none.
+ */
+bool probe_read_between(const struct thread_slot *slot, int64_t from_ns, int64_t until_ns,
+			int64_t ret_delta[TS_COUNT]);
+
 /* What was tried, for `gait doctor`. */
 struct probe_check {
 	const char *name;  /* program or feature */

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 
+#include <string.h>
 #include <unistd.h>
 
 const struct thread_slot *probe_own_slot(const struct thread_slot *slots)
@@ -36,4 +37,54 @@ void probe_read_own(const struct thread_slot *slot, uint64_t ret_counters[TS_COU
 		__asm__ volatile("" ::: "memory");
 	} while (*sequence != before);
 	*ret_ns = now;
+}
+
+/* An entry of the log: up to when, and in which state. */
+static int64_t logged_until(const volatile uint64_t *log, uint64_t i, uint32_t *ret_state)
+{
+	uint64_t entry = log[i % SLOT_LOG_MAX];
+
+	*ret_state = entry & ((1u << SLOT_LOG_BITS) - 1);
+	return (int64_t)(entry >> SLOT_LOG_BITS);
+}
+
+/* Backwards, from now on: behind the last entry the thread ran, for it is here. */
+static bool add_between(const struct thread_slot *slot, int64_t from_ns, int64_t until_ns,
+			int64_t delta[TS_COUNT])
+{
+	uint64_t count = *(const volatile uint64_t *)&slot->logged, i = count;
+	uint32_t state = TS_USER, before;
+	int64_t end_ns = until_ns;
+
+	memset(delta, 0, TS_COUNT * sizeof(*delta));
+	while (end_ns > from_ns) {
+		int64_t begin_ns;
+
+		if (!i || count - i == SLOT_LOG_MAX - 1)
+			return false;
+		begin_ns = logged_until(slot->log, --i, &before);
+		begin_ns = begin_ns > from_ns ? begin_ns : from_ns;
+		if (begin_ns < end_ns && state < TS_COUNT) {
+			delta[state] += end_ns - begin_ns;
+			end_ns = begin_ns;
+		}
+		state = before;
+	}
+	return true;
+}
+
+bool probe_read_between(const struct thread_slot *slot, int64_t from_ns, int64_t until_ns,
+			int64_t ret_delta[TS_COUNT])
+{
+	const volatile uint32_t *sequence = &slot->sequence;
+	uint32_t before;
+	bool known;
+
+	do {
+		before = *sequence;
+		__asm__ volatile("" ::: "memory");
+		known = add_between(slot, from_ns, until_ns, ret_delta);
+		__asm__ volatile("" ::: "memory");
+	} while (*sequence != before);
+	return known;
 }

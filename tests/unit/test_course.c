@@ -6,6 +6,7 @@
 #include "check.h"
 
 #include "attribution/course.h"
+#include "probe/probe.h"
 #include "replay/node/steps.h"
 
 #include <stdlib.h>
@@ -192,6 +193,34 @@ static void test_lost(void)
 	CHECK_EQ(c.until_ns, 3100);
 }
 
+/* Of the time between two stamps of its own, a thread reads its states from the log alone. */
+static void test_between(void)
+{
+	int64_t delta[TS_COUNT];
+
+	begin();
+	CHECK(!probe_read_between(&slot, 1000, 1100, delta));
+	passed(TS_USER, 1010);
+	passed(TS_PREEMPTED, 1050);
+	passed(TS_USER, 1060);
+	passed(TS_IRQ_NET, 1070);
+	CHECK(probe_read_between(&slot, 1030, 1100, delta));
+	CHECK_EQ(delta[TS_PREEMPTED], 20);
+	CHECK_EQ(delta[TS_IRQ_NET], 10);
+	CHECK_EQ(delta[TS_USER], 40);
+	CHECK(probe_read_between(&slot, 1020, 1065,
+				 delta)); /* an interrupt came when all was over */
+	CHECK_EQ(delta[TS_PREEMPTED], 30);
+	CHECK_EQ(delta[TS_IRQ_NET], 5);
+	CHECK_EQ(delta[TS_USER], 10);
+	CHECK(!probe_read_between(&slot, 1005, 1100, delta)); /* whose beginning nobody knows */
+	for (int i = 0; i < SLOT_LOG_MAX; i++)
+		passed(TS_USER, (uint64_t)(1080 + i));
+	CHECK(!probe_read_between(&slot, 1080, 2000, delta));
+	CHECK(probe_read_between(&slot, 1082, 2000, delta));
+	CHECK_EQ(delta[TS_USER], 918);
+}
+
 /* The oldest steps are overwritten. */
 static void test_steps_are_bounded(void)
 {
@@ -215,6 +244,7 @@ int main(void)
 	RUN(test_any_course_fits);
 	RUN(test_course_of_a_request);
 	RUN(test_lost);
+	RUN(test_between);
 	RUN(test_steps_are_bounded);
 	return check_done();
 }
