@@ -183,14 +183,16 @@ static void park(struct worker *w, struct active *a, enum active_state state)
 		route_leave(&a->route, w->exec.meter.last.ns, DETOUR_ROW);
 }
 
-static void unpark(struct worker *w, struct active *a, enum thread_state state, int64_t at_most_ns)
+/* How much of that went to it: its thread's interrupts and waits for a CPU keep their rows. */
+static int64_t unpark(struct worker *w, struct active *a, enum thread_state state,
+		      int64_t at_most_ns)
 {
 	int64_t delta[TS_COUNT] = { 0 };
 
 	a->state = ACTIVE_RUNS;
 	a->conn->blocked--;
 	if (!w->exec.meter.slot)
-		return;
+		return 0;
 	meter_settle(&w->exec.meter);
 	delta[state] = w->exec.meter.timeline.behind[SUB_APP_QUEUE] - a->parked_queue_ns;
 	if (delta[state] > at_most_ns)
@@ -199,6 +201,7 @@ static void unpark(struct worker *w, struct active *a, enum thread_state state, 
 	if (w->timelines)
 		route_return(&a->route, w->exec.meter.last.ns, timeline_row(state, VIEW_OWN),
 			     at_most_ns);
+	return delta[state];
 }
 
 /* Out of the file a reply was taken from; < 0 when it was none, or there is nothing (more) in it. */
@@ -524,13 +527,11 @@ static void note_slept(struct worker *w, struct active *a)
 
 void serve_called(struct worker *w, struct active *a, struct exec_result *results, size_t count)
 {
-	int64_t start_ns = a->reply.start_ns, waited_ns = w->exec.meter.last.ns - start_ns;
+	int64_t start_ns = a->reply.start_ns;
 	struct conn *c = a->conn;
 	int status = 0;
 
-	unpark(w, a, TS_WAIT_NET, waited_ns);
-	if (w->exec.meter.slot)
-		account_move(&a->account, SUB_NET_SOCKET, SUB_CALL, waited_ns);
+	account_move(&a->account, SUB_NET_SOCKET, SUB_CALL, unpark(w, a, TS_WAIT_NET, INT64_MAX));
 	if (w->timelines)
 		route_return(&a->route, w->exec.meter.last.ns, SUB_CALL, INT64_MAX);
 	for (size_t i = 0; i < count; i++) {
