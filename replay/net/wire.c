@@ -351,6 +351,8 @@ static const struct field stretch_fields[] = {
 	PAST(struct wire_stretch, until_ns),
 	RANGE(struct wire_stretch, row, 0, SUB_COUNT),
 	RANGE(struct wire_stretch, thread, 0, UINT16_MAX),
+	NUMBER(struct wire_stretch, call),
+	RANGE(struct wire_stretch, reserved, 0, 0),
 };
 
 static const struct layout op_layout = { op_fields, ARRAY_SIZE(op_fields) };

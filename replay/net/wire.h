@@ -199,8 +199,10 @@ struct wire_oprow {
 struct wire_stretch {
 	uint64_t root_id, request_id;
 	int64_t from_ns, until_ns;
-	uint32_t row;	 /* enum subsystem; SUB_COUNT: unattributed */
-	uint32_t thread; /* of the node */
+	uint32_t row;	   /* enum subsystem; SUB_COUNT: unattributed */
+	uint32_t thread;   /* of the node */
+	uint32_t call;	   /* as in the ROW */
+	uint32_t reserved; /* 0 */
 };
 
 /* An entry of struct ledger that is not 0, by its name. */

@@ -21,7 +21,7 @@ void timelines_tell(struct timelines *t, const struct meter *meter, const struct
 	int64_t from_ns = row->arrival_ns ? row->arrival_ns : row->read_ns;
 	int64_t rows[COURSE_ROWS];
 
-	if (!meter->slot || !row->connection_id)
+	if (!meter->slot)
 		return;
 	memcpy(rows, row->ns, sizeof(row->ns));
 	rows[COURSE_UNATTRIBUTED] = row->unattributed_ns;
@@ -37,6 +37,7 @@ void timelines_tell(struct timelines *t, const struct meter *meter, const struct
 			.until_ns = t->fitted.at[i].until_ns,
 			.row = (uint32_t)t->fitted.at[i].row,
 			.thread = row->thread,
+			.call = row->call,
 		};
 
 		spool_add(&t->to, &stretch);

@@ -20,7 +20,7 @@ struct timelines {
 /* NULL without memory. To be freed by free() when timelines_end() was called. */
 struct timelines *timelines_new(struct spool *spool, struct ledger *ledger);
 
-/* Its row is complete. A call of a walk gets none: nothing in the run says which it was. */
+/* Its row is complete. */
 void timelines_tell(struct timelines *t, const struct meter *meter, const struct account *account,
 		    const struct route *route, const struct wire_row *row);
 

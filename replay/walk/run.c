@@ -36,6 +36,11 @@ struct session {
 	int64_t open_ns, last_ns;
 };
 
+struct spooled_stretch {
+	struct wire_stretch stretch;
+	uint32_t node;
+};
+
 struct walk_run {
 	const struct walk_opts *opts;
 	struct walk_schedule schedule;
@@ -46,7 +51,7 @@ struct walk_run {
 	int node_fd;	 /* struct wire_row of request i at i * sizeof */
 	FILE *calls;	 /* struct spooled_call */
 	FILE *oprows;	 /* struct spooled_op */
-	FILE *stretches; /* struct wire_stretch; NULL: none came yet */
+	FILE *stretches; /* struct spooled_stretch; NULL: none came yet */
 	struct chain_calls numbers;
 	uint32_t *threads; /* of each node, that had a request */
 	struct walk_extents extents;
@@ -335,18 +340,17 @@ static int open_stretches(struct walk_run *run, struct err *err)
 	return fd < 0 || run->stretches ? fd : err_errno(err, ENOMEM, "cannot keep timelines");
 }
 
-/* Of what the client sent. */
 int walk_run_take_stretch(void *arg, const struct wire_stretch *stretch, struct err *err)
 {
 	const struct walk_run_node *node = arg;
+	const struct spooled_stretch kept = { *stretch, node->index };
 	struct walk_run *run = node->run;
 	int rc = run->stretches ? 0 : open_stretches(run, err);
 
-	if (rc < 0 || node->index || stretch->request_id >= run->requests)
+	if (rc < 0 || !can_be(node, stretch->request_id, stretch->call))
 		return rc < 0 ? rc : 0;
 	errno = 0;
-	return fwrite(stretch, sizeof(*stretch), 1, run->stretches) == 1 ? 0 :
-									   spool_failed(run, err);
+	return fwrite(&kept, sizeof(kept), 1, run->stretches) == 1 ? 0 : spool_failed(run, err);
 }
 
 int walk_run_take_total(void *arg, const struct wire_total *total, struct err *err)
@@ -640,7 +644,7 @@ static int write_ops(struct walk_run *run, struct err *err)
 
 static int write_timeline(struct walk_run *run, struct err *err)
 {
-	struct wire_stretch from;
+	struct spooled_stretch from;
 	int rc = 0;
 
 	errno = 0;
@@ -649,13 +653,14 @@ static int write_timeline(struct walk_run *run, struct err *err)
 	if (fseek(run->stretches, 0, SEEK_SET))
 		return spool_failed(run, err);
 	while (!rc && fread(&from, sizeof(from), 1, run->stretches) == 1) {
+		const struct wire_stretch *stretch = &from.stretch;
 		const struct row_stretch row = {
-			.request_id = from.request_id + 1,
-			.service_id = WALK_SERVICE,
-			.thread_id = from.thread + 1,
-			.from_ns = at_node(run, 0, from.from_ns),
-			.until_ns = at_node(run, 0, from.until_ns),
-			.subsystem = from.row,
+			.request_id = id_of(run, stretch->request_id, stretch->call),
+			.service_id = WALK_SERVICE + from.node,
+			.thread_id = stretch->thread + 1,
+			.from_ns = at_node(run, from.node, stretch->from_ns),
+			.until_ns = at_node(run, from.node, stretch->until_ns),
+			.subsystem = stretch->row,
 		};
 
 		rc = trace_write(run->writer, TABLE_TIMELINE, &row, err);

@@ -87,6 +87,21 @@ around() {
 	is "$(agreeing again.gait)" "$kept 0"
 }
 
+@test "a call stands between what was done before it and behind it, and has a timeline of its own" {
+	start_as called "$GAIT" node
+	called=$at
+	start_as node "$GAIT" node
+	code=0
+	"$GAIT" walk --to "$at" -n 100 -r 100 -C 200us -F "$called" -C 500us -R 50 -C 200us -R 100 \
+		--timeline -O run.gait || code=$?
+	[ "$code" = 0 ] || [ "$code" = 3 ]
+	is "$(agreeing run.gait)" "200 0"
+	is "$(awk -F, '$2 == 1 && ($6 == "cpu.user" || $6 == "call") && $6 != last[$1] { order[$1] = order[$1] " " $6; last[$1] = $6 }
+		END { for (id in order) if (order[id] ~ /^ cpu.user call/ && order[id] ~ /call cpu.user$/) n++; print n + 0 }' \
+		timeline_sorted)" 100
+	is "$(awk -F, '$2 == 2 && $6 == "call"' timeline_sorted)" ""
+}
+
 @test "only a run has timelines" {
 	run --separate-stderr -2 "$GAIT" walk --to :1 --timeline
 	[[ $stderr == *"name it with -O X.gait"* ]]
