@@ -44,6 +44,24 @@ static uint32_t class_of(const struct keeper *k, const struct wire_row *row)
 	return k->program ? class_in_chain(k, row->request_id) : row->class;
 }
 
+/* From the oldest on. */
+static char *record_at(const struct keeper_ring *ring, size_t i)
+{
+	size_t at = (ring->next + ring->capacity - ring->count + i) % ring->capacity;
+
+	return ring->records + at * ring->record_bytes;
+}
+
+/* With all that stands behind it of the same request: what is left shall be whole. */
+static void drop_oldest(struct keeper_ring *ring)
+{
+	uint64_t request = request_of(ring, record_at(ring, 0));
+
+	do
+		ring->count--;
+	while (ring->count && request_of(ring, record_at(ring, 0)) == request);
+}
+
 /* The oldest gives way. Without memory nothing can be asked for later. */
 static void ring_put(struct keeper_ring *ring, const char *record)
 {
@@ -51,9 +69,11 @@ static void ring_put(struct keeper_ring *ring, const char *record)
 		ring->records = malloc(ring->capacity * ring->record_bytes);
 	if (!ring->records)
 		return;
+	if (ring->count == ring->capacity)
+		drop_oldest(ring);
 	memcpy(ring->records + ring->next * ring->record_bytes, record, ring->record_bytes);
 	ring->next = (ring->next + 1) % ring->capacity;
-	ring->count += ring->count < ring->capacity;
+	ring->count++;
 }
 
 /* What the new names are of goes to the spool. */
@@ -62,7 +82,7 @@ static void ring_search(struct keeper_ring *ring)
 	static const uint64_t nobody = NOBODY;
 
 	for (size_t i = 0; i < ring->count; i++) {
-		char *record = ring->records + i * ring->record_bytes;
+		char *record = record_at(ring, i);
 		uint64_t request = request_of(ring, record);
 
 		if (request == NOBODY || !is_named(ring->keeper, request))

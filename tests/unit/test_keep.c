@@ -418,6 +418,49 @@ static void test_rows_of_a_replay(void)
 	spool_release(&f.ops);
 }
 
+/* A timeline that has begun to go goes all: what a name finds is whole, and in its order. */
+static void test_stretches_are_whole(void)
+{
+	const struct wire_keep keep = { .share = 0, .classes = 1 };
+	struct fixture f = { .keeper = NULL };
+	struct wire_stretch stretch;
+	struct spool stretches;
+	struct spool_writer writer;
+	uint64_t most = NODE_RING_BYTES / sizeof(stretch), last = 0;
+	size_t got = 0;
+
+	CHECK_EQ(spool_init(&f.rows, sizeof(struct wire_row), NULL), 0);
+	CHECK_EQ(spool_init(&f.ops, sizeof(struct wire_oprow), NULL), 0);
+	CHECK_EQ(spool_init(&stretches, sizeof(stretch), NULL), 0);
+	CHECK_EQ(keeper_new(&keep, NULL, &f.rows, &f.ops, &stretches, &f.keeper, NULL), 0);
+	spool_writer_init(&writer, &stretches);
+	for (uint64_t i = 0; i < most + 3; i++) { /* seven of each request: three of the first go */
+		stretch = (struct wire_stretch){ .root_id = 1 + i / 7,
+						 .request_id = 1 + i / 7,
+						 .from_ns = (int64_t)i };
+		spool_add(&writer, &stretch);
+		if (i % 1000 == 0)
+			spool_drain(&stretches);
+	}
+	spool_writer_end(&writer);
+	name(&f, 1);
+	name(&f, 2);
+	name(&f, 1 + (most + 2) / 7);
+	for (uint64_t at = 0; spool_read(&stretches, at, &stretch, sizeof(stretch)) > 0;
+	     at += sizeof(stretch)) {
+		CHECK(stretch.request_id != 1);
+		CHECK((uint64_t)stretch.from_ns > last);
+		last = (uint64_t)stretch.from_ns;
+		got += stretch.request_id == 2;
+	}
+	CHECK_EQ(got, 7);
+	CHECK_EQ(last, most + 2);
+	keeper_free(f.keeper);
+	spool_release(&f.rows);
+	spool_release(&f.ops);
+	spool_release(&stretches);
+}
+
 /* They come in their order, and what there is no room for is not told. */
 static void test_names(void)
 {
@@ -445,6 +488,7 @@ int main(void)
 	RUN(test_classes);
 	RUN(test_slowest_of_each_window);
 	RUN(test_rows_of_a_replay);
+	RUN(test_stretches_are_whole);
 	RUN(test_names);
 	return check_done();
 }
