@@ -147,6 +147,7 @@ static bool begin_next(struct worker *w, struct conn *c)
 		return false;
 	if (is_hungry(c))
 		atomic_store(&c->hungry, false);
+	c->arrival.more = c->received_bytes > q->request.request_bytes;
 	c->incoming = serve_begin(w, c, q);
 	conn_arrive_with_latest(c);
 	if (!c->incoming)

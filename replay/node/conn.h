@@ -33,6 +33,7 @@ struct arrival {
 	int64_t latest_ns; /* of any further ones */
 	int64_t read_ns;
 	bool split;   /* `unread` and `own` are those of the next message */
+	bool more;    /* bytes came behind the next message: a socket's stamp is theirs */
 	bool counted; /* by what the thread's counters were at its arrival */
 	int64_t unread[TS_COUNT], own[TS_COUNT];
 	struct timeline timeline; /* of the thread, when it had read it */

@@ -68,6 +68,7 @@ struct active *serve_begin(struct worker *w, struct conn *c, struct queued_reque
 {
 	struct active *a = active_take(&w->actives);
 	const struct arrival *arrival = &c->arrival;
+	bool known = !w->exec.meter.own || !arrival->more, split = known && arrival->split;
 
 	if (!a && !c->walks)
 		node_plan_give(&w->service->plan, q);
@@ -82,12 +83,11 @@ struct active *serve_begin(struct worker *w, struct conn *c, struct queued_reque
 	a->replied_bytes = a->held_bytes = 0;
 	a->reply = (struct exec_result){ 0 };
 	memset(&a->row, 0, sizeof(a->row));
-	a->row.arrival_ns = arrival->first_ns;
+	a->row.arrival_ns = known ? arrival->first_ns : 0;
 	a->row.read_ns = arrival->read_ns;
 	if (w->exec.meter.slot)
-		account_begin(&a->account, &arrival->timeline,
-			      arrival->split ? arrival->unread : NULL,
-			      arrival->split ? arrival->own : NULL);
+		account_begin(&a->account, &arrival->timeline, split ? arrival->unread : NULL,
+			      split ? arrival->own : NULL);
 	if (w->timelines)
 		route_begin(&a->route, &w->reading, arrival->split, arrival->counted,
 			    arrival->read_ns);

@@ -514,6 +514,7 @@ static size_t take(struct worker *w, struct walk_conn *wc, const char *bytes, si
 			return 0;
 		wc->body_left = wc->message.size - WIRE_MESSAGE_BYTES;
 	}
+	wc->conn.arrival.more = n > part;
 	if (!wc->body_left && !request_came(w, wc))
 		return 0;
 	return part;

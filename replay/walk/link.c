@@ -429,6 +429,9 @@ static int take(struct walk_link *l, const char *bytes, size_t n, bool emptied, 
 	return 1;
 }
 
+/* Sockets stamp the last of what was read alone. */
+#define ANY_TIME 1
+
 static void stamp_received(struct walk_link *l, uint64_t before)
 {
 	const struct thread_slot *slot = l->slot;
@@ -440,7 +443,7 @@ static void stamp_received(struct walk_link *l, uint64_t before)
 		return;
 	l->got.again_ns = since_anchor(l, slot->rx_again_ns);
 	l->got.left_ns = since_anchor(l, slot->rx_left_ns);
-	l->got.came_ns = since_anchor(l, slot->rx_arrival_ns);
+	l->got.came_ns = l->to ? ANY_TIME : since_anchor(l, slot->rx_arrival_ns);
 	l->got.arrival_ns = since_anchor(l, slot->rx_latest_ns);
 }
 
@@ -543,6 +546,8 @@ int walk_link_connected(struct walk_link *l)
 
 	getsockopt(l->channel.fd, SOL_SOCKET, SO_ERROR, &error, &size);
 	rc = error ? -error : channel_handshake(&l->channel);
+	if (!rc && l->to && !schedule_of(l)->datagrams && !l->channel.stamps)
+		channel_stamp(&l->channel, l->to, true);
 	if (!rc)
 		rc = send_preface(l);
 	if (rc)

@@ -34,6 +34,7 @@ struct walk_plan {
 	bool no_delay;
 	bool session_rows; /* rows are handed over when a session ends, not when they are many */
 	const struct thread_slot *slots; /* of the client's probe; NULL: there is none */
+	bool stamps; /* then: those of the sockets (net/stamps.h), where rows are kept */
 	uint32_t connect_retries;
 	int64_t connect_retry_ns;
 };
@@ -86,6 +87,7 @@ struct walk_link {
 	struct walk_request *ring; /* of those under way */
 	size_t ring_size;
 	const struct thread_slot *slot; /* of the thread that sends; NULL: nothing is stamped */
+	struct stamps *to;		/* what fills it in; NULL: the probe */
 	struct walk_stamps *stamps;	/* of the ring's requests; NULL without a slot */
 	struct walk_stamps got;		/* of the bytes that are being taken: of what came back */
 	bool got_all;			/* no further bytes were there */

@@ -34,6 +34,8 @@ struct loop {
 	int64_t stop_ns;		/* PACE_NEVER: it does not stop */
 	struct walk_writer writer;
 	const struct thread_slot *slot; /* this thread's; NULL: nothing is stamped */
+	struct thread_slot own;		/* without a probe */
+	struct stamps stamps;
 	char out[WALK_BUFFER_BYTES], in[WALK_BUFFER_BYTES];
 };
 
@@ -182,6 +184,8 @@ static void on_event(struct loop *p, struct walk_link *l, uint32_t events)
 {
 	uint32_t reads = channel_read_events(&l->channel) | EPOLLHUP | EPOLLERR;
 
+	if (events & EPOLLERR)
+		channel_take_late_stamps(&l->channel);
 	if (l->state == WALK_LINK_CONNECTING) {
 		connected(p, l);
 		return;
@@ -323,7 +327,9 @@ static int loop_init(struct loop *p, struct walk_sender *sender)
 	p->sender = sender;
 	p->plan = plan;
 	p->writer.rows = sender->rows;
-	p->slot = plan->slots && sender->rows ? probe_own_slot(plan->slots) : NULL;
+	p->stamps.slot = &p->own;
+	if (sender->rows)
+		p->slot = plan->slots ? probe_own_slot(plan->slots) : plan->stamps ? &p->own : NULL;
 	p->stop_ns = PACE_NEVER;
 	p->look_every_ns = look_ns > LOOK_MOST_NS  ? LOOK_MOST_NS :
 			   look_ns < LOOK_LEAST_NS ? LOOK_LEAST_NS :
@@ -342,6 +348,7 @@ static int loop_init(struct loop *p, struct walk_sender *sender)
 		l->writer = &p->writer;
 		l->anchor_ns = sender->anchor_ns;
 		l->slot = p->slot;
+		l->to = p->slot == &p->own ? &p->stamps : NULL;
 		rc = walk_link_init(l, sender->first + i * sender->step);
 	}
 	return rc;

@@ -34,7 +34,8 @@ struct walk {
 	size_t sessions_count;
 	struct wire_peer *peers;
 	struct tls_context *tls;   /* NULL: data connections are not encrypted */
-	struct probe_guard *guard; /* NULL: the client takes no stamps of the kernel */
+	struct probe_guard *guard; /* NULL: the client has no probe */
+	bool stamps;		   /* then: those of its sockets */
 	struct walk_rows *rows;
 	struct walk_run *run;	       /* NULL: none is written */
 	struct walk_run_clock *clocks; /* of each session */
@@ -264,13 +265,15 @@ static int prepare_sessions(struct walk *w, struct err *err)
 /* Before there are agents and threads, which it follows. Without a run there is no use for it. */
 static int start_probe(struct walk *w, struct err *err)
 {
-	bool wanted = w->opts->run && w->opts->attribution &&
-		      client_session_node(w->sessions[0])->attribution;
+	uint32_t node = client_session_node(w->sessions[0])->attribution;
+	bool wanted = w->opts->run && w->opts->attribution;
 	struct err why = { "" };
 
-	if (!wanted || !probe_guard_new(&w->guard, &why))
+	w->stamps = wanted && node == ATTRIBUTION_USER;
+	if (!wanted || node != ATTRIBUTION_BPF || !probe_guard_new(&w->guard, &why))
 		return 0;
 	w->guard = NULL;
+	w->stamps = true;
 	snprintf(w->result->unattributed, sizeof(w->result->unattributed), "%.255s", why.text);
 	return 0;
 }
@@ -341,6 +344,7 @@ static int make_plan(struct walk *w, struct err *err)
 		.no_delay = o->no_delay,
 		.session_rows = o->per_session_output,
 		.slots = w->guard ? probe_guard_slots(w->guard) : NULL,
+		.stamps = w->stamps,
 		.connect_retries = o->retries,
 		.connect_retry_ns = (int64_t)o->retry_period_ns,
 	};

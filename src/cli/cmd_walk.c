@@ -39,7 +39,7 @@ static int print_description(const struct walk_opts *opts)
 static int judge(const struct walk_program *program, const struct walk_result *r)
 {
 	if (r->unattributed[0])
-		cmd_complain("no attribution of the client's time: %s", r->unattributed);
+		cmd_complain("the client's stamps are those of its sockets: %s", r->unattributed);
 	if (r->failure[0])
 		cmd_complain("%s", r->failure);
 	if (r->failure[0] || r->outcomes[WALK_ERROR] || r->outcomes[WALK_TIMEOUT] ||
