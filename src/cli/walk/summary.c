@@ -124,17 +124,21 @@ static struct json *ledger_json(const struct ledger *ledger)
 	return json;
 }
 
+static struct json *clock_json(const struct clock_offset *offset)
+{
+	struct json *clock = json_new_object();
+
+	json_put_int(clock, "clock_offset_ns", offset->offset_ns);
+	json_put_int(clock, "clock_bound_ns", offset->bound_ns);
+	return clock;
+}
+
 static struct json *clocks_json(const struct walk_result *r)
 {
 	struct json *json = json_new_array();
 
-	for (uint32_t i = 0; i < r->clocks_count; i++) {
-		struct json *clock = json_new_object();
-
-		json_put_int(clock, "clock_offset_ns", r->clocks[i].offset_ns);
-		json_put_int(clock, "clock_bound_ns", r->clocks[i].bound_ns);
-		json_add(json, clock);
-	}
+	for (uint32_t i = 0; i < r->clocks_count; i++)
+		json_add(json, clock_json(&r->clocks[i]));
 	return json;
 }
 
@@ -162,6 +166,8 @@ struct json *walk_summary_json(const struct walk_result *r)
 	json_put(json, "late", hist_json(&r->late));
 	json_put(json, "connect", hist_json(&r->connect));
 	json_put(json, "agents", clocks_json(r));
+	if (r->node_clock.bound_ns)
+		json_put(json, "node_clock", clock_json(&r->node_clock));
 	json_put(json, "node_ledger", ledger_json(&r->ledger));
 	json_put_bool(json, "invalid", r->invalid);
 	json_put_text(json, "failure", r->failure);
