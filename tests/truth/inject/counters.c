@@ -2,14 +2,14 @@
 /*
  * Works and sleeps by turns for --for, followed by the probes of a run, and prints what the probes
  * and what the kernel itself have counted of it meanwhile, in ns:
- * run_delay,waited,woken,elapsed,counted,throttled,group_throttled,blocked,device,irq_timer,irq_other,
- * interrupts,began,misses
+ * run_delay,waited,woken,elapsed,counted,throttled,group_throttled,blocked,queued,device,irq_timer,
+ * irq_other,interrupts,began,misses
  * `run_delay` is the scheduler's own (/proc/thread-self/schedstat), `waited` the probes' run queue,
  * preemption and throttling, `woken` their waking of an idle CPU, which the scheduler does not count
  * as a wait; `elapsed` is the clock, `counted` all states together. With --group it is alone in that
  * cgroup, whose cpu.stat tells `group_throttled`; with --read it reads from there, past the cache,
- * instead of working: `blocked` is its wait, and `device` what --stat (of /sys/block) counted.
- * `irq_timer` and `irq_other` are what interrupted it since `began`, on CLOCK_MONOTONIC; with --nudge
+ * instead of working: `blocked` is its wait, `queued` of it before the device had it, and `device` what
+ * --stat (of /sys/block) counted. `irq_timer` and `irq_other` are what interrupted it since `began`, on CLOCK_MONOTONIC; with --nudge
  * N another thread interrupts its CPU N times; `interrupts` are all that came from others so.
  */
 #include "probe/probe.h"
@@ -163,18 +163,18 @@ static void print(const struct reading *before, const struct reading *after, uin
 
 	for (int i = 0; i < TS_COUNT; i++)
 		counted += grown(before, after, i);
-	printf("run_delay,waited,woken,elapsed,counted,throttled,group_throttled,blocked,device,"
+	printf("run_delay,waited,woken,elapsed,counted,throttled,group_throttled,blocked,queued,device,"
 	       "irq_timer,irq_other,interrupts,began,misses\n"
-	       "%ld,%ld,%ld,%ld,%ld,%ld,%ld,%ld,%ld,%ld,%ld,%ld,%ld,%lu\n",
+	       "%ld,%ld,%ld,%ld,%ld,%ld,%ld,%ld,%ld,%ld,%ld,%ld,%ld,%ld,%lu\n",
 	       after->run_delay_ns - before->run_delay_ns,
 	       grown(before, after, TS_RUNQUEUE) + grown(before, after, TS_PREEMPTED) +
 		       grown(before, after, TS_THROTTLED),
 	       grown(before, after, TS_WAKEUP), after->now_ns - before->now_ns, counted,
 	       grown(before, after, TS_THROTTLED), after->throttled_ns - before->throttled_ns,
 	       grown(before, after, TS_WAIT_BLOCK) + grown(before, after, TS_WAIT_QUEUE),
-	       after->device_ns - before->device_ns, grown(before, after, TS_IRQ_TIMER),
-	       grown(before, after, TS_IRQ_OTHER), after->interrupts - before->interrupts,
-	       before->now_ns, misses);
+	       grown(before, after, TS_WAIT_QUEUE), after->device_ns - before->device_ns,
+	       grown(before, after, TS_IRQ_TIMER), grown(before, after, TS_IRQ_OTHER),
+	       after->interrupts - before->interrupts, before->now_ns, misses);
 }
 
 int main(int argc, char **argv)
