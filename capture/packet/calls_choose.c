@@ -12,6 +12,8 @@
 #include <string.h>
 
 #define ROUNDS 8
+#define CANDIDATES_WEIGHED 8 /* of one call, the most likely: the rest is not tried */
+#define CANDIDATES_JOINT 16  /* a call that has more is not looked at together with others */
 #define LEAST_GAIN 1e-6
 #define KNOWN_LEAST 16 /* requests of a class without doubt, to go by those alone */
 
@@ -99,10 +101,15 @@ static unsigned count_of(const struct calls_made *made, size_t i)
 	return n;
 }
 
+bool calls_class_is_known(const struct calls *c, unsigned class)
+{
+	return calls_model_requests(c->known, class) >= KNOWN_LEAST;
+}
+
 /* Guesses that learn from guesses believe in themselves; so they are for classes that lack all else. */
 static const struct calls_model *model_of(const struct calls *c, unsigned class)
 {
-	return calls_model_requests(c->known, class) >= KNOWN_LEAST ? c->known : c->guessed;
+	return calls_class_is_known(c, class) ? c->known : c->guessed;
 }
 
 /* How likely it is that a request of its class does all this. */
@@ -193,21 +200,21 @@ static double likely_next(const struct calls *c, const struct span *s,
 	       calls_model_more(model, span_class(s), call->class, n);
 }
 
-static unsigned best_next(const struct calls *c, const struct call_choice *choice)
+static int compare_likely(const void *a, const void *b)
 {
-	const struct candidate *at = candidates_of(c, choice);
-	double best = -INFINITY;
-	unsigned found = 0;
+	const struct candidate *x = a, *y = b;
 
-	for (unsigned i = 0; i < choice->count; i++) {
-		double likely = at[i].look + likely_next(c, at[i].span, choice);
+	return (x->likely < y->likely) - (x->likely > y->likely);
+}
 
-		if (likely > best) {
-			best = likely;
-			found = i;
-		}
-	}
-	return found;
+/* The most likely come first. */
+static void sort_candidates(struct calls *c, const struct call_choice *choice)
+{
+	struct candidate *at = &c->candidates[choice->first];
+
+	for (unsigned i = 0; i < choice->count; i++)
+		at[i].likely = at[i].look + likely_next(c, at[i].span, choice);
+	qsort(at, choice->count, sizeof(*at), compare_likely);
 }
 
 /* --- all together --------------------------------------------------------------------------------- */
@@ -318,12 +325,29 @@ static struct change best_change(const struct calls *c, struct call_choice *choi
 	struct change best = { .gain = -INFINITY };
 
 	choice->others = 0;
-	for (unsigned i = 0; i < choice->count; i++)
+	for (unsigned i = 0; i < choice->count && i < CANDIDATES_WEIGHED; i++)
 		if (i != choice->chosen) {
 			weigh_changes_with(c, choice, i, &best, &choice->others);
 			weigh_tails(c, choice, i, &best, &choice->others);
 		}
 	return best;
+}
+
+static bool is_joint(const struct call_choice *choice)
+{
+	return choice->count > 1 && choice->count <= CANDIDATES_JOINT;
+}
+
+/* How likely all else is, now that nothing changes any more. */
+static void weigh_others(const struct calls *c, struct call_choice *choice)
+{
+	const struct candidate *at = candidates_of(c, choice);
+
+	choice->others = 0;
+	if (is_joint(choice))
+		best_change(c, choice);
+	for (unsigned i = 1; !is_joint(choice) && i < choice->count; i++)
+		choice->others += exp(at[i].likely - at[0].likely);
 }
 
 static int move(struct calls *c, struct call_choice *choice, unsigned to)
@@ -408,9 +432,12 @@ static int begin(struct calls *c)
 		if (choice->count == 1)
 			rc = take(c, choice, 0);
 	}
-	for (size_t i = 0; i < c->choices_count && !rc; i++)
-		if (c->choices[i].count > 1)
-			rc = take(c, &c->choices[i], best_next(c, &c->choices[i]));
+	for (size_t i = 0; i < c->choices_count && !rc; i++) {
+		if (c->choices[i].count < 2)
+			continue;
+		sort_candidates(c, &c->choices[i]);
+		rc = take(c, &c->choices[i], 0);
+	}
 	return rc;
 }
 
@@ -420,7 +447,7 @@ static int improve_all(struct calls *c)
 	int moved = 0;
 
 	for (size_t i = 0; i < c->choices_count; i++) {
-		int rc = c->choices[i].count > 1 ? improve(c, &c->choices[i]) : 0;
+		int rc = is_joint(&c->choices[i]) ? improve(c, &c->choices[i]) : 0;
 
 		if (rc < 0)
 			return rc;
@@ -438,7 +465,7 @@ int calls_choose(struct calls *c)
 		rc = moved < 0 ? moved : 0;
 	}
 	for (size_t i = 0; i < c->choices_count && !rc; i++)
-		best_change(c, &c->choices[i]); /* how likely all else is */
+		weigh_others(c, &c->choices[i]);
 	return rc;
 }
 

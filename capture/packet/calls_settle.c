@@ -10,10 +10,11 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define OTHERWISE 0.5  /* a service whose calls are more likely a stranger's makes none */
-#define KNOWN_LEAST 16 /* calls from one service to another; of fewer one waits for more */
-#define NESTED_MOST 60 /* confidence where the innermost of several services is taken */
-#define CHOSEN_MOST 89 /* and of whatever was chosen among several, percent: less than of turns */
+#define OTHERWISE 0.5	/* a service whose calls are more likely a stranger's makes none */
+#define KNOWN_LEAST 16	/* calls from one service to another; of fewer one waits for more */
+#define NESTED_MOST 60	/* confidence where the innermost of several services is taken */
+#define GUESSED_MOST 49 /* where nothing beyond doubt has shown what such requests do */
+#define CHOSEN_MOST 89	/* and of whatever was chosen among several, percent: less than of turns */
 
 /* --- which services call which -------------------------------------------------------------------- */
 
@@ -244,15 +245,19 @@ static void add_choice(struct calls *c, struct host *h, struct span *call, bool 
 	c->choices[c->choices_count++] = choice;
 }
 
-/* How sure it is, in percent. */
-static uint8_t confidence_of(const struct call_choice *choice)
+/* How sure it is that this one has made it, in percent. */
+static uint8_t confidence_of(const struct calls *c, const struct call_choice *choice,
+			     const struct span *parent)
 {
-	double percent = 100 * choice->share / (1 + choice->others);
+	double percent = 100 * choice->share / (1 + choice->others), most = CHOSEN_MOST;
 
 	if (choice->count == 1 && !choice->more && !choice->nested)
 		return (uint8_t)lround(percent);
-	percent = fmin(percent, choice->nested || choice->more ? NESTED_MOST : CHOSEN_MOST);
-	return (uint8_t)fmax(1, percent);
+	if (choice->nested || choice->more)
+		most = NESTED_MOST;
+	if (!calls_class_is_known(c, span_class(parent)))
+		most = GUESSED_MOST;
+	return (uint8_t)fmax(1, fmin(percent, most));
 }
 
 /* What ended last before it began: it waited for that, if for any. */
@@ -277,7 +282,7 @@ static void take_parent(struct calls *c, struct call_choice *choice)
 {
 	struct candidate *at = &c->candidates[choice->first];
 	struct span *call = choice->call, *parent = at[choice->chosen].span;
-	uint8_t confidence = confidence_of(choice);
+	uint8_t confidence = confidence_of(c, choice, parent);
 
 	c->ledger->count[LG_CALLS_JOINED]++;
 	c->ledger->count[LG_CALLS_AMBIGUOUS] += confidence < 100;

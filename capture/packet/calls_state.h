@@ -57,7 +57,8 @@ struct service_state {
 /* A call to be settled, and who may have made it. */
 struct candidate {
 	struct span *span;
-	double look; /* how much more likely a true one is like that: its head, its connection */
+	double look;   /* how much more likely a true one is like that: its head, its connection */
+	double likely; /* that it goes on with this call, as it looks */
 };
 
 struct call_choice {
@@ -104,6 +105,8 @@ void span_remove_call(struct span *s, const struct span *call);
 void calls_settle(struct calls *c, struct host *h, bool all);
 /* calls_choose.c: of c->choices, each its candidate, which has it among its calls then. */
 int calls_choose(struct calls *c);
+/* Whether requests of this class beyond doubt have shown what they do. */
+bool calls_class_is_known(const struct calls *c, unsigned class);
 /* What this request did, now that it is over. */
 void calls_learn(struct calls *c, const struct span *s);
 
