@@ -19,7 +19,9 @@ struct calls *calls_new(const struct calls_sink *sink, struct ledger *ledger)
 	c->ledger = ledger;
 	c->known = calls_model_new();
 	c->guessed = calls_model_new();
-	if (c->known && c->guessed)
+	c->candidates_room = CANDIDATES_MAX;
+	c->candidates = calloc(c->candidates_room, sizeof(*c->candidates));
+	if (c->known && c->guessed && c->candidates)
 		return c;
 	calls_free(c);
 	return NULL;

@@ -138,7 +138,7 @@ static void count_edges(struct calls *c, struct host *h, struct span *call, int6
 
 static bool add_candidate(struct calls *c, struct span *s)
 {
-	size_t room = c->candidates_room ? c->candidates_room * 2 : 256;
+	size_t room = c->candidates_room * 2;
 	struct candidate *grown;
 
 	if (c->candidates_count == c->candidates_room) {

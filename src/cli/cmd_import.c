@@ -41,8 +41,10 @@ static const struct options options = {
 		"Makes a trace of captured packets, where nothing may be loaded on the service's "
 		"host: pcap and pcapng, also packed by gzip or zstd, or - for standard input. "
 		"Several files are one capture, by their stamps. Requests, replies, sizes and "
-		"times are those at the place of the capture; what a service computed or stored, "
-		"packets do not show. No payload is stored. Exits with 3 when packets are missing.",
+		"times are those at the place of the capture; a request from the address of "
+		"another service is a call of one of its requests. What a service computed or "
+		"stored, packets do not show. No payload is stored. Exits with 3 when packets are "
+		"missing.",
 	.examples = "  tcpdump -i eth0 -s 256 -w shop.pcap port 8080\n"
 		    "  gait import pcap shop.pcap --port 8080 -o shop.gait\n"
 		    "  gait import pcap day-*.pcap.gz --filter 'not net 10.9' -o day.gait\n",

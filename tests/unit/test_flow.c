@@ -366,6 +366,35 @@ static void test_mid_stream(void)
 	}
 }
 
+/* What waits does so for 50 ms, though its own connection has no further packet. */
+static void test_waits_end(void)
+{
+	struct capture *c = whole_capture();
+	struct told t = { .capture = c };
+	const struct flows_opts opts = { .max = 1000,
+					 .sink = { on_opened, on_bytes, on_ended, on_closed, &t } };
+	struct flows *f = flows_new(&opts);
+	struct packet other = { .flags = PACKET_SYN };
+
+	set_end(&other.from, 3, 40001);
+	set_end(&other.to, 2, 6379);
+	for (size_t i = 3; i < 6; i++) { /* a request and its reply: nobody knows what was before */
+		CHECK_EQ(flows_packet(f, PACKET_TCP, &c->packets[i]), 0);
+		other.ns = c->packets[i].ns;
+	}
+	CHECK_EQ(t.bytes[0], 0);
+	other.ns += FLOW_REORDER_NS / 2;
+	CHECK_EQ(flows_packet(f, PACKET_TCP, &other), 0);
+	CHECK_EQ(t.bytes[0], 0);
+	other.ns += FLOW_REORDER_NS;
+	CHECK_EQ(flows_packet(f, PACKET_TCP, &other), 0);
+	CHECK_EQ(t.bytes[0], REQUEST);
+	CHECK_EQ(t.bytes[1], REPLY);
+	flows_finish(f);
+	flows_free(f);
+	free(c);
+}
+
 /* One direction alone: what the other sent is known by its length. */
 static void test_one_direction(void)
 {
@@ -500,6 +529,7 @@ int main(void)
 	RUN(test_dropped);
 	RUN(test_overlaps);
 	RUN(test_mid_stream);
+	RUN(test_waits_end);
 	RUN(test_one_direction);
 	RUN(test_port_reuse);
 	RUN(test_strays);
