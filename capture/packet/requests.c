@@ -279,7 +279,7 @@ static uint64_t mark_request(struct requests *r, struct conversation *c,
 	if (!c->asking)
 		return mark->at;
 	c->asking->frame = mark->id;
-	c->asking->span.framed = true;
+	c->asking->span.framed = !(mark->id >> 32); /* else its reply has no end */
 	if (mark->verb[0])
 		memcpy(c->asking->verb, mark->verb, sizeof(c->asking->verb));
 	if (begins)

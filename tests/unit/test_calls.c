@@ -32,6 +32,7 @@ struct connection {
 	struct wire_end client, server;
 	int64_t open_ns, gone_ns; /* gone: closed by the client; 0: never */
 	uint32_t sent[2];
+	bool datagrams;
 };
 
 enum what { OPEN, ASK, ANSWER, LEAVE };
@@ -57,6 +58,7 @@ struct world {
 	struct requests *requests;
 	struct flows *flows;
 	uint64_t random;
+	bool both_ends;		  /* captured on every host: each packet twice, a little later */
 	const char *const *heads; /* first lines of requests; NULL: all alike */
 };
 
@@ -145,7 +147,12 @@ static void send_packet(struct world *w, int connection, bool reply, unsigned fl
 	};
 
 	c->sent[reply] += p.total;
-	CHECK_EQ(flows_packet(w->flows, PACKET_TCP, &p), 0);
+	if (c->datagrams)
+		p.seq = p.ack = p.flags = 0;
+	CHECK_EQ(flows_packet(w->flows, c->datagrams ? PACKET_UDP : PACKET_TCP, &p), 0);
+	p.ns += 20 * US;
+	if (w->both_ends)
+		CHECK_EQ(flows_packet(w->flows, c->datagrams ? PACKET_UDP : PACKET_TCP, &p), 0);
 }
 
 static int compare_events(const void *a, const void *b)
@@ -170,6 +177,8 @@ static void play_event(struct world *w, const struct event *e)
 
 	switch (e->what) {
 	case OPEN:
+		if (w->connections[e->at].datagrams)
+			break;
 		send_packet(w, e->at, false, PACKET_SYN, "", e->ns);
 		send_packet(w, e->at, true, PACKET_SYN | PACKET_ACK, "", e->ns);
 		send_packet(w, e->at, false, PACKET_ACK, "", e->ns);
@@ -280,7 +289,7 @@ static void check_certain(struct world *w)
 }
 
 /* The front asks the cache, then the store, which asks the cache itself: one request at a time. */
-static void test_one_at_a_time(void)
+static void one_at_a_time(bool both_ends)
 {
 	struct world *w = world_new(1);
 	int client = connect_to(w, 1, FRONT, 80, 0), cache = connect_to(w, FRONT, CACHE, 6379, 0);
@@ -311,6 +320,34 @@ static void test_one_at_a_time(void)
 		else
 			CHECK_EQ(op->after, 0);
 	}
+	world_free(w);
+}
+
+static void test_one_at_a_time(void)
+{
+	one_at_a_time(false);
+	one_at_a_time(true);
+}
+
+/* A name is asked for by datagrams, then the store; another socket each time. */
+static void test_datagrams(void)
+{
+	struct world *w = world_new(11);
+	int client = connect_to(w, 1, FRONT, 80, 0), store = connect_to(w, FRONT, STORE, 5432, 0);
+
+	for (int i = 0; i < 100; i++) {
+		int64_t ns = (10 + 3 * i) * MS;
+		int front = ask(w, NOBODY, client, ns, ns + 1000 * US);
+		int names = connect_to(w, FRONT, 5, 53, ns);
+
+		w->connections[names].datagrams = true;
+		ask(w, front, names, ns + 100 * US, ns + 200 * US);
+		ask(w, front, store, ns + 300 * US, ns + 900 * US);
+	}
+	capture(w);
+	CHECK_EQ(judge(w).right, 200);
+	CHECK_EQ(judge(w).invented, 0);
+	CHECK_EQ(ledger(w, LG_CALLS_AMBIGUOUS), 0);
 	world_free(w);
 }
 
@@ -571,6 +608,7 @@ int main(void)
 	RUN(test_heads);
 	RUN(test_many_calls);
 	RUN(test_one_at_a_time);
+	RUN(test_datagrams);
 	RUN(test_fan_out);
 	RUN(test_retries);
 	RUN(test_pipelined);
