@@ -106,17 +106,29 @@ static bool lies_in(const struct calls *c, const struct span *call, int64_t end_
 	return s->row->arrival_ns <= call->row->arrival_ns && span_end(c, s) >= end_ns;
 }
 
+/* The latest request that had come when the call began; `from`: that of a call before it. */
+static struct span *reach(const struct host *h, struct span *from, const struct span *call)
+{
+	int64_t ns = call->row->arrival_ns;
+
+	if (!from)
+		from = h->first && h->first->row->arrival_ns <= ns ? h->first : NULL;
+	while (from && from->newer && from->newer->row->arrival_ns <= ns)
+		from = from->newer;
+	return from;
+}
+
 /* Once for each call: of which services' requests it lies in one. */
-static void count_edges(struct calls *c, struct host *h, struct span *call, int64_t end_ns)
+static void count_edges(struct calls *c, struct host *h, struct span *call, const struct span *from)
 {
 	bool in[CALLS_SERVICES_MAX] = { false };
+	int64_t end_ns = span_end(c, call);
 	uint16_t host = (uint16_t)(h - c->hosts + 1);
 	unsigned left = 0, looked = 0;
 
 	for (unsigned i = 0; i < c->services_count; i++)
 		left += i != call->service && c->services[i].host == host;
-	for (const struct span *s = h->last; s && left && looked < CANDIDATES_LOOKED;
-	     s = s->older) {
+	for (const struct span *s = from; s && left && looked < CANDIDATES_LOOKED; s = s->older) {
 		looked++;
 		if (in[s->service] || !lies_in(c, call, end_ns, s))
 			continue;
@@ -181,7 +193,7 @@ static bool is_known(const struct edge *e)
 
 /* False: it is too early, for some of them go on, and what they do yet may tell. */
 static bool find_candidates(struct calls *c, struct host *h, struct call_choice *choice,
-			    int64_t end_ns)
+			    struct span *from)
 {
 	double share[CALLS_SERVICES_MAX] = { 0 };
 	uint16_t host = (uint16_t)(h - c->hosts + 1);
@@ -194,10 +206,10 @@ static bool find_candidates(struct calls *c, struct host *h, struct call_choice 
 		choice->owned |= share[i] > 0;
 		over &= !share[i] || is_known(edge_of(h, (uint16_t)i, choice->call->service));
 	}
-	for (struct span *s = choice->owned ? h->last : NULL; s; s = s->older) {
+	for (struct span *s = choice->owned ? from : NULL; s; s = s->older) {
 		choice->more |= ++looked > CANDIDATES_LOOKED;
 		if (!choice->more &&
-		    (share[s->service] <= 0 || !lies_in(c, choice->call, end_ns, s)))
+		    (share[s->service] <= 0 || !lies_in(c, choice->call, choice->made.end_ns, s)))
 			continue;
 		choice->more |= choice->count == CANDIDATES_MAX;
 		if (choice->more || !add_candidate(c, s))
@@ -219,7 +231,8 @@ static bool is_ready(const struct calls *c, const struct span *call, bool all)
 	return end_ns != INT64_MAX && (all || c->now_ns >= end_ns + CALLS_LATE_NS);
 }
 
-static void add_choice(struct calls *c, struct host *h, struct span *call, bool all)
+static void add_choice(struct calls *c, struct host *h, struct span *call, struct span *from,
+		       bool all)
 {
 	size_t room = c->choices_room ? c->choices_room * 2 : 64;
 	int64_t end_ns = span_end(c, call);
@@ -240,7 +253,7 @@ static void add_choice(struct calls *c, struct host *h, struct span *call, bool 
 		c->choices = grown;
 		c->choices_room = room;
 	}
-	choice.early = !find_candidates(c, h, &choice, end_ns) && !all &&
+	choice.early = !find_candidates(c, h, &choice, from) && !all &&
 		       c->now_ns < end_ns + CALLS_WAIT_NS;
 	c->choices[c->choices_count++] = choice;
 }
@@ -324,13 +337,22 @@ static void settle(struct calls *c, struct host *h, struct call_choice *choice)
 
 void calls_settle(struct calls *c, struct host *h, bool all)
 {
+	struct span *from = NULL;
+
 	c->choices_count = c->candidates_count = 0;
-	for (struct span *s = h->waiting; s; s = s->next)
-		if (!s->counted && is_ready(c, s, all) && span_end(c, s) > h->swept_ns)
-			count_edges(c, h, s, span_end(c, s));
-	for (struct span *s = h->waiting; s; s = s->next)
-		if (is_ready(c, s, all))
-			add_choice(c, h, s, all);
+	for (struct span *s = h->waiting; s; s = s->next) {
+		if (s->counted || !is_ready(c, s, all) || span_end(c, s) <= h->swept_ns)
+			continue;
+		from = reach(h, from, s);
+		count_edges(c, h, s, from);
+	}
+	from = NULL;
+	for (struct span *s = h->waiting; s; s = s->next) {
+		if (!is_ready(c, s, all))
+			continue;
+		from = reach(h, from, s);
+		add_choice(c, h, s, from, all);
+	}
 	if (c->failed)
 		return;
 	c->failed = calls_choose(c);

@@ -6,8 +6,8 @@
 #include "capture/packet/calls.h"
 #include "capture/packet/calls_model.h"
 
-#define CANDIDATES_MAX 32      /* of one call, the latest; of more none is sure */
-#define CANDIDATES_LOOKED 4096 /* requests that are looked at for one call */
+#define CANDIDATES_MAX 32	/* of one call, the latest; of more none is sure */
+#define CANDIDATES_LOOKED 16384 /* requests that are looked at for one call */
 
 /* A connection that a host of services opened. */
 struct call_link {

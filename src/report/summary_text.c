@@ -148,15 +148,23 @@ static void put_price(const struct manifest *m, struct grid *grid)
 		  p->bystander_on_ps / 1e3, p->bystander_off_ps / 1e3);
 }
 
+/* Of requests alone; packets tell calls, too. */
+static const char *detail_of(const struct manifest *m)
+{
+	if (m->assumed[0])
+		return "requests and sizes alone; their compute is assumed";
+	if (m->tables[TABLE_OPS].rows)
+		return "requests, sizes and calls alone: no other operations, no breakdown";
+	return "requests and sizes alone: no operations, no breakdown";
+}
+
 static void put_instrument(const struct manifest *m, struct grid *grid)
 {
 	if (!m->attribution[0])
 		return;
 	if (!strcmp(m->detail, "requests")) {
 		CELLS(grid, "detail");
-		grid_cell(grid, m->assumed[0] ?
-					"requests and sizes alone; their compute is assumed" :
-					"requests and sizes alone: no operations, no breakdown");
+		grid_cell(grid, "%s", detail_of(m));
 	}
 	if (m->sample_one_in > 1) {
 		CELLS(grid, "sample");
