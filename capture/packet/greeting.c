@@ -7,17 +7,32 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Services that are asked for TLS in clear, before the handshake: PostgreSQL and MySQL. */
+static bool asks_for_tls(const struct flow_chunk *chunk)
+{
+	static const uint8_t postgresql[8] = { 0, 0, 0, 8, 4, 210, 22, 47 };
+	static const uint8_t mysql[4] = { 32, 0, 0, 1 }; /* 32 bytes, the second packet */
+	const uint8_t *bytes = chunk->bytes;
+
+	if (chunk->seen >= 8 && chunk->total == 8)
+		return !memcmp(bytes, postgresql, sizeof(postgresql));
+	return chunk->seen >= 6 && chunk->total == 36 && !memcmp(bytes, mysql, sizeof(mysql)) &&
+	       bytes[5] & 8; /* CLIENT_SSL */
+}
+
 void greeting_look(struct requests *r, struct conversation *c, const struct flow_chunk *chunk)
 {
 	bool under_way;
 
-	if (c->looked || chunk->gap)
+	if (c->looked || chunk->gap || asks_for_tls(chunk))
 		return;
 	c->looked = true;
 	c->encrypted = tls_begins(chunk->bytes, chunk->seen);
 	if (!c->encrypted)
 		return;
 	r->ledger.count[LG_TLS_OPAQUE]++;
+	framing_give(r, c); /* what was in clear before has no part in it */
+	c->framed = true;
 	under_way = tls_is_under_way(chunk->bytes, chunk->seen);
 	c->tls.hides = c->tls.finished = under_way;
 	if (under_way)

@@ -31,7 +31,7 @@
 	X(REPLIES_UNPAIRED, "replies_unpaired", UNPAIRED, "bytes sent before anything was read")   \
 	X(ARRIVALS_UNKNOWN, "arrivals_unknown", DOUBTFUL, "requests whose arrival stamp was missing") \
 	X(OPS_UNSEEN, "ops_unseen", DOUBTFUL, "calls that moved bytes in ways not followed yet (datagrams of UNIX sockets, multishot requests of io_uring...)") \
-	X(TLS_OPAQUE, "tls_opaque", DOUBTFUL, "connections encrypted by a library that is not followed: their ciphertext was taken for messages") \
+	X(TLS_OPAQUE, "tls_opaque", DOUBTFUL, "encrypted connections that were not seen into (packets; a library that is not followed): messages are those of the ciphertext") \
 	X(CALLS_UNOWNED, "calls_unowned", DOUBTFUL, "calls to other services without a known request") \
 	X(CALLS_AMBIGUOUS, "calls_ambiguous", DOUBTFUL, "calls that others may have made than the request that is most likely to have") \
 	X(STAMP_MISSES, "stamp_misses", DOUBTFUL,                                                  \

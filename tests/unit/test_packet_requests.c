@@ -281,6 +281,69 @@ static void test_wire(void)
 	link_free(l);
 }
 
+/* What s_client and s_server of openssl said (test_packet_tls.c), in segments, on a connection that is up. */
+static void say_session(struct link *l, const char *name)
+{
+	uint8_t bytes[8192];
+	char path[300];
+	FILE *file;
+	size_t len;
+
+	snprintf(path, sizeof(path), "%s/corpus/tls/%s", GAIT_TEST_DATA, name);
+	file = fopen(path, "r");
+	if (!CHECK(file != NULL))
+		return;
+	len = fread(bytes, 1, sizeof(bytes), file);
+	fclose(file);
+	for (size_t at = 0, n; at + 3 < len; at += 3 + n) {
+		n = (size_t)bytes[at + 1] << 8 | bytes[at + 2];
+		send_packet(l, bytes[at], PACKET_ACK, bytes + at + 3, n, n);
+	}
+}
+
+/* TLS from the first byte, or after the words by which PostgreSQL and MySQL are asked for it. */
+static void test_tls(void)
+{
+	static const struct {
+		const char *name, *greeting, *ask, *answer, *protocol;
+		size_t ask_len, requests;
+	} cases[] = {
+		{ "at once", NULL, NULL, NULL, "", 0, 1 },
+		{ "postgresql", NULL, "\0\0\0\10\4\322\26\57", "S", "postgresql", 8, 2 },
+		{ "mysql",
+		  "\x4a\0\0\0\12"
+		  "8.0.36\0...",
+		  "\40\0\0\1\x85\xae\xff\x19"
+		  "0000000000000000000000000000",
+		  NULL, "", 36, 1 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct link *l = link_new(PACKET_TCP);
+		const struct row_connection *row = &l->connections[0];
+
+		check_case("%s", cases[i].name);
+		handshake(l);
+		if (cases[i].greeting)
+			send_packet(l, true, PACKET_ACK, cases[i].greeting, 14, 78);
+		if (cases[i].ask)
+			send_packet(l, false, PACKET_ACK, cases[i].ask, cases[i].ask_len,
+				    cases[i].ask_len);
+		if (cases[i].answer)
+			say(l, true, cases[i].answer);
+		say_session(l, "openssl-1.2-http");
+		end(l);
+		link_finish(l);
+		CHECK_EQ(row->tls, 1);
+		CHECK_STR(row->wire.tls_version, "1.2");
+		CHECK_STR(row->wire.tls_alpn, "http/1.1");
+		CHECK_EQ(row->wire.tls_records_in, 1);
+		CHECK_EQ(row->wire.tls_record_bytes_out, 36);
+		CHECK_EQ(l->rows_count, cases[i].requests);
+		link_free(l);
+	}
+}
+
 static void test_turns(void)
 {
 	struct link *l = link_new(PACKET_TCP);
@@ -433,6 +496,7 @@ int main(void)
 	RUN(test_conversations);
 	RUN(test_times);
 	RUN(test_wire);
+	RUN(test_tls);
 	RUN(test_turns);
 	RUN(test_cut_and_lost);
 	RUN(test_unanswered);
