@@ -2,7 +2,6 @@
 #include "capture/assemble/dependence.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 #define TURNS_FEW 8	  /* fewer say little */
 #define PROMPT_NS 2000000 /* a gap this short is an answer to the reply, if nothing else tells */
@@ -10,11 +9,32 @@
 #define ERROR_MAX 0.4	  /* a slope less certain than this says nothing */
 #define SURE_ERRORS 1.5	  /* standard errors between the slope and 0.5 that decide */
 
-static int by_value(const void *a, const void *b)
+/* The one that would be at `n` if they were sorted, which is more than what is asked. */
+static int64_t nth_value(int64_t *values, size_t count, size_t n)
 {
-	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+	size_t low = 0, high = count - 1;
 
-	return (x > y) - (x < y);
+	while (low < high) {
+		int64_t pivot = values[low + (high - low) / 2];
+		size_t i = low, j = high;
+
+		for (;; i++, j--) {
+			while (values[i] < pivot)
+				i++;
+			while (values[j] > pivot)
+				j--;
+			if (i >= j)
+				break;
+			int64_t kept = values[i];
+			values[i] = values[j];
+			values[j] = kept;
+		}
+		if (n <= j)
+			high = j;
+		else
+			low = j + 1;
+	}
+	return values[n];
 }
 
 enum quantity { SERVICE, INTERVAL, GAP };
@@ -40,8 +60,7 @@ static int64_t quantile(const struct turn *turns, size_t count, enum quantity q,
 		count = DEPENDENCE_TURNS_MAX;
 	for (size_t i = 0; i < count; i++)
 		values[i] = quantity_of(&turns[i], q);
-	qsort(values, count, sizeof(values[0]), by_value);
-	return values[(count - 1) * percent / 100];
+	return nth_value(values, count, (count - 1) * percent / 100);
 }
 
 static int64_t spread(const struct turn *turns, size_t count, enum quantity q)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck disable=SC2030,SC2031,SC2154 # tests are subshells, and variables come from the helper
+# shellcheck disable=SC2016,SC2030,SC2031,SC2154 # awk has variables, too; tests are subshells, and variables come from the helper
 # What packets tell of the network, beside what the kernel counts and what nginx logs: a wire of known length
 # between two namespaces that loses packets behind the place of the capture.
 
@@ -10,7 +10,8 @@ DELAY_MS=10 # each way
 
 setup()
 {
-	require_packets jq ip nstat nginx curl openssl python3
+	require_packets jq ip nstat nginx curl openssl python3 || return
+	[[ -c /dev/net/tun ]] || lacks "there is no /dev/net/tun here" || return
 	trace=$BATS_TEST_TMPDIR/trace.gait
 	near=gait-near-$$
 	far=gait-far-$$
