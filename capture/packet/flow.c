@@ -263,7 +263,7 @@ static bool is_of_another(const struct flow *flow, unsigned side, const struct p
 	return s->known && s->begin != p->seq + 1;
 }
 
-/* A SYN, or a FIN, that was sent before. */
+/* A SYN, or a FIN, that was sent before; with bytes, these tell. */
 static void note_again(struct flows *f, struct flow_side *s)
 {
 	s->retransmitted++;
@@ -274,7 +274,7 @@ static void begin_stream(struct flows *f, struct flow *flow, unsigned side, cons
 {
 	bool answer = p->flags & PACKET_ACK;
 
-	if (answer ? flow->handshake_ns || flow->shaken : flow->open_ns)
+	if (!p->total && (answer ? flow->handshake_ns || flow->shaken : flow->open_ns != 0))
 		note_again(f, &flow->side[side]);
 	note_opener(f, flow, answer ? !side : side);
 	side_begins(&flow->side[side], p->seq + 1);
@@ -374,7 +374,7 @@ static void note_fin(struct flows *f, struct flow *flow, unsigned side, const st
 	if (!s->finished) {
 		s->finished = true;
 		s->fin = p->seq + p->total;
-	} else if (!p->total && p->seq == s->fin) {
+	} else if (!p->total && p->seq == s->fin && !(p->flags & PACKET_SYN)) {
 		note_again(f, s);
 	}
 	order_ended(f, flow, side, p->ns);

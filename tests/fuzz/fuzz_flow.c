@@ -27,11 +27,34 @@ static void must(bool held)
 		abort();
 }
 
+static void check_connection(const struct row_connection *c)
+{
+	const struct row_wire *w = &c->wire;
+
+	if (c->outgoing) { /* the caller's end: the row of the called one has the packets */
+		must(w->packets_in == TRACE_NONE && w->packets_out == TRACE_NONE);
+		return;
+	}
+	must(w->packets_in + w->packets_out > 0);
+	must(c->transport[0] == 'u' ||
+	     w->retransmitted_in + w->zero_windows_in <= 2 * w->packets_in);
+	must(c->transport[0] == 'u' ||
+	     (w->retransmitted_in <= w->packets_in && w->retransmitted_out <= w->packets_out));
+	must(w->handshake_ns == TRACE_NONE || w->handshake_ns >= 0);
+	must((w->client_min_rtt_ns == TRACE_NONE) == (w->client_srtt_ns == TRACE_NONE));
+	must(w->client_min_rtt_ns <= w->client_srtt_ns &&
+	     w->server_min_rtt_ns <= w->server_srtt_ns);
+	must(c->tls ? w->tls_record_max_bytes_in <= w->tls_record_bytes_in :
+		      w->tls_records_in == TRACE_NONE);
+}
+
 static int on_row(void *arg, enum trace_table table, const void *row)
 {
 	const struct row_request *r = row;
 	struct watch *w = arg;
 
+	if (table == TABLE_CONNECTIONS)
+		check_connection(row);
 	if (table != TABLE_REQUESTS)
 		return 0;
 	w->rows++;
