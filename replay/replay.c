@@ -379,7 +379,7 @@ static void fill_manifest(const struct replay *r, struct manifest *m)
 	snprintf(m->source, sizeof(m->source), "replay");
 	gmtime_r(&seconds, &utc);
 	strftime(m->started_at, sizeof(m->started_at), "%Y-%m-%dT%H:%M:%SZ", &utc);
-	m->start_monotonic_ns = r->nodes.clocks[0].anchor_ns;
+	m->start_monotonic_ns = r->nodes.clocks[0].clock.anchor_ns;
 	m->duration_ns = clock_now_ns() - r->anchor_ns;
 	snprintf(m->batching, sizeof(m->batching), "%s",
 		 r->opts->plan.batching == PLAN_BATCHING_LIVE ? "live" : "recorded");
@@ -428,6 +428,9 @@ static int write_run(struct replay *r, struct err *err)
 	if (ret)
 		return ret;
 	replay_nodes_clocks(&r->nodes, r->anchor_ns);
+	ret = run_bind_clocks(r->run, &facts, clock_now_ns() - r->anchor_ns, r->nodes.clocks, err);
+	if (ret)
+		return ret;
 	fill_manifest(r, &result->manifest);
 	judge(result, &result->manifest);
 	return run_finish(r->run, &facts, &result->manifest, err);

@@ -293,9 +293,10 @@ void replay_nodes_clocks(struct replay_nodes *nodes, int64_t anchor_ns)
 		const struct replay_node *node = &nodes->all[i];
 
 		nodes->clocks[i] = (struct run_clock){
-			.anchor_ns = node->one_clock ? anchor_ns : node->usage.anchor_ns,
+			.clock.anchor_ns = node->one_clock ? anchor_ns : node->usage.anchor_ns,
+			.clock.is_clients = node->one_clock,
 			.host_id = host_id_of(nodes, i),
-			.is_clients = node->one_clock,
+			.client_anchor_ns = anchor_ns,
 		};
 	}
 }
@@ -323,6 +324,8 @@ static void put_hosts(const struct replay_nodes *nodes, struct manifest *m)
 
 		put_host(m, nodes->clocks[i].host_id, &hello->host,
 			 nodes->count > 1 ? hello->work_per_ms : 0);
+		node_clock_put(&nodes->clocks[i].clock, nodes->clocks[i].client_anchor_ns,
+			       &m->hosts[nodes->clocks[i].host_id - 1]);
 		if (!nodes->all[i].one_clock)
 			continue;
 		m->hosts[nodes->clocks[i].host_id - 1].realtime_offset_end_ns =

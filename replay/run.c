@@ -398,7 +398,7 @@ static int64_t since(int64_t anchor_ns, int64_t stamp_ns)
 
 static int64_t at_node(const struct run *run, uint32_t service, int64_t stamp_ns)
 {
-	return since(run->result.clocks[service].anchor_ns, stamp_ns);
+	return node_clock_time(&run->result.clocks[service].clock, stamp_ns);
 }
 
 static int64_t at_client(const struct run *run, int64_t stamp_ns)
@@ -479,6 +479,25 @@ static int write_request(struct run *run, const struct joined *j, struct err *er
 	return trace_write(run->writer, TABLE_REQUESTS, &row, err);
 }
 
+/* 0 stays what it is: unknown. */
+static int64_t stamp_of_run(int64_t anchor_ns, int64_t stamp_ns)
+{
+	return stamp_ns ? stamp_ns - anchor_ns : 0;
+}
+
+/* The client's times as those of the run. */
+static struct client_fact fact_of_run(int64_t anchor_ns, const struct client_fact *fact)
+{
+	struct client_fact of_run = *fact;
+	int64_t *const stamps[] = { &of_run.intended_ns, &of_run.sent_ns,    &of_run.tx_ns,
+				    &of_run.again_ns,	 &of_run.left_ns,    &of_run.sent_end_ns,
+				    &of_run.came_ns,	 &of_run.arrival_ns, &of_run.received_ns };
+
+	for (size_t i = 0; i < sizeof(stamps) / sizeof(stamps[0]); i++)
+		*stamps[i] = stamp_of_run(anchor_ns, *stamps[i]);
+	return of_run;
+}
+
 static int write_latency(struct run *run, const struct joined *j, struct err *err)
 {
 	uint32_t service = service_of(run->first_request, j->number);
@@ -489,6 +508,7 @@ static int write_latency(struct run *run, const struct joined *j, struct err *er
 		.total_ns = node->total_ns,
 		.unattributed_ns = node->unattributed_ns,
 	};
+	struct client_fact fact;
 	int ret = 0;
 
 	memcpy(row.ns, node->ns, sizeof(row.ns));
@@ -496,8 +516,9 @@ static int write_latency(struct run *run, const struct joined *j, struct err *er
 		ret = trace_write(run->writer, TABLE_LATENCY, &row, err);
 	if (ret || !j->fact || !j->fact->received_ns)
 		return ret;
-	breakdown_client(j->fact, node->request_id ? node : NULL,
-			 run->result.clocks[service].is_clients, &row);
+	fact = fact_of_run(run->result.client_anchor_ns, j->fact);
+	node_clock_split(&run->result.clocks[service].clock, &fact, node->request_id ? node : NULL,
+			 &row);
 	row.request_id = request_at(run, j->number)->request_id;
 	return trace_write(run->writer, TABLE_LATENCY, &row, err);
 }
@@ -514,7 +535,7 @@ static int write_joined(struct run *run, uint32_t number, const struct client_fa
 		return spool_failed(run, err);
 	/* a timeline ends when the node says so */
 	if (fact && !run->stretches &&
-	    run->result.clocks[service_of(run->first_request, number)].is_clients)
+	    run->result.clocks[service_of(run->first_request, number)].clock.is_clients)
 		breakdown_end_on_arrival(fact, &joined.node);
 	if (run->ledger->count[LG_REQUESTS] % FORGET_ROWS == 0)
 		plan_set_forget(run->set);
@@ -637,6 +658,58 @@ static int write_timeline(struct run *run, struct err *err)
 		return spool_failed(run, err);
 	while (!ret && fread(&stretch, sizeof(stretch), 1, run->stretches) == 1)
 		ret = write_stretch(run, &stretch, err);
+	return ret;
+}
+
+/* --- clocks -------------------------------------------------------------------------------- */
+
+struct binding {
+	const struct run *run;
+	int64_t client_anchor_ns;
+	const struct run_clock *clocks;
+	struct clock_bounds bounds[PLAN_SERVICES_MAX];
+};
+
+static int add_bounds(void *arg, const struct client_fact *fact, struct err *err)
+{
+	struct binding *b = arg;
+	uint32_t number = number_of(b->run, fact->request);
+	uint32_t service = service_of(b->run->first_request, number);
+	const struct client_fact of_run = fact_of_run(b->client_anchor_ns, fact);
+	struct wire_row node = { 0 };
+
+	if (b->clocks[service].clock.is_clients || !fact->received_ns)
+		return 0;
+	if (pread(b->run->rows_fd, &node, sizeof(node), (off_t)number * (off_t)sizeof(node)) < 0)
+		return spool_failed(b->run, err);
+	node_clock_add(&b->clocks[service].clock, &b->bounds[service], &of_run, &node);
+	return 0;
+}
+
+int run_bind_clocks(const struct run *run, const struct run_result *result, int64_t duration_ns,
+		    struct run_clock *clocks, struct err *err)
+{
+	struct binding *b = NULL;
+	bool apart = false;
+	int ret;
+
+	for (size_t s = 0; s < run->set->count; s++)
+		apart |= !clocks[s].clock.is_clients;
+	if (!apart)
+		return 0;
+	b = malloc(sizeof(*b));
+	if (!b)
+		return err_errno(err, ENOMEM, "cannot compare clocks");
+	b->run = run;
+	b->client_anchor_ns = result->client_anchor_ns;
+	b->clocks = clocks;
+	for (size_t s = 0; s < run->set->count; s++)
+		clock_bounds_init(&b->bounds[s], 0, duration_ns);
+	ret = client_rows_each(result->rows, add_bounds, b, err);
+	for (size_t s = 0; s < run->set->count && !ret; s++)
+		if (!clocks[s].clock.is_clients)
+			node_clock_bind(&clocks[s].clock, &b->bounds[s]);
+	free(b);
 	return ret;
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "replay/client/rows.h"
+#include "replay/node_clock.h"
 #include "replay/net/wire.h"
 #include "replay/plan/set.h"
 #include "replay/run_totals.h"
@@ -47,9 +48,9 @@ int run_take_stretch(void *node, const struct wire_stretch *stretch, struct err 
 
 /* When due_ns was 0 at a node, by its clock, and what is known of that. */
 struct run_clock {
-	int64_t anchor_ns;
+	struct node_clock clock;
 	uint64_t host_id;
-	bool is_clients; /* the client's too */
+	int64_t client_anchor_ns; /* the same instant by the client's */
 };
 
 struct run_result {
@@ -57,6 +58,13 @@ struct run_result {
 	int64_t client_anchor_ns;	    /* when due_ns was 0 */
 	const struct run_clock *clocks;	    /* as set->plans */
 };
+
+/*
+ * Of nodes on other hosts: what their rows and the client's say of their clocks, together (replay/node_clock.h).
+ * `clocks` are the result's.
+ */
+int run_bind_clocks(const struct run *run, const struct run_result *result, int64_t duration_ns,
+		    struct run_clock *clocks, struct err *err);
 
 /* Writes all tables and the manifest, whose ledger gets the numbers of rows. */
 int run_finish(struct run *run, const struct run_result *result, struct manifest *m,

@@ -23,6 +23,21 @@ struct walk_rows {
 	char *out;
 };
 
+struct client_fact walk_fact(const struct walk_row *row)
+{
+	return (struct client_fact){
+		.intended_ns = row->due_ns,
+		.sent_ns = row->sent_ns,
+		.tx_ns = row->stamps.tx_ns,
+		.sent_end_ns = row->stamps.sent_end_ns,
+		.again_ns = row->stamps.again_ns,
+		.left_ns = row->stamps.left_ns,
+		.came_ns = row->stamps.came_ns,
+		.arrival_ns = row->stamps.arrival_ns,
+		.received_ns = row->received_ns,
+	};
+}
+
 /* --- lines --------------------------------------------------------------------------------- */
 
 static char *put_number(char *at, uint64_t value)

@@ -3,6 +3,7 @@
 #define GAIT_REPLAY_WALK_ROWS_H
 
 #include "base/err.h"
+#include "replay/client/fact.h"
 #include "replay/row_stream.h"
 #include "replay/walk/stamps.h"
 
@@ -24,6 +25,9 @@ struct walk_row {
 	uint32_t reserved;
 	struct walk_stamps stamps;
 };
+
+/* What the client knows of a request: times of the run. */
+struct client_fact walk_fact(const struct walk_row *row);
 
 enum walk_format { WALK_LINES, WALK_CSV, WALK_TXT }; /* WALK_LINES: for people, to stdout */
 

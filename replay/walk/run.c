@@ -390,7 +390,7 @@ static int write_services(struct walk_run *run, const struct manifest *m, struct
 
 static int64_t at_node(const struct walk_run *run, uint32_t node, int64_t stamp_ns)
 {
-	return walk_clock_time(&run->result.nodes[node].clock, stamp_ns);
+	return node_clock_time(&run->result.nodes[node].clock, stamp_ns);
 }
 
 /* What a node says of a request: its own, or a call's. */
@@ -427,11 +427,12 @@ static int write_node_latency(struct walk_run *run, uint32_t node, uint64_t requ
 static int write_client_latency(struct walk_run *run, const struct walk_row *client,
 				uint64_t request_id, const struct wire_row *node, struct err *err)
 {
+	const struct client_fact fact = walk_fact(client);
 	struct row_latency row;
 
 	if (client->received_ns < 0)
 		return 0;
-	walk_clock_split(&run->result.nodes[0].clock, client, node, &row);
+	node_clock_split(&run->result.nodes[0].clock, &fact, node, &row);
 	row.request_id = request_id;
 	return trace_write(run->writer, TABLE_LATENCY, &row, err);
 }
@@ -496,7 +497,15 @@ static FILE *open_rows(const struct walk_run *run, struct err *err)
 	return rows;
 }
 
-int walk_run_bind_clock(const struct walk_run *run, int64_t duration_ns, struct walk_clock *clock,
+static void add_bounds(const struct node_clock *clock, struct clock_bounds *bounds,
+		       const struct walk_row *row, const struct wire_row *node)
+{
+	const struct client_fact fact = walk_fact(row);
+
+	node_clock_add(clock, bounds, &fact, node);
+}
+
+int walk_run_bind_clock(const struct walk_run *run, int64_t duration_ns, struct node_clock *clock,
 			struct err *err)
 {
 	FILE *rows = open_rows(run, err);
@@ -514,11 +523,11 @@ int walk_run_bind_clock(const struct walk_run *run, int64_t duration_ns, struct 
 		if (read_node_row(run, number, &node) < 0)
 			rc = spool_failed(run, err);
 		else if (row.received_ns >= 0)
-			walk_clock_add(clock, &bounds, &row, &node);
+			add_bounds(clock, &bounds, &row, &node);
 	}
 	fclose(rows);
 	if (!rc)
-		walk_clock_bind(clock, &bounds);
+		node_clock_bind(clock, &bounds);
 	return rc;
 }
 

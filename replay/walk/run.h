@@ -3,7 +3,7 @@
 #define GAIT_REPLAY_WALK_RUN_H
 
 #include "replay/net/wire.h"
-#include "replay/walk/clock.h"
+#include "replay/node_clock.h"
 #include "replay/walk/walk.h"
 #include "trace/trace.h"
 
@@ -47,7 +47,7 @@ struct walk_run_clock {
 	const struct wire_hello *hello;
 	struct address address;
 	struct wire_usage usage;
-	struct walk_clock clock;
+	struct node_clock clock;
 };
 
 struct walk_run_result {
@@ -57,7 +57,7 @@ struct walk_run_result {
 };
 
 /* Once all rows are there: what those of requests say of the clock of the node that got them. */
-int walk_run_bind_clock(const struct walk_run *run, int64_t duration_ns, struct walk_clock *clock,
+int walk_run_bind_clock(const struct walk_run *run, int64_t duration_ns, struct node_clock *clock,
 			struct err *err);
 
 /*

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "replay/walk/totals.h"
 
-#include "replay/walk/clock.h"
+#include "replay/node_clock.h"
 #include "replay/walk/tables.h"
 #include "trace/totals.h"
 
@@ -45,12 +45,13 @@ static int no_memory(struct err *err)
 int walk_totals_add(struct walk_totals *t, uint32_t class, const struct walk_row *client,
 		    struct err *err)
 {
-	static const struct walk_clock none;
+	static const struct node_clock none;
+	const struct client_fact fact = walk_fact(client);
 	struct row_latency row;
 
 	if (client->received_ns < 0)
 		return 0;
-	walk_clock_split(&none, client, NULL, &row);
+	node_clock_split(&none, &fact, NULL, &row);
 	return totals_add_row(&t->client, class, &row) ? no_memory(err) : 0;
 }
 

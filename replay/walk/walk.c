@@ -619,7 +619,7 @@ static void set_clocks(struct walk *w, const struct manifest_host *here)
 static int bind_clock(struct walk *w, struct err *err)
 {
 	struct walk_run_clock *node = &w->clocks[0];
-	struct walk_clock *clock = &node->clock;
+	struct node_clock *clock = &node->clock;
 	int rc;
 
 	if (clock->is_clients)
@@ -692,18 +692,6 @@ static void judge(const struct walk *w, bool cut_short, struct manifest *m)
 		snprintf(m->verdict, sizeof(m->verdict), "INVALID because no request was answered");
 }
 
-/* The run's times are the client's. */
-static void put_node_clock(const struct walk *w, struct manifest_host *node)
-{
-	const struct walk_clock *clock = &w->clocks[0].clock;
-
-	if (clock->is_clients)
-		return;
-	node->clock_offset_ns = clock->is_bound ? -w->result->node_clock.offset_ns : TRACE_NONE;
-	node->clock_bound_ns = clock->is_bound ? w->result->node_clock.bound_ns : TRACE_NONE;
-	node->clock_drift_ppb = clock->is_bound ? (int64_t)(clock->line.drift * 1e9) : TRACE_NONE;
-}
-
 static void fill_manifest(struct walk *w, struct manifest *m)
 {
 	struct manifest_host here;
@@ -719,7 +707,7 @@ static void fill_manifest(struct walk *w, struct manifest *m)
 		add_host(m, &w->clocks[i].hello->host);
 		add_usage(m, &w->clocks[i].usage);
 	}
-	put_node_clock(w, &m->hosts[0]);
+	node_clock_put(&w->clocks[0].clock, w->anchor_ns, &m->hosts[0]);
 	add_host(m, &here);
 	for (uint32_t i = 0; i < w->remotes.count; i++)
 		add_host(m, walk_remote_host(w->remotes.at[i]));

@@ -398,6 +398,15 @@ static void print_clocks(const struct replay_result *result)
 		unit_format_ns(bound, sizeof(bound), result->clocks[i].bound_ns);
 		printf("agent %-2u its clock is known within %s\n", i + 1, bound);
 	}
+	for (uint32_t i = 0; i < result->manifest.hosts_count; i++) {
+		const struct manifest_host *host = &result->manifest.hosts[i];
+
+		if (host->clock_bound_ns <= 0)
+			continue;
+		unit_format_ns(bound, sizeof(bound), host->clock_bound_ns);
+		printf("host %-3llu its clock is known within %s, by the requests\n",
+		       (unsigned long long)host->host_id, bound);
+	}
 }
 
 static void print_summary(const struct replay_result *result, const char *run)

@@ -23,7 +23,7 @@ struct manifest_host {
 	int64_t realtime_offset_end_ns;
 	uint64_t work_per_ms; /* of a merged trace: this host's calibration; 0: the manifest's */
 	/*
-	 * Of a merged trace, whose times are host 1's, or of a walk's node, where they are the client's: what was added to this host's clock (at the
+	 * Of a merged trace, whose times are host 1's, or of a run's node, where they are the client's: what was added to this host's clock (at the
 	 * trace's start), what is added more a second, and how far off that may be. TRACE_NONE: unknown.
 	 */
 	int64_t clock_offset_ns, clock_drift_ppb, clock_bound_ns;

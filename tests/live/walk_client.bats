@@ -80,4 +80,13 @@ sum()
 		assert_equal "$column" "$(sum totals "${column}_ns")" "$(sum latency "${column}_ns")"
 	done
 	(($(sum totals client_receive_ns) > 0))
+
+	# and so it is to a replay
+	"$GAIT" walk --plan-only -n 200 -r 400 -C 200us -R 256 -O "$BATS_TEST_TMPDIR/plan.gait" 2>"$BATS_TEST_TMPDIR/plan.err"
+	"$GAIT" replay "$BATS_TEST_TMPDIR/plan.gait" --node "$node" -o "$trace" --force \
+		>"$BATS_TEST_TMPDIR/replay.out" 2>"$BATS_TEST_TMPDIR/replay.err" || [[ $? == 3 ]]
+	grep "^host 1  *its clock is known within" "$BATS_TEST_TMPDIR/replay.out"
+	jq -e '.hosts[0] | (.clock_offset_ns | fabs) <= .clock_bound_ns and .clock_bound_ns > 0' "$trace/manifest.json"
+	assert_equal "requests out of order" "$(csv requests '
+		at("sent_ns") > at("arrival_ns") || at("end_ns") > at("received_ns")')" ""
 }
