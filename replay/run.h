@@ -4,8 +4,8 @@
 
 #include "base/err.h"
 #include "replay/client/rows.h"
-#include "replay/node_clock.h"
 #include "replay/net/wire.h"
+#include "replay/node_clock.h"
 #include "replay/plan/set.h"
 #include "replay/run_totals.h"
 #include "trace/trace.h"
