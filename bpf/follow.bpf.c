@@ -112,6 +112,8 @@ int BPF_PROG(on_exit, struct task_struct *task)
 		return 0;
 	now = bpf_ktime_get_ns();
 	index = thread->slot;
+	if (slot->held_at) /* its switch-in was not seen */
+		hold_end(slot);
 	account_charge(slot, now);
 	announce(slot, index, task, EVENT_THREAD_EXIT, now);
 	slot->tid = 0;
