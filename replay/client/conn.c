@@ -62,11 +62,18 @@ void client_conn_fail_with(struct client *c, uint32_t index, int error)
 	client_conn_fail(c, index, error == ECONNREFUSED ? OUTCOME_REFUSED : OUTCOME_ERROR);
 }
 
+/* Where there are probes, they tell nothing of datagrams. */
+static bool wants_stamps(const struct client *c, uint32_t index)
+{
+	return c->setup.slots ? client_route_of(c, index)->transport == TRANSPORT_UDP :
+				c->setup.stamps;
+}
+
 static void opened(struct client *c, uint32_t index)
 {
 	c->connecting--;
 	c->conns[index].state = CLIENT_CONN_OPEN;
-	if (c->slot == &c->own)
+	if (wants_stamps(c, index))
 		channel_stamp(&c->conns[index].channel, &c->stamps, true);
 	client_conn_watch(c, index, channel_read_events(&c->conns[index].channel));
 	client_conn_send(c, index);

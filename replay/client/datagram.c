@@ -10,12 +10,6 @@
 
 static const char filler[DATAGRAM_MAX];
 
-/* The kernel side writes the slot under our hands. */
-static uint64_t look(const uint64_t *value)
-{
-	return *(const volatile uint64_t *)value;
-}
-
 /* A request says which it is, here and in the order of its connection; a reply says it again. */
 static void describe(const struct client *c, uint32_t index, struct dgram *d)
 {
@@ -65,7 +59,7 @@ static bool send_request(struct client *c, uint32_t index)
 	uint32_t r = conn->send_next;
 	const struct client_request *request = &c->requests[r];
 	struct client_fact *fact = client_fact_of(c, r);
-	uint64_t before = c->slot ? look(&c->slot->tx_sequence) : 0;
+	uint64_t before = c->own.tx_sequence;
 	struct datagrams out = { .count = 1 };
 	int n;
 
@@ -80,8 +74,8 @@ static bool send_request(struct client *c, uint32_t index)
 	fact->sent_end_ns = clock_now_ns();
 	if (conn->channel.stamps)
 		socket_stamps_sent(conn->channel.stamps, conn->channel.fd, 1);
-	if (c->slot && look(&c->slot->tx_sequence) != before)
-		fact->tx_ns = (int64_t)look(&c->slot->tx_ns);
+	if (c->own.tx_sequence != before)
+		fact->tx_ns = (int64_t)c->own.tx_ns;
 	c->messages_raised += out.at[0].bytes > request->request_bytes;
 	conn->sent++;
 	client_conn_send_next(c, conn);
@@ -125,7 +119,6 @@ static void take_reply(struct client *c, uint32_t index, const struct wire_messa
 void client_conn_receive_datagrams(struct client *c, uint32_t index)
 {
 	struct client_conn *conn = &c->conns[index];
-	uint64_t before = c->slot ? look(&c->slot->rx_sequence) : 0;
 	struct datagrams in;
 	int n = datagrams_receive(conn->channel.fd, &in, c->slot ? 1 : DATAGRAM_BATCH, c->buffer);
 	int64_t now_ns = clock_now_ns(), arrival_ns = 0;
@@ -133,9 +126,7 @@ void client_conn_receive_datagrams(struct client *c, uint32_t index)
 	if (n < 0 && n != -EAGAIN && n != -EINTR && !is_loss(n))
 		client_conn_fail_with(c, index, -n);
 	if (n > 0 && conn->channel.stamps)
-		stamps_received(&c->stamps, in.at[0].stamp_ns);
-	if (c->slot && look(&c->slot->rx_sequence) != before)
-		arrival_ns = (int64_t)look(&c->slot->rx_latest_ns);
+		arrival_ns = stamps_tell(&c->stamps, in.at[0].stamp_ns);
 	for (int i = 0; i < n && conn->state == CLIENT_CONN_OPEN; i++) {
 		struct wire_message reply;
 

@@ -69,9 +69,14 @@ void stamps_ask(int fd)
 	ask(fd, ASK_RECEIVE);
 }
 
+int64_t stamps_tell(struct stamps *stamps, int64_t realtime_ns)
+{
+	return tell(&stamps->clock, realtime_ns);
+}
+
 void stamps_received(struct stamps *stamps, int64_t realtime_ns)
 {
-	int64_t at = tell(&stamps->clock, realtime_ns);
+	int64_t at = stamps_tell(stamps, realtime_ns);
 	struct thread_slot *slot = stamps->slot;
 
 	if (!at)

@@ -46,6 +46,9 @@ struct stamps {
 /* Asks for stamps of what comes, also to what a listening socket will accept. */
 void stamps_ask(int fd);
 
+/* A stamp by CLOCK_MONOTONIC; 0: there was none, or it cannot be told. */
+int64_t stamps_tell(struct stamps *stamps, int64_t realtime_ns);
+
 /* A message came then (CLOCK_REALTIME; 0: there was no stamp). */
 void stamps_received(struct stamps *stamps, int64_t realtime_ns);
 

@@ -233,6 +233,18 @@ static void note_arrival(struct worker *w, struct conn *c)
 			      arrival->own);
 }
 
+/* One that is all there is of the receive. */
+static void note_datagram(struct worker *w, struct conn *c, int64_t arrival_ns)
+{
+	struct arrival *arrival = &c->arrival;
+
+	arrival->latest_ns = arrival_ns < arrival->read_ns ? arrival_ns : arrival->read_ns;
+	arrival->first_ns = arrival->latest_ns;
+	arrival->split = true;
+	arrival->counted = false;
+	reading_split(&w->reading, arrival->first_ns, NULL, arrival->unread, arrival->own);
+}
+
 struct receipt receipt_begin(struct worker *w, struct account *account)
 {
 	struct meter *m = &w->exec.meter;
@@ -259,6 +271,8 @@ void conn_note_receive(struct worker *w, struct conn *c, const struct receipt *r
 	c->arrival.timeline = w->exec.meter.timeline;
 	if (receipt->stamped)
 		note_arrival(w, c);
+	else if (receipt->arrival_ns)
+		note_datagram(w, c, receipt->arrival_ns);
 	else
 		c->arrival.first_ns = c->arrival.latest_ns = 0;
 }

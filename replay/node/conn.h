@@ -107,6 +107,7 @@ struct receipt {
 	uint64_t sequence; /* of the slot, before */
 	int64_t read_ns;
 	bool stamped;
+	int64_t arrival_ns; /* where the slot has none: by the socket's own stamp; 0: unknown */
 };
 struct receipt receipt_begin(struct worker *w, struct account *account);
 void receipt_end(struct worker *w, struct receipt *receipt, ssize_t received);

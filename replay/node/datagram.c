@@ -251,9 +251,9 @@ int datagrams_event(struct worker *w, struct datagram_port *port)
 	int n = datagrams_receive(port->fd, &port->in, w->exec.meter.slot ? 1 : DATAGRAM_BATCH,
 				  w->received);
 
-	if (n > 0 && w->exec.meter.own)
-		stamps_received(&w->exec.stamps, port->in.at[0].stamp_ns);
 	receipt_end(w, &receipt, n);
+	if (n > 0 && w->exec.meter.slot)
+		receipt.arrival_ns = stamps_tell(&w->exec.stamps, port->in.at[0].stamp_ns);
 	for (int i = 0; i < n; i++)
 		take(w, port, &port->in.at[i], &receipt);
 	datagrams_flush(w, port);

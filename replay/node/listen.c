@@ -83,11 +83,18 @@ void listeners_close(struct listeners *ls)
 	*ls = (struct listeners){ .reserve_fd = -1 };
 }
 
-void listeners_stamp(struct listeners *ls)
+static void ask_for_stamps(const struct listeners *ls, const struct listener *l, int fd)
+{
+	if (ls->stamps_streams || (ls->stamped && l->address.transport == TRANSPORT_UDP))
+		stamps_ask(fd);
+}
+
+void listeners_stamp(struct listeners *ls, bool streams)
 {
 	ls->stamped = true;
+	ls->stamps_streams = streams;
 	for (size_t i = 0; i < ls->count; i++)
-		stamps_ask(ls->all[i].fd);
+		ask_for_stamps(ls, &ls->all[i], ls->all[i].fd);
 }
 
 int listener_open_another(const struct listeners *ls, const struct listener *l)
@@ -98,8 +105,8 @@ int listener_open_another(const struct listeners *ls, const struct listener *l)
 	if (address.transport == TRANSPORT_UNIX)
 		return -ENOTSUP;
 	fd = address_listen(&address, &ls->opts, NULL);
-	if (fd >= 0 && ls->stamped)
-		stamps_ask(fd);
+	if (fd >= 0)
+		ask_for_stamps(ls, l, fd);
 	return fd;
 }
 

@@ -50,15 +50,19 @@ struct listeners {
 	struct tls_context *tls; /* NULL: none of them encrypts */
 	pthread_mutex_t lock;
 	atomic_uint sessions; /* that there are: what comes to one's threads may be another's */
-	bool stamped;	      /* the kernel is asked when bytes came: listeners_stamp() */
+	bool stamped;	      /* the kernel is asked when datagrams came: listeners_stamp() */
+	bool stamps_streams;  /* and bytes of streams */
 	int reserve_fd; /* given up to turn a client away when there are no descriptors left */
 };
 
 int listeners_open(struct listeners *ls, const struct listen_setup *setup, struct err *err);
 void listeners_close(struct listeners *ls);
 
-/* Asks the kernel when bytes come (net/stamps.h): before anybody is let in. */
-void listeners_stamp(struct listeners *ls);
+/*
+ * Asks the kernel when datagrams come (net/stamps.h), which no probe tells, and, if so wanted, the
+ * bytes of streams: before anybody is let in.
+ */
+void listeners_stamp(struct listeners *ls, bool streams);
 
 /*
  * A further socket on the listener's port, for another thread; -ENOTSUP where that cannot

@@ -199,8 +199,8 @@ int node_new(const struct node_opts *opts, struct node **ret_node, struct err *e
 		rc = open_listeners(n, err);
 	if (!rc)
 		rc = follow_own_ports(n, err);
-	if (!rc && n->attribution == ATTRIBUTION_USER)
-		listeners_stamp(&n->listeners);
+	if (!rc && n->attribution != ATTRIBUTION_NONE)
+		listeners_stamp(&n->listeners, n->attribution == ATTRIBUTION_USER);
 	if (rc) {
 		node_free(n);
 		return rc;

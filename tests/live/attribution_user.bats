@@ -44,3 +44,17 @@ found() # NAME
 @test "without privilege a socket that is read late is net.rxqueue" {
 	found node-receive-queue
 }
+
+# The first may come before the kernel has begun to take stamps.
+@test "datagrams have the stamps of their sockets" {
+	local udp
+
+	"$GAIT" walk --plan-only -O "$BATS_TEST_TMPDIR/plan.gait" -n 100 -r 200 -C 100us -R 64
+	udp=udp://127.0.0.1:$("$GAIT_TRUTH/freeport")
+	node_start "${inject_as[@]}" "$GAIT" node --once --listen 127.0.0.1:0 --listen "$udp"
+	"${inject_as[@]}" "$GAIT" replay "$BATS_TEST_TMPDIR/plan.gait" --node "$udp" --control "$node" \
+		-o "$BATS_TEST_TMPDIR/run.gait" || [[ $? == 3 ]]
+	jq -e '.ledger.answered > 90 and .ledger.stamps_missing < 10' "$BATS_TEST_TMPDIR/run.gait/manifest.json"
+	csv "$BATS_TEST_TMPDIR/run.gait/latency.csv" 'at("service_id") == 0 && at("net_wire_ns") > 0 { stamped++ }
+		END { exit !(stamped > 80) }' || fail "requests without a wire"
+}
