@@ -359,6 +359,14 @@ void calls_end(struct calls *c, struct span *s, int64_t end_ns)
 		c->held++;
 }
 
+void calls_unseen(struct calls *c, uint16_t service, int64_t ns)
+{
+	struct service_state *s = service < CALLS_SERVICES_MAX ? &c->services[service] : NULL;
+
+	if (s && ns > s->unseen_ns)
+		s->unseen_ns = ns;
+}
+
 /* A call that ended and waits for its request to be found needs those that it may lie in. */
 static int64_t oldest_needed(const struct calls *c, const struct host *h)
 {

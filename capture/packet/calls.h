@@ -88,6 +88,8 @@ void calls_unlink(struct calls *c, struct call_link *link, const struct row_conn
 void calls_begin(struct calls *c, struct span *span);
 /* The row is complete, and goes out now or later. end_ns: when it ended if it was not answered. */
 void calls_end(struct calls *c, struct span *span, int64_t end_ns);
+/* A reply to a request of this service that came before the capture. */
+void calls_unseen(struct calls *c, uint16_t service, int64_t ns);
 /* The time of the packets. */
 void calls_advance(struct calls *c, int64_t now_ns);
 /* There is no more: all spans have ended. 0, or what went wrong: -ENOMEM, or the sink's. */

@@ -143,7 +143,7 @@ static void count_edges(struct calls *c, struct host *h, struct span *call, cons
 		if (!e)
 			continue;
 		e->in += in[i];
-		e->out += !in[i];
+		e->out += !in[i] && end_ns > c->services[i].unseen_ns;
 	}
 	call->counted = true;
 }
@@ -204,15 +204,17 @@ static bool find_candidates(struct calls *c, struct host *h, struct call_choice 
 		if (i != choice->call->service && c->services[i].host == host)
 			share[i] = admitted(c, h, (uint16_t)i, choice->call->service);
 		choice->owned |= share[i] > 0;
+		choice->more |= share[i] > 0 && choice->made.end_ns <= c->services[i].unseen_ns;
 		over &= !share[i] || is_known(edge_of(h, (uint16_t)i, choice->call->service));
 	}
 	for (struct span *s = choice->owned ? from : NULL; s; s = s->older) {
-		choice->more |= ++looked > CANDIDATES_LOOKED;
-		if (!choice->more &&
-		    (share[s->service] <= 0 || !lies_in(c, choice->call, choice->made.end_ns, s)))
+		if (++looked > CANDIDATES_LOOKED || choice->count == CANDIDATES_MAX) {
+			choice->more = true;
+			break;
+		}
+		if (share[s->service] <= 0 || !lies_in(c, choice->call, choice->made.end_ns, s))
 			continue;
-		choice->more |= choice->count == CANDIDATES_MAX;
-		if (choice->more || !add_candidate(c, s))
+		if (!add_candidate(c, s))
 			break;
 		choice->count++;
 		over &= span_end(c, s) != INT64_MAX;
@@ -265,7 +267,7 @@ static uint8_t confidence_of(const struct calls *c, const struct call_choice *ch
 	double percent = 100 * choice->share / (1 + choice->others), most = CHOSEN_MOST;
 
 	if (choice->count == 1 && !choice->more && !choice->nested)
-		return (uint8_t)lround(percent);
+		return (uint8_t)percent;
 	if (choice->nested || choice->more)
 		most = NESTED_MOST;
 	if (!calls_class_is_known(c, span_class(parent)))

@@ -50,7 +50,8 @@ struct service_state {
 	uint16_t host;
 	uint64_t service_id, target_id; /* target_id: 0 until it is called */
 	char listen[64];
-	size_t open;			     /* requests */
+	int64_t unseen_ns; /* until then it had requests that came before the capture */
+	size_t open;	   /* requests */
 	int64_t first_ns, since_ns, busy_ns; /* since_ns: of `open` being above 0 */
 };
 

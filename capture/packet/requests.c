@@ -449,13 +449,17 @@ static bool reply_datagram(struct conversation *c, const struct flow_chunk *chun
 	return x != NULL;
 }
 
+static bool seen_open(const struct flow *flow)
+{
+	return flow->side[0].began || flow->side[1].began;
+}
+
 /* Nobody asked for it: the request came before the capture, or there was none. */
 static void note_unpaired(struct requests *r, struct conversation *c, const struct flow *flow)
 {
-	bool seen_open = flow->side[0].began || flow->side[1].began;
-
 	if (!c->unpaired)
-		r->ledger.count[seen_open || c->requests ? LG_REPLIES_UNPAIRED : LG_OPEN_AT_START]++;
+		r->ledger.count[seen_open(flow) || c->requests ? LG_REPLIES_UNPAIRED :
+								 LG_OPEN_AT_START]++;
 	c->unpaired = true;
 }
 
@@ -464,6 +468,8 @@ static void bytes_out(struct requests *r, struct conversation *c, const struct f
 {
 	bool datagrams = flow->protocol == PACKET_UDP, was_framed = c->framed;
 
+	if (!c->requests && !seen_open(flow))
+		calls_unseen(r->calls, c->service, ns);
 	c->asking = c->framed ? c->asking : NULL; /* a turn ends where the other begins */
 	framing_find_marks(r, c, datagrams, true, chunk);
 	if (was_framed && reply_framed(r, c, chunk, ns)) {
