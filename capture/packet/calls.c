@@ -238,6 +238,8 @@ void calls_begin(struct calls *c, struct span *s)
 	s->certainty = 100;
 	if (!s->host)
 		return;
+	c->open++;
+	c->events++;
 	insert_span(&c->hosts[s->host - 1], s);
 	add_busy(&c->services[s->service], s->row->arrival_ns, 1);
 	if (!s->link) {
@@ -352,6 +354,8 @@ void calls_end(struct calls *c, struct span *s, int64_t end_ns)
 		let_go(c, s);
 		return;
 	}
+	c->open--;
+	c->events++;
 	add_busy(&c->services[s->service], answered ? s->row->end_ns : s->closed_ns, -1);
 	if (s->settled && !may_call(c, &c->hosts[s->host - 1]))
 		let_go(c, s);
@@ -401,13 +405,24 @@ static void tick(struct calls *c, bool all)
 		sweep(c, &c->hosts[i], all);
 }
 
+/* Each look goes through all that is open: not for little news of much, but once in a while. */
+static bool is_due(const struct calls *c)
+{
+	int64_t late_ns = c->now_ns - c->tick_ns;
+
+	if (c->held >= CALLS_HELD_MAX)
+		return true;
+	return c->held && late_ns >= 0 && (c->events >= c->open / 16 || late_ns >= CALLS_WAIT_NS);
+}
+
 void calls_advance(struct calls *c, int64_t now_ns)
 {
 	if (now_ns > c->now_ns)
 		c->now_ns = now_ns;
-	if (!c->held || (c->now_ns < c->tick_ns && c->held < CALLS_HELD_MAX))
+	if (!is_due(c))
 		return;
 	c->tick_ns = c->now_ns + TICK_NS;
+	c->events = 0;
 	tick(c, c->held >= CALLS_HELD_MAX);
 }
 

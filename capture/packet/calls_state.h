@@ -83,7 +83,9 @@ struct calls {
 	struct calls_model *guessed; /* of all */
 	int failed;
 	int64_t now_ns, tick_ns;
-	size_t held; /* closed spans */
+	size_t held;   /* closed spans */
+	size_t open;   /* others, of hosts */
+	size_t events; /* begins and ends since the last look at all of them */
 	struct host hosts[CALLS_SERVICES_MAX];
 	unsigned hosts_count;
 	struct service_state services[CALLS_SERVICES_MAX];

@@ -3,6 +3,7 @@
  * Call trees out of packets alone, where the trees are known: what is called sure is right, always;
  * and of what is a choice among several most is, too.
  */
+#include "capture/packet/calls.h"
 #include "capture/packet/requests.h"
 
 #include "check.h"
@@ -642,8 +643,63 @@ static void test_many_calls(void)
 	world_free(w);
 }
 
+static int count_row(void *arg, enum trace_table table, const void *row)
+{
+	(void)row;
+	*(size_t *)arg += table == TABLE_REQUESTS;
+	return 0;
+}
+
+static void release(void *arg, struct span *span)
+{
+	(void)arg;
+	(void)span;
+}
+
+/* So many requests within a moment that nobody waits for what they may have called. */
+static void test_held_limit(void)
+{
+	const size_t count = CALLS_HELD_MAX + 5000;
+	const uint8_t front[16] = { 1 }, cache[16] = { 2 };
+	const struct row_service service = { .service_id = 1 };
+	const struct row_connection connection = { .connection_id = 1 };
+	struct span *spans = calloc(count, sizeof(*spans));
+	struct row_request *rows = calloc(count, sizeof(*rows));
+	struct ledger entries = { { 0 } };
+	int64_t never = 0;
+	size_t written = 0;
+	const struct calls_sink sink = { { count_row, &written }, release, NULL };
+	struct calls *c = calls_new(&sink, &entries);
+	struct call_link *link;
+
+	calls_add_service(c, 0, front, &service);
+	calls_add_service(c, 1, cache, &service);
+	link = calls_link(c, calls_caller_at(c, front, 1), &never, 0);
+	for (size_t i = 0; i < count; i++) {
+		rows[i] = (struct row_request){ .request_id = i + 1,
+						.class_id = 1,
+						.arrival_ns = (int64_t)i,
+						.write_ns = (int64_t)i,
+						.end_ns = (int64_t)i };
+		spans[i] = (struct span){ .row = &rows[i], .host = 1, .framed = true };
+		calls_begin(c, &spans[i]);
+		calls_end(c, &spans[i], (int64_t)i);
+		calls_advance(c, (int64_t)i);
+		if (i < CALLS_HELD_MAX - 1)
+			CHECK_EQ(written, 0);
+	}
+	CHECK(written >= CALLS_HELD_MAX);
+	calls_unlink(c, link, &connection);
+	CHECK_EQ(calls_finish(c), 0);
+	CHECK_EQ(written, count);
+	calls_free(c);
+	free(rows);
+	free(spans);
+}
+
 int main(void)
 {
+	RUN(test_held_limit);
 	RUN(test_strangers);
 	RUN(test_shared_address);
 	RUN(test_one_host);
