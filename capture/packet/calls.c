@@ -183,8 +183,8 @@ unsigned span_class(const struct span *s)
 }
 
 /*
- * Somebody connects from there; in the beginning that is not known yet, for bytes of connections that are
- * older than the capture are handed on late.
+ * Somebody connects from there; in the beginning that is not known yet, for bytes of connections
+ * that are older than the capture are handed on late.
  */
 static bool may_call(const struct calls *c, const struct host *h)
 {

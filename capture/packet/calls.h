@@ -23,8 +23,9 @@
  * Application Modification", SIGCOMM 2024, which assigns spans by distributions of such gaps).
  * docs/PACKETS.md has the rules. Only the ideas are theirs.
  *
- * Pure; times are ns since the capture began. Rows go out through the sink when their parents are known, and memory is bounded by requests
- * that are open, and by those that ended within CALLS_WAIT_NS.
+ * Pure; times are ns since the capture began. Rows go out through the sink when their parents are
+ * known, and memory is bounded by requests that are open, and by those that ended within
+ * CALLS_WAIT_NS.
  */
 #define CALLS_LATE_NS 100000000LL  /* packets of other connections may be handed on so much later */
 #define CALLS_WAIT_NS 1000000000LL /* a decision waits no longer for requests to end */

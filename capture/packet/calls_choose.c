@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which of several requests has made a call: calls are assigned so that what all requests do then is
- * most likely, by what others of their classes did (calls_model.h). First, in the order of their start, each
- * to the request that it follows best; then calls move, or change places, as long as that is better.
+ * most likely, by what others of their classes did (calls_model.h). First, in the order of their
+ * start, each to the request that it follows best; then calls move, or change places, or two
+ * requests change all from one call on, as long as that is better.
  */
 #include "capture/packet/calls_state.h"
 
@@ -106,7 +107,7 @@ bool calls_class_is_known(const struct calls *c, unsigned class)
 	return calls_model_requests(c->known, class) >= KNOWN_LEAST;
 }
 
-/* Guesses that learn from guesses believe in themselves; so they are for classes that lack all else. */
+/* Guesses that learn of guesses believe in themselves: for classes that lack all else. */
 static const struct calls_model *model_of(const struct calls *c, unsigned class)
 {
 	return calls_class_is_known(c, class) ? c->known : c->guessed;
