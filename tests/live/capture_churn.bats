@@ -39,21 +39,15 @@ start_nginx()
 nginx_configuration()
 {
 	cat <<-EOF2
-		daemon off;
-		user root;
+		$(nginx_alone)
 		worker_processes 2;
-		pid nginx.pid;
 		events { worker_connections 4096; }
 		http {
 			log_format truth '\$request_length \$bytes_sent';
 			access_log access.log truth;
 			keepalive_timeout 0;
 			sendfile on;
-			client_body_temp_path body;
-			proxy_temp_path proxy;
-			fastcgi_temp_path fastcgi;
-			uwsgi_temp_path uwsgi;
-			scgi_temp_path scgi;
+			$(nginx_folders)
 			server {
 				listen 127.0.0.1:$port;
 				root www;

@@ -37,20 +37,14 @@ start_nginx()
 nginx_configuration()
 {
 	cat <<-EOF
-		daemon off;
-		user root;
+		$(nginx_alone)
 		worker_processes 1;
-		pid nginx.pid;
 		events { }
 		http {
 			log_format truth '\$request_length \$bytes_sent';
 			access_log access.log truth;
 			keepalive_requests 1000000;
-			client_body_temp_path body;
-			proxy_temp_path proxy;
-			fastcgi_temp_path fastcgi;
-			uwsgi_temp_path uwsgi;
-			scgi_temp_path scgi;
+			$(nginx_folders)
 			server {
 				listen 127.0.0.1:$upstream;
 				root www;

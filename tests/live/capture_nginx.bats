@@ -35,22 +35,15 @@ start_nginx()
 configuration()
 {
 	cat <<-EOF
-		daemon off;
-		user root;
+		$(nginx_alone)
 		worker_processes 2;
-		pid nginx.pid;
-		error_log error.log;
 		events { }
 		http {
 			log_format truth '\$connection \$request_length \$bytes_sent \$pid';
 			access_log access.log truth;
 			sendfile on;
 			keepalive_requests 1000000;
-			client_body_temp_path body;
-			proxy_temp_path proxy;
-			fastcgi_temp_path fastcgi;
-			uwsgi_temp_path uwsgi;
-			scgi_temp_path scgi;
+			$(nginx_folders)
 			server {
 				listen 127.0.0.1:$port;
 				root www;

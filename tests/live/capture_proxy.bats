@@ -39,9 +39,7 @@ start_nginx()
 common_configuration()
 {
 	cat <<-EOF2
-		daemon off;
-		user root;
-		pid nginx.pid;
+		$(nginx_alone)
 		events { }
 	EOF2
 }
@@ -52,11 +50,7 @@ http_configuration()
 		log_format truth '\$request_length \$bytes_sent \$request_time';
 		access_log access.log truth;
 		keepalive_requests 1000000;
-		client_body_temp_path body;
-		proxy_temp_path proxy;
-		fastcgi_temp_path fastcgi;
-		uwsgi_temp_path uwsgi;
-		scgi_temp_path scgi;
+		$(nginx_folders)
 	EOF2
 }
 

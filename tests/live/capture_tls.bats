@@ -198,21 +198,14 @@ start_nginx()
 configuration()
 {
 	cat <<-EOF
-		daemon off;
-		user root;
+		$(nginx_alone)
 		worker_processes 2;
-		pid nginx.pid;
-		error_log error.log;
 		events { }
 		http {
 			log_format truth '\$connection \$request_length \$bytes_sent';
 			access_log access.log truth;
 			keepalive_requests 1000000;
-			client_body_temp_path body;
-			proxy_temp_path proxy;
-			fastcgi_temp_path fastcgi;
-			uwsgi_temp_path uwsgi;
-			scgi_temp_path scgi;
+			$(nginx_folders)
 			${protocols:+ssl_protocols $protocols;}
 			server {
 				listen 127.0.0.1:$port ssl;

@@ -121,19 +121,12 @@ agree()
 	mkdir "$at/www"
 	head -c 100007 /dev/zero >"$at/www/file"
 	cat >"$at/nginx.conf" <<-EOF
-		daemon off;
-		user root;
-		pid nginx.pid;
-		error_log error.log;
+		$(nginx_alone)
 		events { }
 		http {
 			log_format truth '\$remote_port \$request_length \$bytes_sent \$request_time';
 			access_log access.log truth;
-			client_body_temp_path body;
-			proxy_temp_path proxy;
-			fastcgi_temp_path fastcgi;
-			uwsgi_temp_path uwsgi;
-			scgi_temp_path scgi;
+			$(nginx_folders)
 			limit_req_zone \$server_port zone=slow:32k rate=2r/s;
 			server {
 				listen $SERVER:80;

@@ -122,6 +122,18 @@ stop_all()
 	done
 }
 
+# Of the configuration of an nginx that keeps to the folder that it is started in: at its top
+nginx_alone()
+{
+	echo "daemon off; user root; pid nginx.pid; error_log error.log;"
+}
+
+# and in its http block
+nginx_folders()
+{
+	printf '%s_temp_path %s; ' client_body body proxy proxy fastcgi fastcgi uwsgi uwsgi scgi scgi
+}
+
 free_port()
 {
 	"$GAIT_TRUTH/freeport"

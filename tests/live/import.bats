@@ -173,19 +173,12 @@ start_nginx()
 	for _ in 1 2 3; do
 		port=$(free_port)
 		cat >"$at/nginx.conf" <<-EOF
-			daemon off;
-			user root;
-			pid nginx.pid;
-			error_log error.log;
+			$(nginx_alone)
 			events { }
 			http {
 				log_format truth '\$request_length \$bytes_sent \$remote_port';
 				access_log access.log truth;
-				client_body_temp_path body;
-				proxy_temp_path proxy;
-				fastcgi_temp_path fastcgi;
-				uwsgi_temp_path uwsgi;
-				scgi_temp_path scgi;
+				$(nginx_folders)
 				server {
 					listen 127.0.0.1:$port $1;
 					root www;

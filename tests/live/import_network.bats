@@ -62,19 +62,12 @@ start_nginx()
 	openssl req -x509 -newkey rsa:2048 -nodes -keyout "$at/key.pem" -out "$at/certificate.pem" \
 		-days 2 -subj /CN=near 2>/dev/null
 	cat >"$at/nginx.conf" <<-EOF
-		daemon off;
-		user root;
-		pid nginx.pid;
-		error_log error.log;
+		$(nginx_alone)
 		events { }
 		http {
 			log_format truth '\$remote_port \$ssl_protocol \$ssl_alpn_protocol \$request_length \$bytes_sent';
 			access_log access.log truth;
-			client_body_temp_path body;
-			proxy_temp_path proxy;
-			fastcgi_temp_path fastcgi;
-			uwsgi_temp_path uwsgi;
-			scgi_temp_path scgi;
+			$(nginx_folders)
 			ssl_certificate certificate.pem;
 			ssl_certificate_key key.pem;
 			ssl_protocols TLSv1.2 TLSv1.3;

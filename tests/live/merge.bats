@@ -21,20 +21,13 @@ teardown()
 configuration()
 {
 	cat <<-EOF
-		daemon off;
-		user root;
+		$(nginx_alone)
 		worker_processes 2;
-		pid nginx.pid;
-		error_log error.log;
 		events { }
 		http {
 			access_log off;
 			keepalive_requests 1000000;
-			client_body_temp_path body;
-			proxy_temp_path proxy;
-			fastcgi_temp_path fastcgi;
-			uwsgi_temp_path uwsgi;
-			scgi_temp_path scgi;
+			$(nginx_folders)
 			upstream behind { server 127.0.0.1:${behind:-1}; keepalive 8; }
 			server {
 				listen 127.0.0.1:$1;
