@@ -173,7 +173,7 @@ library_is_left_alone()
 	await "the server sees the connection end" connections_gone "$port"
 	capture_stop
 	assert_equal "connections not seen into" "$(ledger tls_opaque)" 1
-	"$GAIT" show "$trace" | grep -q "encrypted by a library that is not followed" ||
+	"$GAIT" show "$trace" | grep -q "encrypted connections that were not seen into" ||
 		fail "gait show does not say so"
 }
 
