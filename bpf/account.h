@@ -113,7 +113,7 @@ ACCOUNT_INLINE void account_start(struct thread_slot *s, uint64_t now, bool wait
 	s->moved = 0;
 	s->unsaid = ~0u; /* whoever reads events knows nothing of it yet */
 	s->last_ns = s->mark_ns = now;
-	s->wake_ns = s->issue_ns = s->freed_ns = s->run_delay_ns = 0;
+	s->wake_ns = s->issue_ns = s->freed_ns = s->run_delay_ns = s->commit_io_ns = 0;
 	s->steal_at = s->stolen_ns = 0;
 	s->off_cpu = waiting ? 1 + TS_WAIT_OTHER : 0;
 	s->sys = s->sys_wait = s->sys_op = 0;
@@ -216,6 +216,7 @@ ACCOUNT_INLINE void account_switch_out(struct thread_slot *s, const struct accou
 	s->off_cpu = 1 + account_wait_state(s, l);
 	s->wake_ns = 0; /* a wake-up seen before this was for a wait that never came */
 	s->freed = 0;
+	s->commit_io_ns = 0;
 	s->run_delay_ns = l->run_delay_ns;
 }
 
@@ -232,6 +233,22 @@ ACCOUNT_INLINE void account_waking(struct thread_slot *s, uint64_t now)
 {
 	if (account_waits(s) && !s->wake_ns)
 		s->wake_ns = now;
+}
+
+/* Of a run, where no calls are told, it is known only by who ends it. */
+ACCOUNT_INLINE bool account_may_wait_for_commit(const struct thread_slot *s)
+{
+	return s->off_cpu == 1 + TS_WAIT_JOURNAL || s->off_cpu == 1 + TS_WAIT_OTHER;
+}
+
+/*
+ * Who commits the journal wakes it, and had itself waited for its device for so long since the
+ * thread's wait began. May run on another CPU: to be told before the wake-up is.
+ */
+ACCOUNT_INLINE void account_committed(struct thread_slot *s, uint64_t io_ns)
+{
+	if (account_may_wait_for_commit(s) && !s->wake_ns)
+		s->commit_io_ns = io_ns;
 }
 
 /* It comes back from a wait, and nobody has told that it was woken: when it got in line for the CPU. */
@@ -313,6 +330,9 @@ ACCOUNT_INLINE void account_switch_in(struct thread_slot *s, bool cpu_was_idle, 
 {
 	account_until(s, TS_WAIT_HELD, s->freed_ns);
 	account_until(s, TS_WAIT_QUEUE, s->issue_ns);
+	if (account_may_wait_for_commit(s) && s->wake_ns > s->last_ns &&
+	    s->commit_io_ns <= s->wake_ns - s->last_ns)
+		account_add(s, TS_JOURNAL_BLOCK, s->last_ns + s->commit_io_ns);
 	if (s->off_cpu == 1 + TS_WAIT_BLOCK)
 		s->queued = QUEUED_NONE;
 	if (s->off_cpu == 1 + TS_WAIT_DIRTY)

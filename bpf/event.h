@@ -41,6 +41,7 @@ enum thread_state {
 	TS_WAIT_QUEUE,	 /* of it, until the device got the last request */
 	TS_WAIT_HELD,	 /* of it, until an I/O limit let the last request go */
 	TS_WAIT_JOURNAL, /* in a sync or file call, waiting for another task */
+	TS_JOURNAL_BLOCK, /* of it, while the task that commits waits for its device */
 	TS_WAIT_DIRTY,	 /* in_iowait, made to wait for too much is written and not on a device */
 	TS_WAIT_MEM,	 /* for memory, or making room itself: direct reclaim */
 	TS_COMPACTION,	 /* making room in one piece */
@@ -109,6 +110,7 @@ struct thread_slot {
 	uint64_t held_group; /* whose limits hold its I/O, as the kernel calls it; while held_at */
 	uint64_t freed_ns;   /* a limit let one of its requests go; written by who did that */
 	uint64_t run_delay_ns; /* the scheduler's, when it left the CPU */
+	uint64_t commit_io_ns; /* of this wait: by whom it was woken, in I/O wait for a commit */
 	/*
 	 * The last changes of its state, for timelines: up to when it was in which, the oldest
 	 * overwritten. Of a run.

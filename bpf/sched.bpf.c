@@ -63,6 +63,77 @@ static __always_inline void arrive(struct task_struct *task, struct thread_slot 
 		steal_begin(slot, task);
 }
 
+/*
+ * The thread of a journal (jbd2): those that wait for its commit wait for the device while it does. Its
+ * latest waits for I/O are kept, so that whom it wakes can be told how much of that lay in its own.
+ */
+#define PF_KTHREAD 0x00200000 /* include/linux/sched.h */
+#define COMMIT_WAITS 32
+
+struct committer {
+	__u64 off_ns; /* it waits for I/O since then; 0: it does not */
+	__u64 next;
+	__u64 from[COMMIT_WAITS], to[COMMIT_WAITS];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 256);
+	__type(key, __u32); /* its pid */
+	__type(value, struct committer);
+} committers SEC(".maps");
+
+static struct committer no_committer;
+
+static __always_inline bool commits(const struct task_struct *task)
+{
+	return task->flags & PF_KTHREAD && task->comm[0] == 'j' && task->comm[1] == 'b' &&
+	       task->comm[2] == 'd' && task->comm[3] == '2';
+}
+
+static __always_inline void committer_waits(const struct task_struct *task)
+{
+	__u32 pid = task->pid;
+	struct committer *c = bpf_map_lookup_elem(&committers, &pid);
+
+	if (!c) {
+		bpf_map_update_elem(&committers, &pid, &no_committer, BPF_ANY);
+		c = bpf_map_lookup_elem(&committers, &pid);
+	}
+	if (c)
+		c->off_ns = bpf_ktime_get_ns();
+}
+
+static __always_inline void committer_is_back(const struct task_struct *task)
+{
+	__u32 pid = task->pid;
+	struct committer *c = bpf_map_lookup_elem(&committers, &pid);
+	__u64 at;
+
+	if (!c || !c->off_ns)
+		return;
+	at = c->next++ & (COMMIT_WAITS - 1);
+	c->from[at] = c->off_ns;
+	c->to[at] = bpf_ktime_get_ns();
+	c->off_ns = 0;
+}
+
+/* What the current thread, which commits, has waited for its device since then. */
+static __always_inline __u64 commit_io_ns(const struct task_struct *task, __u64 since)
+{
+	__u32 pid = task->pid;
+	const struct committer *c = bpf_map_lookup_elem(&committers, &pid);
+	__u64 sum = 0;
+
+	for (int i = 0; c && i < COMMIT_WAITS; i++) {
+		__u64 from = c->from[i] > since ? c->from[i] : since;
+
+		if (c->to[i] > from)
+			sum += c->to[i] - from;
+	}
+	return sum;
+}
+
 static __always_inline int switched(bool preempt, struct task_struct *prev,
 				    struct task_struct *next, unsigned int prev_state)
 {
@@ -71,8 +142,12 @@ static __always_inline int switched(bool preempt, struct task_struct *prev,
 
 	if (thread)
 		leave(prev, thread, preempt || !prev_state);
+	else if (commits(prev) && BPF_CORE_READ_BITFIELD_PROBED(prev, in_iowait))
+		committer_waits(prev);
 	if (slot)
 		arrive(next, slot, !prev->pid);
+	else if (commits(next))
+		committer_is_back(next);
 	return 0;
 }
 
@@ -94,9 +169,14 @@ SEC("tp_btf/sched_waking")
 int BPF_PROG(on_waking, struct task_struct *task)
 {
 	struct thread_slot *slot = slot_of_task(task);
+	const struct task_struct *waker;
 
-	if (slot)
-		account_waking(slot, bpf_ktime_get_ns());
+	if (!slot)
+		return 0;
+	waker = bpf_get_current_task_btf();
+	if (account_may_wait_for_commit(slot) && commits(waker))
+		account_committed(slot, commit_io_ns(waker, slot->last_ns));
+	account_waking(slot, bpf_ktime_get_ns());
 	return 0;
 }
 

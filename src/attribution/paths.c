@@ -80,6 +80,9 @@ const struct path paths[SUB_COUNT] = {
 		"block.device", "on_bio_queue"),
 	[SUB_FS_JOURNAL] =
 		INFERRED("off the CPU in a sync or file call, not in_iowait", WAITED, "on_switch"),
+	[SUB_FS_JOURNAL_BLOCK] = MEASURED(
+		"such a wait, while the thread of ext4's journal that ended it was in_iowait",
+		"fs.journal", "on_switch", "on_waking"),
 	[SUB_FS_WRITEBACK] = MEASURED("made to wait for more is written than may be kept",
 				      "block.device", "on_dirty_pause"),
 	[SUB_MEM_FAULT] = INFERRED(

@@ -53,6 +53,7 @@ const struct path_user paths_user[SUB_COUNT] = {
 	[SUB_BLOCK_DEVICE] = INFERRED("off the CPU in a load past the page cache"),
 	[SUB_BLOCK_THROTTLED] = ABSENT("block.device, else unattributed"),
 	[SUB_FS_JOURNAL] = UNTOLD,
+	[SUB_FS_JOURNAL_BLOCK] = UNTOLD,
 	[SUB_FS_WRITEBACK] = UNTOLD,
 	[SUB_MEM_FAULT] = ABSENT("the code that faulted; on the device: unattributed"),
 	[SUB_MEM_RECLAIM] = ABSENT("the code that made room; off the CPU: unattributed"),

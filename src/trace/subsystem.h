@@ -37,6 +37,7 @@
 	X(BLOCK_DEVICE, "block.device", "block_device_ns", "waiting for block I/O")                \
 	X(BLOCK_THROTTLED, "block.throttled", "block_throttled_ns", "held by an I/O limit")        \
 	X(FS_JOURNAL, "fs.journal", "fs_journal_ns", "waiting for a commit of the journal")        \
+	X(FS_JOURNAL_BLOCK, "fs.journal.block", "fs_journal_block_ns", "of it, on the device")       \
 	X(FS_WRITEBACK, "fs.writeback", "fs_writeback_ns", "waiting for writeback")                \
 	X(MEM_FAULT, "mem.fault", "mem_fault_ns", "page faults")                                   \
 	X(MEM_RECLAIM, "mem.reclaim", "mem_reclaim_ns", "direct reclaim")                          \

@@ -36,7 +36,7 @@ INJECTIONS=(
 	'walk-wire|net.wire|walk -- -n 100 -r 100 -C 300us -R 256|proxy --delay 2ms|--amount 4ms --service 0'
 	'walk-qdisc|net.qdisc|walk_link -n 200 -r 50 -C 100us -R 256|flood --rate 1000000 --burst 2000 --behind 1090 --on 4ms..8ms --off 8ms..20ms|--log DIR/log --from sent_ns --to arrival_ns --service 0 --least 1ms'
 	'device|block.device|walk --storage device=DISK,odirect -- -n 100 -r 50 -L 4k -C 100us -R 256|slow|--log DIR/log --least 1ms'
-	'journal|fs.journal|walk_journal --storage file=FS/store,size=1M -- -n 40 -r 5 -S 4k,nosync --sync-data -C 100us -R 256|slow|--log DIR/log --least 1ms'
+	'journal|fs.journal.block|walk_journal --storage file=FS/store,size=1M -- -n 40 -r 5 -S 4k,nosync --sync-data -C 100us -R 256|slow|--log DIR/log --least 1ms'
 	'qdisc|net.qdisc|link -n 200 -r 50 -C 100us -R 256|flood --rate 1000000 --burst 2000 --behind 1090 --on 4ms..8ms --off 8ms..20ms|--log DIR/log --from sent_ns --to arrival_ns --service 0 --least 1ms'
 	'retransmit|net.retransmit|link -n 24 -r 4 -C 100us -R 256|loss|--log DIR/log --from sent_ns --to arrival_ns --service 0'
 	'behind-retransmit|net.retransmit|link -n 48 -r 8 -C 100us -R 256|loss|--log DIR/log --from sent_ns --to arrival_ns --service 0'
