@@ -18,6 +18,10 @@ add_library(gait_flags INTERFACE)
 target_compile_options(gait_flags INTERFACE
 	-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2
 	-Wno-unused-parameter -fno-omit-frame-pointer)
+# counters are added up in loops of a length that is no power of two
+if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
+	target_compile_options(gait_flags INTERFACE -ftree-vectorize -fvect-cost-model=dynamic)
+endif()
 target_compile_definitions(gait_flags INTERFACE
 	_GNU_SOURCE= # empty, so that a source's own #define is no redefinition
 	GAIT_VERSION="${PROJECT_VERSION}"

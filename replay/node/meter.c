@@ -26,13 +26,13 @@ static void follow_missed_switch(struct stamp *stamp, const struct thread_slot *
 	stamp->counters[off - 1] += (uint64_t)since_ns;
 }
 
-static void stamp_take(struct stamp *stamp, const struct meter *m)
+static void stamp_take(struct stamp *stamp, struct meter *m)
 {
 	if (m->own) {
 		stamp->ns = own_slot_read(m->own);
 		memcpy(stamp->counters, m->own->slot.ns, sizeof(stamp->counters));
 	} else if (m->slot) {
-		probe_read_own(m->slot, stamp->counters, &stamp->ns);
+		m->reading = probe_read_own(m->slot, stamp->counters, &stamp->ns);
 		follow_missed_switch(stamp, m->slot);
 	} else {
 		stamp->ns = clock_now_ns();
@@ -98,10 +98,33 @@ static void segment(struct meter *m, enum activity activity, int64_t ret_delta[T
 	m->last = now;
 }
 
+/*
+ * Most segments are short: the kernel side has not told of anything, and one counter moved. A steps'
+ * log asks for more.
+ */
+static bool mark_unchanged(struct meter *m, enum activity activity)
+{
+	int64_t now_ns, ns;
+
+	if (!m->slot || m->own || m->steps || !probe_unchanged(m->slot, m->reading, &now_ns))
+		return false;
+	ns = now_ns - m->last.ns;
+	m->last.ns = now_ns;
+	m->last.counters[TS_USER] += (uint64_t)ns;
+	m->pending[activity_state(activity, TS_USER)] += ns;
+	m->segment_cpu_ns = ns;
+	if (activity == ACTIVITY_SELF)
+		m->self_ns += ns;
+	m->unsettled = true;
+	return true;
+}
+
 int64_t meter_mark(struct meter *m, enum activity activity)
 {
 	int64_t delta[TS_COUNT];
 
+	if (mark_unchanged(m, activity))
+		return m->last.ns;
 	segment(m, activity, delta);
 	if (!m->slot)
 		return m->last.ns;

@@ -19,6 +19,7 @@ struct meter {
 	const struct thread_slot *slot; /* this thread's own, or NULL */
 	struct own_slot *own;		/* NULL: the kernel side fills it in */
 	struct stamp last;	   /* the last boundary; counters as the kernel side has them */
+	uint32_t reading;	   /* that it comes from (probe_unchanged()) */
 	struct timeline timeline;  /* up to the last settlement */
 	struct account *owner;	   /* NULL: nobody */
 	int64_t pending[TS_COUNT]; /* of the owner, since the last settlement */

@@ -134,9 +134,16 @@ const struct thread_slot *probe_own_slot(const struct thread_slot *slots);
 /*
  * A consistent reading of the calling thread's own slot: its counters up to
  * *ret_ns, "now" by CLOCK_MONOTONIC; the time since the last event is in TS_USER.
+ * Returns what probe_unchanged() knows the reading by.
  */
-void probe_read_own(const struct thread_slot *slot, uint64_t ret_counters[TS_COUNT],
-		    int64_t *ret_ns);
+uint32_t probe_read_own(const struct thread_slot *slot, uint64_t ret_counters[TS_COUNT],
+			int64_t *ret_ns);
+
+/*
+ * Whether no counter has moved since that reading: all of the time up to *ret_ns, "now", is
+ * TS_USER. Much cheaper than to read them all again.
+ */
+bool probe_unchanged(const struct thread_slot *slot, uint32_t reading, int64_t *ret_ns);
 
 /*
  * How long the calling thread was in each state from..until, a time up to now, as its slot's log tells.

@@ -19,8 +19,8 @@ const struct thread_slot *probe_own_slot(const struct thread_slot *slots)
 }
 
 /* An interrupt on this CPU may change the counters at any point; the sequence tells. */
-void probe_read_own(const struct thread_slot *slot, uint64_t ret_counters[TS_COUNT],
-		    int64_t *ret_ns)
+uint32_t probe_read_own(const struct thread_slot *slot, uint64_t ret_counters[TS_COUNT],
+			int64_t *ret_ns)
 {
 	const volatile uint32_t *sequence = &slot->sequence;
 	uint32_t before;
@@ -37,6 +37,18 @@ void probe_read_own(const struct thread_slot *slot, uint64_t ret_counters[TS_COU
 		__asm__ volatile("" ::: "memory");
 	} while (*sequence != before);
 	*ret_ns = now;
+	return before;
+}
+
+bool probe_unchanged(const struct thread_slot *slot, uint32_t sequence, int64_t *ret_ns)
+{
+	const volatile uint32_t *now = &slot->sequence;
+
+	if (*now != sequence || slot->off_cpu || slot->last_ns == SLOT_FROZEN_NS)
+		return false;
+	*ret_ns = clock_now_ns();
+	__asm__ volatile("" ::: "memory");
+	return *now == sequence;
 }
 
 /* An entry of the log: up to when, and in which state. */

@@ -165,7 +165,9 @@ static void test_meter(void)
 	account_begin(&account, &m.timeline, NULL, NULL);
 	meter_own(&m, &account);
 	meter_mark(&m, ACTIVITY_COMPUTE);
+	CHECK_EQ(m.last.counters[TS_USER], (uint64_t)m.last.ns - slots[3].last_ns);
 	slots[3].ns[TS_WAIT_OTHER] += 5000; /* a wait in a call on a file */
+	slots[3].sequence += 2;
 	meter_mark(&m, ACTIVITY_FILE);
 	end_ns = m.last.ns;
 	meter_disown(&m);
@@ -189,6 +191,7 @@ static void test_missed_switch(void)
 	slots[3].ns[TS_USER] += (uint64_t)begin_ns - slots[3].last_ns;
 	slots[3].last_ns = (uint64_t)begin_ns; /* it leaves */
 	slots[3].off_cpu = 1 + TS_WAIT_OTHER;
+	slots[3].sequence += 2;
 	usleep(1000);
 	meter_mark(&m, ACTIVITY_POLL);
 	meter_mark(&m, ACTIVITY_NET);
@@ -196,6 +199,7 @@ static void test_missed_switch(void)
 	slots[3].ns[TS_WAIT_OTHER] += (uint64_t)missed_ns - slots[3].last_ns;
 	slots[3].last_ns = (uint64_t)missed_ns; /* and is seen to come back */
 	slots[3].off_cpu = 0;
+	slots[3].sequence += 2;
 	meter_mark(&m, ACTIVITY_SELF);
 	meter_settle(&m);
 	CHECK_EQ(m.totals[TS_WAIT_POLL] + m.totals[TS_WAIT_NET], missed_ns - begin_ns);
