@@ -39,14 +39,19 @@ static struct walk_request *request_at(const struct walk_link *l, uint64_t reque
 	return &l->ring[request & (l->ring_size - 1)];
 }
 
-/* The ring's requests into one of another size; NULL: no memory. */
+/* The ring's requests into a larger one, in runs up to the end of the smaller; NULL: no memory. */
 static void *ring_copy(const struct walk_link *l, const void *from, size_t bytes, size_t size)
 {
 	char *ring = calloc(size, bytes);
+	uint64_t run;
 
-	for (uint64_t i = l->oldest; ring && i < l->next; i++)
-		memcpy(ring + (i & (size - 1)) * bytes,
-		       (const char *)from + (i & (l->ring_size - 1)) * bytes, bytes);
+	for (uint64_t i = l->oldest; ring && i < l->next; i += run) {
+		size_t at = i & (l->ring_size - 1);
+
+		run = l->ring_size - at < l->next - i ? l->ring_size - at : l->next - i;
+		memcpy(ring + (i & (size - 1)) * bytes, (const char *)from + at * bytes,
+		       run * bytes);
+	}
 	return ring;
 }
 
