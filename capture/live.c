@@ -399,6 +399,7 @@ static void take_ledger(struct live *l, struct ledger *ledger)
 	ledger->count[LG_CONNECTIONS_UNSAMPLED] = losses.unsampled;
 	ledger->count[LG_PROBE_MISSES] = losses.misses;
 	ledger->count[LG_STAMP_MISSES] = losses.stamp_misses;
+	snprintf(l->result->missed, sizeof(l->result->missed), "%s", losses.missed);
 }
 
 static void name_service(const struct live *l, size_t index, struct row_service *row)

@@ -38,6 +38,7 @@ struct live_result {
 	struct manifest manifest;
 	enum live_end end;
 	struct err tls;	     /* why a TLS library was not followed; "": each was */
+	char missed[96];     /* the BPF programs of the ledger's probe_misses */
 	bool command_failed; /* it could not be started, or ended with an error */
 };
 

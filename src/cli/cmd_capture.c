@@ -224,6 +224,8 @@ static void print_summary(const struct live_result *result, const char *path)
 			       ledger_infos[i].severity == LEDGER_LOST ? "LOST" : "note",
 			       unit_format_count(count, sizeof(count), ledger->count[i]),
 			       ledger_infos[i].text);
+	if (result->missed[0])
+		printf("note: programs of which runs were skipped: %s\n", result->missed);
 	if (result->tls.text[0])
 		printf("note: %s\n", result->tls.text);
 	printf("%s requests", unit_format_count(count, sizeof(count), ledger->count[LG_REQUESTS]));

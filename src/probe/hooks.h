@@ -32,7 +32,8 @@ enum hook_use {
 	USE_COUNT = 1 << 5,    /* what a price is per (--measure-overhead) */
 	USE_STEADY = 1 << 6,   /* stays attached during a pause: nothing that requests pass */
 	USE_ANY = USE_ALL | USE_COUNT,
-	USE_LATE = 1 << 7, /* attached only when somebody needs it (probe_want_stamps) */
+	USE_LATE = 1 << 7,  /* attached only when somebody needs it (probe_want_stamps) */
+	USE_SLEEP = 1 << 8, /* of what may sleep; a skipped run was an interrupt's, to be ignored */
 };
 
 struct hook {

@@ -596,6 +596,26 @@ uint64_t probe_run_ns(const struct probe *p)
 	return sum;
 }
 
+/*
+ * A program does not run where it interrupts itself. While one of USE_SLEEP runs only an interrupt can come
+ * (the kernel keeps the CPU to itself around tracepoints), and of the locks that an interrupt waits for none
+ * is one that sleeps: it would have ignored them.
+ */
+static void add_misses(struct probe *p, const struct hook *hook, struct probe_losses *ret)
+{
+	uint64_t misses = hook->use & USE_SLEEP ? 0 : misses_of(p, hook->program);
+	size_t len = strlen(ret->missed);
+
+	if (hook->use & USE_STAMP) {
+		ret->stamp_misses += misses;
+		return;
+	}
+	ret->misses += misses;
+	if (misses)
+		snprintf(ret->missed + len, sizeof(ret->missed) - len, "%s%s %lu", len ? ", " : "",
+			 hook->program, misses);
+}
+
 int probe_losses(struct probe *p, struct probe_losses *ret_losses)
 {
 	memset(ret_losses, 0, sizeof(*ret_losses));
@@ -603,8 +623,7 @@ int probe_losses(struct probe *p, struct probe_losses *ret_losses)
 		ret_losses->count[i] = p->skel->bss->losses[i];
 	ret_losses->unsampled = p->skel->bss->sockets_unsampled;
 	for (size_t i = 0; i < hooks_count; i++)
-		*(hooks[i].use & USE_STAMP ? &ret_losses->stamp_misses : &ret_losses->misses) +=
-			misses_of(p, hooks[i].program);
+		add_misses(p, &hooks[i], ret_losses);
 	ret_losses->misses += ret_losses->count[LOSS_RETURNS];
 	return 0;
 }

@@ -98,6 +98,7 @@ struct probe_losses {
 	uint64_t unsampled;    /* connections outside the sample: no loss, but no rows */
 	uint64_t misses;       /* program runs that the kernel skipped: time is charged wrongly */
 	uint64_t stamp_misses; /* those that stamp bytes: each costs one stamp at most */
+	char missed[96];       /* the programs of `misses`, and how many of each; "": none */
 };
 int probe_losses(struct probe *p, struct probe_losses *ret_losses);
 

@@ -223,3 +223,15 @@ assert_dependent() # 0|1 CLIENT OPTION...: whether the trace says that requests 
 @test "who waits for replies is told from who sends by the clock: open loop" {
 	assert_dependent 0 --rate 500
 }
+
+# The program on the kernel's waits for locks interrupts itself there tens of times a second.
+@test "what is skipped of an interrupt's own waits for locks is no loss" {
+	start_server --model loop
+	capture_start --pid "$server"
+	"$GAIT_TRUTH/contend" --file "$BATS_TEST_FILENAME" --reads 3000000
+	"$GAIT_TRUTH/client" --port "$port" --requests 5 >"$BATS_TEST_TMPDIR/client.csv"
+	capture_stop
+	stop "$server"
+	assert_equal "requests" "$(rows requests)" 5
+	assert_nothing_lost
+}
