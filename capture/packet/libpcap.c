@@ -26,9 +26,23 @@ struct pcap_stream {
 	unsigned link;
 };
 
+/* Of what is no capture libpcap says where it stopped. */
+static const struct {
+	const char *pcap, *ours;
+} no_captures[] = {
+	{ "unknown file format", "is no capture of packets" },
+	{ "only got 0", "has nothing in it" },
+};
+
 /* What libpcap does not read of a stream is read of a plain file. */
 static int cannot_read(const char *name, const char *why, int code, struct err *err)
 {
+	for (size_t i = 0; i < sizeof(no_captures) / sizeof(no_captures[0]); i++)
+		if (strstr(why, no_captures[i].pcap))
+			return err_set(err, code,
+				       "'%s' %s: give what 'tcpdump -w FILE' or Wireshark wrote "
+				       "(pcap, pcapng; also packed by gzip or zstd)",
+				       name, no_captures[i].ours);
 	if (strstr(why, "of the first interface"))
 		return err_set(err, ENOTSUP,
 			       "'%s' has interfaces of different kinds, which can be read from a "

@@ -4,6 +4,7 @@
 # Real captures are in tests/live/import.bats.
 
 bats_require_minimum_version 1.5.0
+load ../lacks
 
 setup() {
 	cd "$BATS_TEST_TMPDIR" || return
@@ -34,7 +35,10 @@ setup() {
 	[[ $output == *"'none.pcap'"*"No such file"* ]]
 	printf 'name,bytes\n' >table.csv
 	run -1 "$GAIT" import pcap empty.pcap table.csv -o x.gait
-	[[ $output == *"'table.csv'"* ]]
+	[[ $output == *"'table.csv' is no capture of packets"*"tcpdump -w"* ]]
+	: >nothing
+	run -1 "$GAIT" import pcap nothing -o x.gait
+	[[ $output == *"'nothing' has nothing in it"*"tcpdump -w"* ]]
 	[ ! -e x.gait ]
 }
 
@@ -97,7 +101,7 @@ block() {
 	[[ $output == *"built without libpcap"* || $output == *"which can be read from a plain file alone"* ]]
 	[ ! -e y.gait ]
 	run "$GAIT" import pcap mixed.pcapng -o x.gait -f --filter 'dst port 7 and less 30'
-	[[ $output != *"built without"* ]] || skip "--filter needs libpcap"
+	[[ $output != *"built without"* ]] || lacks "--filter needs libpcap"
 	[[ $output == *"1 requests on 1 connections"* ]]
 }
 
@@ -110,7 +114,7 @@ block() {
 		printf '\0\11\0\7\0\11\0\0x'
 	} >tunnel.pcap
 	run "$GAIT" import pcap tunnel.pcap -o x.gait --filter 'dst port 7'
-	[[ $output != *"built without"* ]] || skip "--filter needs libpcap"
+	[[ $output != *"built without"* ]] || lacks "--filter needs libpcap"
 	[ "$status" -eq 0 ]
 	[[ $output == *"1 requests on 1 connections"* ]]
 	run -0 "$GAIT" import pcap tunnel.pcap -o x.gait -f --filter tcp
