@@ -5,6 +5,7 @@
 #include "probe/probe.h"
 #include "replay/client/clients.h"
 #include "replay/pace.h"
+#include "replay/plan/classes.h"
 #include "replay/replay_nodes.h"
 #include "replay/run.h"
 #include "replay/run_summary.h"
@@ -170,17 +171,26 @@ static int create_run(struct replay *r, struct err *err)
 /* Before nodes hear of the plan, in which it numbers the classes. */
 static int open_totals(struct replay *r, struct err *err)
 {
+	uint64_t classes[WIRE_CLASSES_MAX], services[PLAN_SERVICES_MAX];
+	int rc;
+
 	r->keep.share = r->opts->keep_share;
-	return r->opts->keeps ? run_totals_new(&r->set, &r->keep.totals, err) : 0;
+	if (!r->opts->keeps)
+		return 0;
+	rc = plan_set_number_classes(&r->set, WIRE_CLASSES_MAX, classes, &r->keep.classes, err);
+	if (rc)
+		return rc;
+	for (size_t p = 0; p < r->set.count; p++)
+		services[p] = r->set.plans[p].service.service_id;
+	r->keep.totals = run_totals_new(classes, r->keep.classes, services, (uint32_t)r->set.count);
+	return r->keep.totals ? 0 : err_errno(err, ENOMEM, "cannot hold the totals of the run");
 }
 
 static int open_nodes(struct replay *r, struct err *err)
 {
-	struct wire_keep keep = { .share = r->keep.share };
+	struct wire_keep keep = { .share = r->keep.share, .classes = r->keep.classes };
 	int ret = replay_nodes_open(&r->nodes, r->secure, r->opts->interrupted, err);
 
-	if (r->opts->keeps)
-		keep.classes = run_totals_classes(r->keep.totals);
 	return ret ? ret :
 		     replay_nodes_prepare(&r->nodes, &r->set, r->opts,
 					  r->opts->keeps ? &keep : NULL, err);

@@ -4,6 +4,7 @@
 #include "replay/breakdown.h"
 #include "replay/keep.h"
 #include "replay/plan/idmap.h"
+#include "replay/run_spool.h"
 #include "replay/scratch.h"
 
 #include <errno.h>
@@ -13,9 +14,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SPOOL_BUFFER_BYTES (1 << 20)
 #define CALL_SERVICE_BIT 52 /* of the ids of calls: whose node made it */
 #define FORGET_ROWS 4096    /* after so many, what was looked at of the plans may go */
+
+/* Of a timeline; and whose node tells it. */
+struct spooled_stretch {
+	struct wire_stretch stretch;
+	uint32_t service;
+};
 
 struct run {
 	struct trace_writer *writer;
@@ -26,37 +32,26 @@ struct run {
 	bool *named;		     /* of each request, with it */
 	/* requests and connections of all plans in a row: where those of each begin */
 	size_t first_request[PLAN_SERVICES_MAX + 1], first_connection[PLAN_SERVICES_MAX + 1];
-	struct idmap requests; /* request_id -> number in that row */
-	struct idmap origins;  /* connection in the trace -> the first of the plans from it */
-	uint32_t *copies;      /* of each connection: the next one from the same */
-	uint16_t *threads;     /* of the node, 1..; 0: not known */
-	bool *calls_failed;    /* of each request: one of its calls did */
-	int rows_fd;	       /* struct wire_row of request i at i * sizeof */
-	FILE *oprows;	       /* struct wire_oprow, as they came */
-	FILE *stretches;       /* struct spooled_stretch; NULL: none came yet */
-	uint64_t shared_calls; /* oprows of calls that may have several */
-	uint32_t ops;	       /* that are written */
+	struct idmap requests;	    /* request_id -> number in that row */
+	struct idmap origins;	    /* connection in the trace -> the first of the plans from it */
+	uint32_t *copies;	    /* of each connection: the next one from the same */
+	uint16_t *threads;	    /* of the node, 1..; 0: not known */
+	bool *calls_failed;	    /* of each request: one of its calls did */
+	int rows_fd;		    /* struct wire_row of request i at i * sizeof */
+	struct run_spool oprows;    /* struct wire_oprow, as they came */
+	struct run_spool stretches; /* struct spooled_stretch */
+	uint64_t shared_calls;	    /* oprows of calls that may have several */
+	uint32_t ops;		    /* that are written */
 	struct run_result result;
 	struct ledger *ledger;
 };
 
 static int open_spools(struct run *run, struct err *err)
 {
-	int fd = scratch_open(run->path, err);
-
-	if (fd < 0)
-		return fd;
-	run->rows_fd = fd;
-	fd = scratch_open(run->path, err);
-	if (fd < 0)
-		return fd;
-	run->oprows = fdopen(fd, "w+");
-	if (!run->oprows) {
-		close(fd);
-		return err_errno(err, ENOMEM, "cannot keep rows");
-	}
-	setvbuf(run->oprows, NULL, _IOFBF, SPOOL_BUFFER_BYTES);
-	return 0;
+	run_spool_init(&run->oprows, run->path, sizeof(struct wire_oprow));
+	run_spool_init(&run->stretches, run->path, sizeof(struct spooled_stretch));
+	run->rows_fd = scratch_open(run->path, err);
+	return run->rows_fd < 0 ? run->rows_fd : 0;
 }
 
 static uint32_t service_of(const size_t *first, uint32_t number)
@@ -171,10 +166,8 @@ void run_free(struct run *run)
 		return;
 	if (run->rows_fd >= 0)
 		close(run->rows_fd);
-	if (run->oprows)
-		fclose(run->oprows);
-	if (run->stretches)
-		fclose(run->stretches);
+	run_spool_release(&run->oprows);
+	run_spool_release(&run->stretches);
 	trace_writer_free(run->writer);
 	idmap_release(&run->requests);
 	idmap_release(&run->origins);
@@ -183,13 +176,6 @@ void run_free(struct run *run)
 	free(run->calls_failed);
 	free(run->named);
 	free(run);
-}
-
-static int spool_failed(const struct run *run, struct err *err)
-{
-	return err_errno(err, errno ? errno : EIO,
-			 "cannot keep the node's rows in '%s'; what was written so far is kept",
-			 run->path);
 }
 
 /* Rows of requests that are not in the plan cannot be: they are passed over. */
@@ -204,7 +190,7 @@ int run_take_row(void *arg, const struct wire_row *row, struct err *err)
 	run->threads[i] = (uint16_t)(node->service * WIRE_THREADS_MAX + row->thread + 1);
 	errno = 0;
 	if (pwrite(run->rows_fd, row, sizeof(*row), (off_t)i * (off_t)sizeof(*row)) != sizeof(*row))
-		return spool_failed(run, err);
+		return run_spool_failed(run->path, err);
 	return 0;
 }
 
@@ -226,9 +212,7 @@ int run_take_oprow(void *arg, const struct wire_oprow *row, struct err *err)
 	kept.call_id |= (uint64_t)node->service << CALL_SERVICE_BIT;
 	run->shared_calls += (row->flags & OPF_SHARED) != 0;
 	note_failed_call(run, row);
-	if (fwrite(&kept, sizeof(kept), 1, run->oprows) != 1)
-		return spool_failed(run, err);
-	return 0;
+	return run_spool_put(&run->oprows, &kept, err);
 }
 
 int run_take_total(void *arg, const struct wire_total *total, struct err *err)
@@ -240,31 +224,12 @@ int run_take_total(void *arg, const struct wire_total *total, struct err *err)
 	return run_totals_take(node->run->keep->totals, node->service, total, err);
 }
 
-/* Of a timeline; and whose node tells it. */
-struct spooled_stretch {
-	struct wire_stretch stretch;
-	uint32_t service;
-};
-
-static int open_stretches(struct run *run, struct err *err)
-{
-	int fd = scratch_open(run->path, err);
-
-	run->stretches = fd < 0 ? NULL : fdopen(fd, "w+");
-	return fd < 0 || run->stretches ? fd : err_errno(err, ENOMEM, "cannot keep timelines");
-}
-
 int run_take_stretch(void *arg, const struct wire_stretch *stretch, struct err *err)
 {
 	const struct run_node *node = arg;
 	const struct spooled_stretch kept = { *stretch, node->service };
-	struct run *run = node->run;
-	int ret = run->stretches ? 0 : open_stretches(run, err);
 
-	if (ret < 0)
-		return ret;
-	errno = 0;
-	return fwrite(&kept, sizeof(kept), 1, run->stretches) == 1 ? 0 : spool_failed(run, err);
+	return run_spool_put(&node->run->stretches, &kept, err);
 }
 
 void run_name(struct run *run, const struct wire_slow *slow)
@@ -532,9 +497,9 @@ static int write_joined(struct run *run, uint32_t number, const struct client_fa
 	int ret;
 
 	if (pread(run->rows_fd, &joined.node, sizeof(joined.node), at) < 0)
-		return spool_failed(run, err);
+		return run_spool_failed(run->path, err);
 	/* a timeline ends when the node says so */
-	if (fact && !run->stretches &&
+	if (fact && !run->stretches.file &&
 	    run->result.clocks[service_of(run->first_request, number)].clock.is_clients)
 		breakdown_end_on_arrival(fact, &joined.node);
 	if (run->ledger->count[LG_REQUESTS] % FORGET_ROWS == 0)
@@ -545,13 +510,23 @@ static int write_joined(struct run *run, uint32_t number, const struct client_fa
 	return ret ? ret : write_latency(run, &joined, err);
 }
 
+/* What a node says of it may not have come: the node's time stays in the rest. */
+static int add_total(struct run *run, uint32_t number, const struct client_fact *fact,
+		     struct err *err)
+{
+	struct row_latency row;
+
+	if (!run->keep || !fact->received_ns)
+		return 0;
+	breakdown_client(fact, NULL, false, &row);
+	return run_totals_add(run->keep->totals, request_at(run, number)->class, &row, err);
+}
+
 static int write_clients(void *arg, const struct client_fact *fact, struct err *err)
 {
 	struct run *run = arg;
 	uint32_t number = number_of(run, fact->request);
-	int ret = run->keep ? run_totals_add(run->keep->totals, request_at(run, number)->class,
-					     fact, err) :
-			      0;
+	int ret = add_total(run, number, fact, err);
 
 	return ret || !is_kept(run, number) ? ret : write_joined(run, number, fact, err);
 }
@@ -615,14 +590,12 @@ static int write_ops(struct run *run, struct err *err)
 {
 	struct wire_oprow op;
 	struct idmap calls;
-	int ret = 0;
+	int ret;
 
 	if (idmap_init(&calls, run->shared_calls))
 		return err_errno(err, ENOMEM, "cannot hold the shared operations");
-	errno = 0;
-	if (fseek(run->oprows, 0, SEEK_SET)) /* flushes, so that this is where a full disk shows */
-		ret = spool_failed(run, err);
-	while (!ret && fread(&op, sizeof(op), 1, run->oprows) == 1)
+	ret = run_spool_rewind(&run->oprows, err);
+	while (!ret && run_spool_next(&run->oprows, &op))
 		ret = write_oprow(run, &calls, &op, err);
 	idmap_release(&calls);
 	return ret;
@@ -649,14 +622,9 @@ static int write_stretch(struct run *run, const struct spooled_stretch *from, st
 static int write_timeline(struct run *run, struct err *err)
 {
 	struct spooled_stretch stretch;
-	int ret = 0;
+	int ret = run_spool_rewind(&run->stretches, err);
 
-	errno = 0;
-	if (!run->stretches)
-		return 0;
-	if (fseek(run->stretches, 0, SEEK_SET))
-		return spool_failed(run, err);
-	while (!ret && fread(&stretch, sizeof(stretch), 1, run->stretches) == 1)
+	while (!ret && run_spool_next(&run->stretches, &stretch))
 		ret = write_stretch(run, &stretch, err);
 	return ret;
 }
@@ -681,7 +649,7 @@ static int add_bounds(void *arg, const struct client_fact *fact, struct err *err
 	if (b->clocks[service].clock.is_clients || !fact->received_ns)
 		return 0;
 	if (pread(b->run->rows_fd, &node, sizeof(node), (off_t)number * (off_t)sizeof(node)) < 0)
-		return spool_failed(b->run, err);
+		return run_spool_failed(b->run->path, err);
 	node_clock_add(&b->clocks[service].clock, &b->bounds[service], &of_run, &node);
 	return 0;
 }

@@ -25,6 +25,7 @@ struct run;
 struct run_keep {
 	uint64_t share;		   /* replay/keep.h; the seed is KEEP_SEED */
 	struct run_totals *totals; /* lent */
+	uint32_t classes;	   /* in them */
 };
 
 /* `flags` are of trace_writer_new(); what is given is lent until run_free(). keep NULL: all rows. */

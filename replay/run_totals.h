@@ -2,28 +2,25 @@
 #ifndef GAIT_REPLAY_RUN_TOTALS_H
 #define GAIT_REPLAY_RUN_TOTALS_H
 
-#include "replay/client/fact.h"
 #include "replay/net/wire.h"
-#include "replay/plan/set.h"
 #include "trace/trace.h"
 
 /*
- * totals.csv of a replay: of its client, fact by fact, and of its nodes, which have added up their
- * rows by the numbers that the classes of the plans get here.
+ * totals.csv of a run of which only a sample has rows: of its client, row by row, and of its nodes,
+ * which have added up theirs by the number of a class.
  */
 struct run_totals;
 
-/* Numbers the classes in the plans, too. -E2BIG: there are more than WIRE_CLASSES_MAX. */
-int run_totals_new(struct plan_set *set, struct run_totals **ret_totals, struct err *err);
-void run_totals_free(struct run_totals *totals);
+/* What the numbers of classes and services stand for in the tables; it is copied. NULL: no memory. */
+struct run_totals *run_totals_new(const uint64_t *class_ids, uint32_t classes,
+				  const uint64_t *service_ids, uint32_t services);
+void run_totals_free(struct run_totals *totals); /* takes NULL */
 
-uint32_t run_totals_classes(const struct run_totals *totals);
-
-/* What the client knows of a request of a class, however the node got on with it. */
-int run_totals_add(struct run_totals *totals, uint32_t class, const struct client_fact *fact,
+/* What the client knows of a request by itself; the node's time is in the rest. */
+int run_totals_add(struct run_totals *totals, uint32_t class, const struct row_latency *client,
 		   struct err *err);
 
-/* Of the node of set->plans[service]. */
+/* What the node of a service says of a class; -EPROTO: there is no such class. */
 int run_totals_take(struct run_totals *totals, uint32_t service, const struct wire_total *total,
 		    struct err *err);
 

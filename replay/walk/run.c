@@ -3,10 +3,11 @@
 
 #include "replay/chain/calls.h"
 #include "replay/run.h"
+#include "replay/run_spool.h"
+#include "replay/run_totals.h"
 #include "replay/scratch.h"
 #include "replay/walk/sieve.h"
 #include "replay/walk/tables.h"
-#include "replay/walk/totals.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -47,21 +48,21 @@ struct walk_run {
 	uint32_t nodes;
 	uint64_t requests; /* that there can be */
 	struct trace_writer *writer;
-	int rows_fd;	 /* struct walk_row, as they left */
-	int node_fd;	 /* struct wire_row of request i at i * sizeof */
-	FILE *calls;	 /* struct spooled_call */
-	FILE *oprows;	 /* struct spooled_op */
-	FILE *stretches; /* struct spooled_stretch; NULL: none came yet */
+	int rows_fd;		    /* struct walk_row, as they left */
+	int node_fd;		    /* struct wire_row of request i at i * sizeof */
+	struct run_spool calls;	    /* struct spooled_call */
+	struct run_spool oprows;    /* struct spooled_op */
+	struct run_spool stretches; /* struct spooled_stretch */
 	struct chain_calls numbers;
 	uint32_t *threads; /* of each node, that had a request */
 	struct walk_extents extents;
 	struct session *sessions; /* of each thread */
 	uint64_t class_requests[WALK_CLASSES_MAX];
 	uint64_t connections;
-	struct walk_sieve *sieve;   /* NULL: all rows are kept */
-	FILE *kept;		    /* of the sieve, into rows_fd */
-	struct walk_totals *totals; /* of the sieve */
-	int failed;		    /* of what the sieve gave */
+	struct walk_sieve *sieve;  /* NULL: all rows are kept */
+	FILE *kept;		   /* of the sieve, into rows_fd */
+	struct run_totals *totals; /* of the sieve */
+	int failed;		   /* of what the sieve gave */
 	struct err failure;
 	struct walk_run_result result;
 	struct ledger *ledger;
@@ -69,35 +70,17 @@ struct walk_run {
 
 /* --- spools -------------------------------------------------------------------------------- */
 
-static int spool_failed(const struct walk_run *run, struct err *err)
-{
-	return err_errno(err, errno ? errno : EIO, "cannot keep rows in '%s'", run->opts->run);
-}
-
-static int open_stream(const struct walk_run *run, FILE **ret_stream, struct err *err)
-{
-	int fd = scratch_open(run->opts->run, err);
-
-	if (fd < 0)
-		return fd;
-	*ret_stream = fdopen(fd, "w+");
-	if (!*ret_stream) {
-		close(fd);
-		return err_errno(err, ENOMEM, "cannot keep rows");
-	}
-	setvbuf(*ret_stream, NULL, _IOFBF, SPOOL_BUFFER_BYTES);
-	return 0;
-}
-
 static int open_spools(struct walk_run *run, struct err *err)
 {
 	int *const files[] = { &run->rows_fd, &run->node_fd };
 	int rc = 0;
 
+	run_spool_init(&run->calls, run->opts->run, sizeof(struct spooled_call));
+	run_spool_init(&run->oprows, run->opts->run, sizeof(struct spooled_op));
+	run_spool_init(&run->stretches, run->opts->run, sizeof(struct spooled_stretch));
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && rc >= 0; i++)
 		rc = *files[i] = scratch_open(run->opts->run, err);
-	rc = rc < 0 ? rc : open_stream(run, &run->calls, err);
-	return rc ? rc : open_stream(run, &run->oprows, err);
+	return rc < 0 ? rc : 0;
 }
 
 /* Calls of all requests have ids of their own. */
@@ -163,6 +146,32 @@ static int follow_session(struct walk_run *run, const struct walk_row *row, stru
 
 /* --- a sample of the rows ------------------------------------------------------------------ */
 
+static struct run_totals *open_totals(const struct walk_run *run)
+{
+	uint32_t classes = run->opts->classes_count ? (uint32_t)run->opts->classes_count : 1;
+	uint64_t class_ids[WALK_CLASSES_MAX], service_ids[CHAIN_PEERS_MAX + 1];
+
+	for (uint32_t i = 0; i < classes; i++)
+		class_ids[i] = WALK_CLASS + i;
+	for (uint32_t i = 0; i < run->nodes; i++)
+		service_ids[i] = WALK_SERVICE + i;
+	return run_totals_new(class_ids, classes, service_ids, run->nodes);
+}
+
+/* What a node says of it is not known: the node's time and the wire stay in the rest. */
+static int add_total(struct walk_run *run, uint32_t class, const struct walk_row *client,
+		     struct err *err)
+{
+	static const struct node_clock none;
+	const struct client_fact fact = walk_fact(client);
+	struct row_latency row;
+
+	if (client->received_ns < 0)
+		return 0;
+	node_clock_split(&none, &fact, NULL, &row);
+	return run_totals_add(run->totals, class, &row, err);
+}
+
 static void take_each(void *arg, const struct walk_row *row)
 {
 	struct walk_run *run = arg;
@@ -174,7 +183,7 @@ static void take_each(void *arg, const struct walk_row *row)
 	run->class_requests[class]++;
 	run->failed = follow_session(run, row, &run->failure);
 	if (!run->failed)
-		run->failed = walk_totals_add(run->totals, (uint32_t) class, row, &run->failure);
+		run->failed = add_total(run, (uint32_t) class, row, &run->failure);
 }
 
 static void take_kept(void *arg, const struct walk_row *row)
@@ -183,7 +192,7 @@ static void take_kept(void *arg, const struct walk_row *row)
 
 	errno = 0;
 	if (!run->failed && fwrite(row, sizeof(*row), 1, run->kept) != 1)
-		run->failed = spool_failed(run, &run->failure);
+		run->failed = run_spool_failed(run->opts->run, &run->failure);
 }
 
 static int open_sieve(struct walk_run *run, struct err *err)
@@ -199,7 +208,7 @@ static int open_sieve(struct walk_run *run, struct err *err)
 	int fd = dup(run->rows_fd);
 
 	run->kept = fd < 0 ? NULL : fdopen(fd, "w");
-	run->totals = walk_totals_new(run->opts, run->nodes);
+	run->totals = open_totals(run);
 	if (!run->kept || !run->totals)
 		return err_errno(err, ENOMEM, "cannot keep a sample of the rows");
 	return walk_sieve_new(&setup, &run->sieve, err);
@@ -246,16 +255,13 @@ void walk_run_free(struct walk_run *run)
 		close(run->rows_fd);
 	if (run->node_fd >= 0)
 		close(run->node_fd);
-	if (run->calls)
-		fclose(run->calls);
-	if (run->oprows)
-		fclose(run->oprows);
-	if (run->stretches)
-		fclose(run->stretches);
+	run_spool_release(&run->calls);
+	run_spool_release(&run->oprows);
+	run_spool_release(&run->stretches);
 	if (run->kept)
 		fclose(run->kept);
 	walk_sieve_free(run->sieve);
-	walk_totals_free(run->totals);
+	run_totals_free(run->totals);
 	trace_writer_free(run->writer);
 	free(run->threads);
 	free(run->sessions);
@@ -285,9 +291,7 @@ static int take_call(struct walk_run *run, uint32_t node, const struct wire_row 
 {
 	struct spooled_call call = { *row, node };
 
-	if (fwrite(&call, sizeof(call), 1, run->calls) != 1)
-		return spool_failed(run, err);
-	return 0;
+	return run_spool_put(&run->calls, &call, err);
 }
 
 /* The client sends to the first node alone. */
@@ -313,7 +317,7 @@ int walk_run_take_row(void *arg, const struct wire_row *row, struct err *err)
 		return take_call(run, node->index, row, err);
 	if (pwrite(run->node_fd, row, sizeof(*row), (off_t)row->request_id * (off_t)sizeof(*row)) !=
 	    sizeof(*row))
-		return spool_failed(run, err);
+		return run_spool_failed(run->opts->run, err);
 	return 0;
 }
 
@@ -326,31 +330,17 @@ int walk_run_take_oprow(void *arg, const struct wire_oprow *row, struct err *err
 	if (!can_be(node, row->request_id, row->call) || !row->op_id || row->op_id > c->count ||
 	    c->ops[row->op_id - 1].kind != row->kind)
 		return 0;
-	errno = 0;
-	if (fwrite(&op, sizeof(op), 1, node->run->oprows) != 1)
-		return spool_failed(node->run, err);
-	return 0;
-}
-
-static int open_stretches(struct walk_run *run, struct err *err)
-{
-	int fd = scratch_open(run->opts->run, err);
-
-	run->stretches = fd < 0 ? NULL : fdopen(fd, "w+");
-	return fd < 0 || run->stretches ? fd : err_errno(err, ENOMEM, "cannot keep timelines");
+	return run_spool_put(&node->run->oprows, &op, err);
 }
 
 int walk_run_take_stretch(void *arg, const struct wire_stretch *stretch, struct err *err)
 {
 	const struct walk_run_node *node = arg;
 	const struct spooled_stretch kept = { *stretch, node->index };
-	struct walk_run *run = node->run;
-	int rc = run->stretches ? 0 : open_stretches(run, err);
 
-	if (rc < 0 || !can_be(node, stretch->request_id, stretch->call))
-		return rc < 0 ? rc : 0;
-	errno = 0;
-	return fwrite(&kept, sizeof(kept), 1, run->stretches) == 1 ? 0 : spool_failed(run, err);
+	if (!can_be(node, stretch->request_id, stretch->call))
+		return 0;
+	return run_spool_put(&node->run->stretches, &kept, err);
 }
 
 int walk_run_take_total(void *arg, const struct wire_total *total, struct err *err)
@@ -359,7 +349,7 @@ int walk_run_take_total(void *arg, const struct wire_total *total, struct err *e
 
 	if (!node->run->totals)
 		return err_set(err, EPROTO, "the node has totals that nobody asked for");
-	return walk_totals_take(node->run->totals, node->index, total, err);
+	return run_totals_take(node->run->totals, node->index, total, err);
 }
 
 /* --- tables -------------------------------------------------------------------------------- */
@@ -469,7 +459,7 @@ static int write_request(struct walk_run *run, const struct walk_row *client, st
 	int rc;
 
 	if (read_node_row(run, number, &node) < 0)
-		return spool_failed(run, err);
+		return run_spool_failed(run->opts->run, err);
 	put_node_times(run, 0, &node, &row);
 	if (client->response_bytes)
 		row.response_bytes = client->response_bytes;
@@ -521,7 +511,7 @@ int walk_run_bind_clock(const struct walk_run *run, int64_t duration_ns, struct 
 		uint64_t number = walk_number(&run->schedule, row.thread, row.request);
 
 		if (read_node_row(run, number, &node) < 0)
-			rc = spool_failed(run, err);
+			rc = run_spool_failed(run->opts->run, err);
 		else if (row.received_ns >= 0)
 			add_bounds(clock, &bounds, &row, &node);
 	}
@@ -563,7 +553,7 @@ static int end_sieve(struct walk_run *run, struct err *err)
 			*err = run->failure;
 		return run->failed;
 	}
-	return fflush(run->kept) ? spool_failed(run, err) : 0;
+	return fflush(run->kept) ? run_spool_failed(run->opts->run, err) : 0;
 }
 
 /* What one node asked of another. */
@@ -590,12 +580,9 @@ static int write_call(struct walk_run *run, const struct spooled_call *from, str
 static int write_calls(struct walk_run *run, struct err *err)
 {
 	struct spooled_call call;
-	int rc = 0;
+	int rc = run_spool_rewind(&run->calls, err);
 
-	errno = 0;
-	if (fseek(run->calls, 0, SEEK_SET))
-		return spool_failed(run, err);
-	while (!rc && fread(&call, sizeof(call), 1, run->calls) == 1)
+	while (!rc && run_spool_next(&run->calls, &call))
 		rc = write_call(run, &call, err);
 	return rc;
 }
@@ -641,12 +628,9 @@ static int write_op(struct walk_run *run, const struct spooled_op *from, struct 
 static int write_ops(struct walk_run *run, struct err *err)
 {
 	struct spooled_op op;
-	int rc = 0;
+	int rc = run_spool_rewind(&run->oprows, err);
 
-	errno = 0;
-	if (fseek(run->oprows, 0, SEEK_SET)) /* flushes: this is where a full disk shows */
-		return spool_failed(run, err);
-	while (!rc && fread(&op, sizeof(op), 1, run->oprows) == 1)
+	while (!rc && run_spool_next(&run->oprows, &op))
 		rc = write_op(run, &op, err);
 	return rc;
 }
@@ -654,14 +638,9 @@ static int write_ops(struct walk_run *run, struct err *err)
 static int write_timeline(struct walk_run *run, struct err *err)
 {
 	struct spooled_stretch from;
-	int rc = 0;
+	int rc = run_spool_rewind(&run->stretches, err);
 
-	errno = 0;
-	if (!run->stretches)
-		return 0;
-	if (fseek(run->stretches, 0, SEEK_SET))
-		return spool_failed(run, err);
-	while (!rc && fread(&from, sizeof(from), 1, run->stretches) == 1) {
+	while (!rc && run_spool_next(&run->stretches, &from)) {
 		const struct wire_stretch *stretch = &from.stretch;
 		const struct row_stretch row = {
 			.request_id = id_of(run, stretch->request_id, stretch->call),
@@ -690,7 +669,7 @@ int walk_run_finish(struct walk_run *run, const struct walk_run_result *result, 
 	if (!rc)
 		rc = write_requests(run, err);
 	if (!rc && run->totals)
-		rc = walk_totals_write(run->totals, run->writer, run->ledger, err);
+		rc = run_totals_write(run->totals, run->writer, run->ledger, err);
 	if (!rc)
 		rc = write_calls(run, err);
 	if (!rc)
