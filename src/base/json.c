@@ -90,6 +90,34 @@ int json_add_text(struct json *array, const char *value)
 	return json_add(array, (struct json *)text_value(value));
 }
 
+static struct json *put_new(struct json *parent, const char *key, struct json *made)
+{
+	if (parent && made)
+		return json_put(parent, key, made) ? NULL : made;
+	json_free(made);
+	return NULL;
+}
+
+struct json *json_put_object(struct json *object, const char *key)
+{
+	return put_new(object, key, json_new_object());
+}
+
+struct json *json_put_array(struct json *object, const char *key)
+{
+	return put_new(object, key, json_new_array());
+}
+
+struct json *json_add_object(struct json *array)
+{
+	struct json *made = json_new_object();
+
+	if (array && made)
+		return json_add(array, made) ? NULL : made;
+	json_free(made);
+	return NULL;
+}
+
 char *json_to_text(const struct json *json)
 {
 	/* 15 digits: every measured value, without the noise of the 16th */

@@ -30,6 +30,11 @@ int json_put_bool(struct json *object, const char *key, bool value);
 int json_add(struct json *array, struct json *child);
 int json_add_text(struct json *array, const char *value);
 
+/* A new, empty one within its parent, lent; NULL when memory ran out, or had for the parent. */
+struct json *json_put_object(struct json *object, const char *key);
+struct json *json_put_array(struct json *object, const char *key);
+struct json *json_add_object(struct json *array);
+
 /* Indented text with a newline at its end, malloc'd; NULL when memory ran out. */
 char *json_to_text(const struct json *json);
 

@@ -1,33 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "report/summary_json.h"
 
+#include "report/hist_json.h"
+
 /* Every function returns 0, or non-zero when memory ran out. */
 typedef int (*put_fn)(struct json *object, const struct summary *s, const struct manifest *m);
 
-static struct json *child(struct json *parent, const char *name)
-{
-	struct json *made = json_new_object();
-
-	return made && !json_put(parent, name, made) ? made : NULL;
-}
-
-static struct json *child_array(struct json *parent, const char *name)
-{
-	struct json *made = json_new_array();
-
-	return made && !json_put(parent, name, made) ? made : NULL;
-}
-
-static struct json *item(struct json *array)
-{
-	struct json *made = json_new_object();
-
-	return made && !json_add(array, made) ? made : NULL;
-}
-
 static int put_trust(struct json *root, const struct summary *s, const struct manifest *m)
 {
-	struct json *edited = child_array(root, "edited_tables");
+	struct json *edited = json_put_array(root, "edited_tables");
 	int rc = !edited || json_put_bool(root, "trusted", !summary_is_doubtful(s, m)) ||
 		 json_put_bool(root, "partial", s->partial) ||
 		 json_put_text(root, "load", m->load) ||
@@ -43,7 +24,7 @@ static int put_trust(struct json *root, const struct summary *s, const struct ma
 
 static int put_ledger(struct json *root, const struct summary *s, const struct manifest *m)
 {
-	struct json *ledger = child(root, "ledger");
+	struct json *ledger = json_put_object(root, "ledger");
 	int rc = !ledger;
 
 	for (int i = 0; i < LG_COUNT && !rc; i++)
@@ -85,34 +66,17 @@ static int put_host(struct json *host, const struct manifest_host *from)
 
 static int put_hosts(struct json *root, const struct summary *s, const struct manifest *m)
 {
-	struct json *hosts = child_array(root, "hosts");
+	struct json *hosts = json_put_array(root, "hosts");
 	int rc = !hosts;
 
 	for (uint32_t i = 0; i < m->hosts_count && !rc; i++)
-		rc = put_host(item(hosts), &m->hosts[i]);
+		rc = put_host(json_add_object(hosts), &m->hosts[i]);
 	return rc;
-}
-
-static int put_hist(struct json *parent, const char *name, const struct hist *hist)
-{
-	struct json *object;
-
-	if (!hist_count(hist))
-		return 0;
-	object = child(parent, name);
-	return !object || json_put_u64(object, "count", hist_count(hist)) ||
-	       json_put_u64(object, "min", hist_min(hist)) ||
-	       json_put_double(object, "mean", hist_mean(hist)) ||
-	       json_put_u64(object, "p50", hist_value_at_percentile(hist, 50)) ||
-	       json_put_u64(object, "p90", hist_value_at_percentile(hist, 90)) ||
-	       json_put_u64(object, "p99", hist_value_at_percentile(hist, 99)) ||
-	       json_put_u64(object, "p99.9", hist_value_at_percentile(hist, 99.9)) ||
-	       json_put_u64(object, "max", hist_max(hist));
 }
 
 static int put_outcomes(struct json *parent, const struct summary *s)
 {
-	struct json *outcomes = child(parent, "outcomes");
+	struct json *outcomes = json_put_object(parent, "outcomes");
 	int rc = !outcomes;
 
 	for (int i = 0; i < OUTCOME_COUNT && !rc; i++)
@@ -122,7 +86,7 @@ static int put_outcomes(struct json *parent, const struct summary *s)
 
 static int put_requests(struct json *root, const struct summary *s, const struct manifest *m)
 {
-	struct json *object = child(root, "requests");
+	struct json *object = json_put_object(root, "requests");
 
 	return !object || json_put_u64(object, "count", summary_requests_count(s)) ||
 	       json_put_u64(object, "with_rows", s->requests.count) ||
@@ -131,12 +95,12 @@ static int put_requests(struct json *root, const struct summary *s, const struct
 	       json_put_double(object, "under_way", summary_in_flight(s)) ||
 	       json_put_u64(object, "spans_unknown", s->spans_unknown) ||
 	       json_put_u64(object, "doubtful", s->doubtful) ||
-	       put_hist(object, "request_bytes", &s->request_sizes) ||
-	       put_hist(object, "response_bytes", &s->response_sizes) ||
-	       put_hist(object, "server_span_ns", &s->requests.span) ||
-	       put_hist(object, "client_span_ns", &s->client_span) ||
-	       put_hist(object, "client_wait_ns", &s->client_wait) ||
-	       put_hist(object, "client_late_ns", &s->client_late) || put_outcomes(object, s);
+	       hist_put_json(object, "request_bytes", &s->request_sizes) ||
+	       hist_put_json(object, "response_bytes", &s->response_sizes) ||
+	       hist_put_json(object, "server_span_ns", &s->requests.span) ||
+	       hist_put_json(object, "client_span_ns", &s->client_span) ||
+	       hist_put_json(object, "client_wait_ns", &s->client_wait) ||
+	       hist_put_json(object, "client_late_ns", &s->client_late) || put_outcomes(object, s);
 }
 
 static int put_sums(struct json *object, const struct summary_requests *sum)
@@ -146,7 +110,7 @@ static int put_sums(struct json *object, const struct summary_requests *sum)
 	       json_put_u64(object, "response_bytes", sum->response_bytes) ||
 	       json_put_u64(object, "ops", sum->ops) ||
 	       json_put_u64(object, "cpu_ns", sum->cpu_ns) ||
-	       put_hist(object, "server_span_ns", &sum->span);
+	       hist_put_json(object, "server_span_ns", &sum->span);
 }
 
 static int put_service(struct json *object, const struct summary_service *service)
@@ -164,11 +128,11 @@ static int put_service(struct json *object, const struct summary_service *servic
 
 static int put_services(struct json *root, const struct summary *s, const struct manifest *m)
 {
-	struct json *array = child_array(root, "services");
+	struct json *array = json_put_array(root, "services");
 	int rc = !array;
 
 	for (size_t i = 1; i < s->services_count && !rc; i++)
-		rc = put_service(item(array), &s->services[i]);
+		rc = put_service(json_add_object(array), &s->services[i]);
 	return rc;
 }
 
@@ -186,13 +150,13 @@ static int put_edge(struct json *object, const struct summary *s, const struct s
 
 static int put_topology(struct json *root, const struct summary *s, const struct manifest *m)
 {
-	struct json *object = child(root, "topology"), *array;
+	struct json *object = json_put_object(root, "topology"), *array;
 	int rc = !object || json_put_u64(object, "requests_with_parent", s->with_parent);
 
-	array = rc ? NULL : child_array(object, "calls");
+	array = rc ? NULL : json_put_array(object, "calls");
 	rc = !array;
 	for (size_t i = 0; i < s->edges_count && !rc; i++)
-		rc = put_edge(item(array), s, &s->edges[i]);
+		rc = put_edge(json_add_object(array), s, &s->edges[i]);
 	return rc;
 }
 
@@ -207,11 +171,11 @@ static int put_class(struct json *object, const struct summary_class *class)
 
 static int put_classes(struct json *root, const struct summary *s, const struct manifest *m)
 {
-	struct json *array = child_array(root, "classes");
+	struct json *array = json_put_array(root, "classes");
 	int rc = !array;
 
 	for (size_t i = 0; i < s->classes_count && !rc; i++)
-		rc = put_class(item(array), &s->classes[i]);
+		rc = put_class(json_add_object(array), &s->classes[i]);
 	return rc;
 }
 
@@ -224,17 +188,17 @@ static int put_op_kind(struct json *object, const char *name, const struct summa
 	       json_put_u64(object, "bytes", ops->bytes) ||
 	       json_put_u64(object, "reply_bytes", ops->reply_bytes) ||
 	       json_put_u64(object, "cpu_ns", ops->cpu_ns) ||
-	       put_hist(object, "elapsed_ns", &ops->elapsed);
+	       hist_put_json(object, "elapsed_ns", &ops->elapsed);
 }
 
 static int put_ops(struct json *root, const struct summary *s, const struct manifest *m)
 {
-	struct json *array = child_array(root, "operations");
+	struct json *array = json_put_array(root, "operations");
 	int rc = !array;
 
 	for (int i = 0; i < OP_KIND_COUNT && !rc; i++) {
 		if (s->ops[i].count)
-			rc = put_op_kind(item(array), op_kind_names[i], &s->ops[i]);
+			rc = put_op_kind(json_add_object(array), op_kind_names[i], &s->ops[i]);
 	}
 	return rc;
 }
@@ -248,7 +212,7 @@ static int put_band(struct json *object, const char *name, const struct summary_
 		 json_put_int(object, "total_ns", band->total_ns) ||
 		 json_put_int(object, "unattributed_ns", band->unattributed_ns);
 
-	rows = rc ? NULL : child(object, "subsystems_ns");
+	rows = rc ? NULL : json_put_object(object, "subsystems_ns");
 	for (int i = 0; i < SUB_COUNT && rows && !rc; i++)
 		rc = json_put_int(rows, subsystems[i].name, band->ns[i]);
 	return !rows || rc;
@@ -262,21 +226,21 @@ static int put_bands(struct json *object, const struct summary_service *service)
 	if (!object || json_put_u64(object, "service_id", service->row.service_id) ||
 	    json_put_text(object, "name", service->row.name))
 		return -1;
-	bands = child_array(object, "bands");
+	bands = json_put_array(object, "bands");
 	rc = !bands;
 	for (int i = 0; i < BAND_COUNT && !rc; i++)
-		rc = put_band(item(bands), summary_band_names[i], &service->bands[i]);
+		rc = put_band(json_add_object(bands), summary_band_names[i], &service->bands[i]);
 	return rc;
 }
 
 static int put_breakdown(struct json *root, const struct summary *s, const struct manifest *m)
 {
-	struct json *array = child_array(root, "breakdown");
+	struct json *array = json_put_array(root, "breakdown");
 	int rc = !array;
 
 	for (size_t i = 0; i < s->services_count && !rc; i++) {
 		if (hist_count(&s->services[i].total))
-			rc = put_bands(item(array), &s->services[i]);
+			rc = put_bands(json_add_object(array), &s->services[i]);
 	}
 	return rc;
 }

@@ -3,18 +3,6 @@
 #include "report/tree.h"
 
 /* Every function returns 0, or non-zero when memory ran out. */
-static struct json *child(struct json *parent, const char *name, struct json *made)
-{
-	return made && !json_put(parent, name, made) ? made : NULL;
-}
-
-static struct json *item(struct json *array)
-{
-	struct json *made = json_new_object();
-
-	return made && !json_add(array, made) ? made : NULL;
-}
-
 static const char *name_of(const struct summary *s, uint64_t service_id)
 {
 	for (size_t i = 0; i < s->services_count; i++)
@@ -36,7 +24,7 @@ static int put_band(struct json *object, const struct tree *tree, const struct t
 		 json_put_int(object, "total_ns", band->total_ns) ||
 		 json_put_int(object, "unattributed_ns", band->unattributed_ns);
 
-	rows = rc ? NULL : child(object, "subsystems_ns", json_new_object());
+	rows = rc ? NULL : json_put_object(object, "subsystems_ns");
 	for (int i = 0; i < SUB_COUNT && rows && !rc; i++)
 		rc = json_put_int(rows, subsystems[i].name, band->ns[i]);
 	return !rows || rc;
@@ -52,10 +40,10 @@ static int put_place(struct json *object, const struct tree *tree, const struct 
 		 json_put_int(object, "called_by", above) ||
 		 json_put_u64(object, "requests", place->requests);
 
-	bands = rc ? NULL : child(object, "bands", json_new_array());
+	bands = rc ? NULL : json_put_array(object, "bands");
 	rc = !bands;
 	for (int i = 0; i < BAND_COUNT && !rc; i++)
-		rc = put_band(item(bands), tree, place, i);
+		rc = put_band(json_add_object(bands), tree, place, i);
 	return rc;
 }
 
@@ -87,13 +75,13 @@ struct json *tree_to_json(const struct tree *tree, const struct summary *s,
 		 json_put_u64(root, "calls_replaced", tree->calls.waits_replaced) ||
 		 json_put_u64(root, "requests_beside", tree->calls.beside);
 
-	places = rc ? NULL : child(root, "places", json_new_array());
-	clocks = places ? child(root, "clocks", json_new_array()) : NULL;
+	places = rc ? NULL : json_put_array(root, "places");
+	clocks = places ? json_put_array(root, "clocks") : NULL;
 	rc = !clocks;
 	for (size_t i = 0; i < tree->places_count && !rc; i++)
-		rc = put_place(item(places), tree, &tree->places[i], s);
+		rc = put_place(json_add_object(places), tree, &tree->places[i], s);
 	for (size_t i = 0; i < tree->calls.clocks_count && !rc; i++)
-		rc = put_clocks(item(clocks), &tree->calls.clocks[i], m);
+		rc = put_clocks(json_add_object(clocks), &tree->calls.clocks[i], m);
 	if (!rc)
 		return root;
 	json_free(root);

@@ -103,8 +103,8 @@ churn()
 			sort -k 1b,1) | awk '$2 != $3 { n++ } END { print n + 0 }')" 0
 }
 
-# start_redis COMMAND...: by way of COMMAND; sets $port
-start_redis()
+# start_redis_by COMMAND...: it may be another process that is Redis then; sets $port
+start_redis_by()
 {
 	for _ in 1 2 3; do
 		port=$(free_port)
@@ -115,13 +115,13 @@ start_redis()
 
 calls() # COMMAND: of Redis so far
 {
-	redis-cli -p "$port" info commandstats | sed -En "s/^cmdstat_$1:calls=([0-9]+),.*/\1/p"
+	redis_calls | awk -v command="$1" '$1 == command { print $2 }'
 }
 
 @test "attached and detached in the middle of traffic: between what the service counts" {
 	local outer_before inner_before inner_after outer_after found load
 
-	start_redis env
+	start_redis_by env
 	start load redis-benchmark -p "$port" -c 20 -n 100000000 -t get -d 100 -q
 	load=$pid
 	await "traffic" traffic
@@ -158,7 +158,7 @@ called() # CALLS
 @test "a service in a pid namespace of its own, by the pid that the host gives it" {
 	local inside
 
-	start_redis unshare --pid --fork --mount-proc
+	start_redis_by unshare --pid --fork --mount-proc
 	inside=$(pgrep -P "$pid" -x redis-server)
 	started+=("$inside")
 	[[ $(sed -n 's/^NSpid:.*[[:space:]]//p' "/proc/$inside/status") == 1 ]]

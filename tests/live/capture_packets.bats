@@ -52,27 +52,10 @@ refuses()
 	refuses 1 "link type NFLOG (239), which gait does not know" "$GAIT" "${sniff[@]}" -i nflog -P 80
 }
 
-start_redis()
-{
-	for _ in 1 2 3; do
-		port=$(free_port)
-		! start_listening redis "$port" redis-server --port "$port" --bind 127.0.0.1 --save '' ||
-			break
-	done
-	redis-cli -p "$port" config resetstat >/dev/null
-	await "redis sees the connection end" connections_gone "$port"
-}
-
 # ask N: N SET and N GET, from 5 connections
 ask()
 {
 	redis-benchmark -p "$port" -c 5 -n "$1" -t set,get -d 100 -q >/dev/null
-}
-
-commands() # what redis has counted since it was told to count anew
-{
-	redis-cli -p "$port" info commandstats |
-		sed -En 's/^cmdstat_.*:calls=([0-9]+),.*/\1/p' | awk '{ n += $1 } END { print n }'
 }
 
 entry() # of the ledger; 0 when it is not there
@@ -95,9 +78,10 @@ told_alike()
 	local saved=$BATS_TEST_TMPDIR/$1.pcap requests
 
 	start_redis
+	redis_count
 	capture_start --with pcap -i "$1" -P "$port" --save "$saved"
 	ask 1000
-	requests=$(commands)
+	requests=$(redis_calls_sum)
 	await "redis sees the connections end" connections_gone "$port"
 	kill -s "$2" "$capture"
 	capture_await
@@ -126,8 +110,10 @@ told_alike()
 	local other
 
 	start_redis
+	redis_count
 	other=$port
 	start_redis
+	redis_count
 	capture_start --with pcap -i lo -P 1 -P "$port"
 	redis-cli -p "$other" ping
 	redis-cli -p "$port" ping
@@ -151,6 +137,7 @@ told_alike()
 	local passed
 
 	start_redis
+	redis_count
 	sniff_start
 	capture_start --with pcap -i lo -P "$port" --ring 1M
 	kill -STOP "$capture"

@@ -15,29 +15,10 @@ teardown()
 	stop_all
 }
 
-# start_redis OPTION...: sets $redis and $port.
-start_redis()
+# start_durable_redis OPTION...: with a log that is synced for each command
+start_durable_redis()
 {
-	mkdir -p "$BATS_TEST_TMPDIR/redis"
-	for _ in 1 2 3; do
-		port=$(free_port)
-		! start_listening redis "$port" redis-server --port "$port" --bind 127.0.0.1 --save '' \
-			--dir "$BATS_TEST_TMPDIR/redis" --appendonly yes --appendfsync always \
-			--auto-aof-rewrite-percentage 0 "$@" || break
-	done
-	redis=$pid
-	await "redis answers" answers
-}
-
-answers()
-{
-	[[ $(redis-cli -p "$port" ping 2>/dev/null) == PONG ]]
-}
-
-# "command calls" as Redis counts them; INFO itself is not counted by the INFO that asks.
-calls()
-{
-	redis-cli -p "$port" info commandstats | sed -En 's/^cmdstat_([^:]*):calls=([0-9]+),.*/\1 \2/p'
+	start_redis --appendonly yes --appendfsync always --auto-aof-rewrite-percentage 0 "$@"
 }
 
 # benchmark TESTS REQUESTS OPTION...: from 20 connections, values of 100 bytes
@@ -99,12 +80,12 @@ assert_rate() # REQUESTS_PER_SECOND TESTS REQUESTS
 @test "as many requests as Redis counts calls, with the bytes of the protocol, at 20,000/s" {
 	local before after
 
-	start_redis
-	before=$(calls)
+	start_durable_redis
+	before=$(redis_calls)
 	capture_start --port "$port"
 	benchmark get,set 60000
 	capture_stop
-	after=$(calls)
+	after=$(redis_calls)
 
 	assert_nothing_lost
 	# *2 $3 GET $16 key:__rand_int__: the reply is $100 and 100 bytes
@@ -118,7 +99,7 @@ assert_rate() # REQUESTS_PER_SECOND TESTS REQUESTS
 	assert_rate 20000 get,set 60000
 }
 
-sum() # LINES OF calls
+sum() # LINES OF redis_calls
 {
 	awk '{ n += $2 } END { print n + 0 }' <<<"$1"
 }
@@ -126,7 +107,7 @@ sum() # LINES OF calls
 @test "the append-only file: stores are its growth, and every SET owns one store and one sync" {
 	local before grown file
 
-	start_redis
+	start_durable_redis
 	before=$(aof_bytes)
 	capture_start --pid "$redis"
 	benchmark set 20000
@@ -182,7 +163,7 @@ assert_all_found() # REQUESTS
 
 # Few, as the four threads spin for the two cores of a small machine.
 @test "four I/O threads read and answer: every command is a request" {
-	start_redis --io-threads 4 --io-threads-do-reads yes
+	start_durable_redis --io-threads 4 --io-threads-do-reads yes
 	capture_start --pid "$redis"
 	benchmark get,set 1000
 	capture_stop
@@ -194,7 +175,7 @@ assert_all_found() # REQUESTS
 @test "four I/O threads read, one writes and syncs: 99 of 100 SETs own one store and one sync" {
 	local stores syncs
 
-	start_redis --io-threads 4 --io-threads-do-reads yes
+	start_durable_redis --io-threads 4 --io-threads-do-reads yes
 	capture_start --pid "$redis"
 	benchmark set 1000
 	capture_stop
@@ -206,7 +187,7 @@ assert_all_found() # REQUESTS
 }
 
 @test "pipelined, 16 in one write: every command is a request" {
-	start_redis
+	start_durable_redis
 	capture_start --pid "$redis"
 	benchmark get,set 32000 -P 16
 	capture_stop
@@ -214,7 +195,7 @@ assert_all_found() # REQUESTS
 }
 
 @test "the sum of the rows is the whole, captured and replayed: next to nothing is unattributed" {
-	start_redis
+	start_durable_redis
 	capture_start --port "$port"
 	benchmark get,set 1000
 	capture_stop

@@ -216,6 +216,44 @@ capture_await() # [STATUS]: it ends by itself
 	assert_equal "exit status of gait capture" "$status" "${1:-0}"
 }
 
+# --- Redis -------------------------------------------------------------------------------------
+
+# start_redis OPTION...: sets $redis and $port, and it answers
+start_redis()
+{
+	mkdir -p "$BATS_TEST_TMPDIR/redis"
+	for _ in 1 2 3; do
+		port=$(free_port)
+		! start_listening redis "$port" redis-server --port "$port" --bind 127.0.0.1 --save '' \
+			--dir "$BATS_TEST_TMPDIR/redis" "$@" || break
+	done
+	export redis=$pid
+	await "redis answers" redis_answers
+}
+
+redis_answers()
+{
+	[[ $(redis-cli -p "$port" ping 2>/dev/null) == PONG ]]
+}
+
+# Counts anew what it is asked; the connections that said so are gone.
+redis_count()
+{
+	redis-cli -p "$port" config resetstat >/dev/null
+	await "redis sees the connection end" connections_gone "$port"
+}
+
+# "command calls" as Redis counts them; INFO itself is not counted by the INFO that asks.
+redis_calls()
+{
+	redis-cli -p "$port" info commandstats | sed -En 's/^cmdstat_([^:]*):calls=([0-9]+),.*/\1 \2/p'
+}
+
+redis_calls_sum()
+{
+	redis_calls | awk '{ n += $2 } END { print n }'
+}
+
 # --- packets -----------------------------------------------------------------------------------
 
 # sniff_start: what goes to and from $port on loopback, into $packets

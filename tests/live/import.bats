@@ -43,26 +43,14 @@ shapes() # of all requests: connection, bytes in and out, in order
 		sort -n | cut -d ' ' -f 1,3,4
 }
 
-answers()
-{
-	[[ $(redis-cli -p "$port" ping 2>/dev/null) == PONG ]]
-}
-
 # 1,000 SET and 1,000 GET from 5 connections, captured; sets $requests, all of them
 capture_redis()
 {
-	for _ in 1 2 3; do
-		port=$(free_port)
-		! start_listening redis "$port" redis-server --port "$port" --bind 127.0.0.1 --save '' ||
-			break
-	done
-	await "redis answers" answers
-	redis-cli -p "$port" config resetstat >/dev/null
-	await "redis sees the connection end" connections_gone "$port"
+	start_redis
+	redis_count
 	sniff_start
 	redis-benchmark -p "$port" -c 5 -n 1000 -t set,get -d 100 -q >/dev/null
-	requests=$(redis-cli -p "$port" info commandstats |
-		sed -En 's/^cmdstat_.*:calls=([0-9]+),.*/\1/p' | awk '{ n += $1 } END { print n }')
+	requests=$(redis_calls_sum)
 	await "redis sees the connections end" connections_gone "$port"
 	sniff_stop
 }
@@ -234,14 +222,15 @@ start_nginx()
 }
 
 # ask N: N queries for names of growing length, four at a time before the answers are read; prints
-# "bytes_out bytes_in" of each
+# "bytes_out bytes_in" of each. Sockets stay open: no port is given twice.
 ask()
 {
 	python3 - "$port" "$1" <<-'EOF'
 		import socket, struct, sys
-		port, n = int(sys.argv[1]), int(sys.argv[2])
+		port, n, sockets = int(sys.argv[1]), int(sys.argv[2]), []
 		for first in range(0, n, 4):
 		    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		    sockets.append(s)
 		    s.settimeout(10)
 		    s.connect(("127.0.0.1", port))
 		    sent = {}
