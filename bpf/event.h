@@ -37,16 +37,16 @@ enum thread_state {
 	TS_WAIT_NET,
 	TS_WAIT_SLEEP,
 	TS_WAIT_FUTEX,
-	TS_WAIT_BLOCK,	 /* in_iowait */
-	TS_WAIT_QUEUE,	 /* of it, until the device got the last request */
-	TS_WAIT_HELD,	 /* of it, until an I/O limit let the last request go */
-	TS_WAIT_JOURNAL, /* in a sync or file call, waiting for another task */
+	TS_WAIT_BLOCK,	  /* in_iowait */
+	TS_WAIT_QUEUE,	  /* of it, until the device got the last request */
+	TS_WAIT_HELD,	  /* of it, until an I/O limit let the last request go */
+	TS_WAIT_JOURNAL,  /* in a sync or file call, waiting for another task */
 	TS_JOURNAL_BLOCK, /* of it, while the task that commits waits for its device */
-	TS_WAIT_DIRTY,	 /* in_iowait, made to wait for too much is written and not on a device */
-	TS_WAIT_MEM,	 /* for memory, or making room itself: direct reclaim */
-	TS_COMPACTION,	 /* making room in one piece */
-	TS_WAIT_LOCK,	 /* for a lock of the kernel that somebody has */
-	TS_WAIT_FAULT,	 /* outside of a call, for a page that it touched */
+	TS_WAIT_DIRTY,	  /* in_iowait, made to wait for too much is written and not on a device */
+	TS_WAIT_MEM,	  /* for memory, or making room itself: direct reclaim */
+	TS_COMPACTION,	  /* making room in one piece */
+	TS_WAIT_LOCK,	  /* for a lock of the kernel that somebody has */
+	TS_WAIT_FAULT,	  /* outside of a call, for a page that it touched */
 	TS_WAIT_OTHER,
 	TS_COUNT,
 	TS_MAX = 32, /* counters in a slot: a power of two, for the verifier's mask */
@@ -57,6 +57,15 @@ enum queued { QUEUED_NONE, QUEUED_READ, QUEUED_WRITE };
 
 #define SLOT_LOG_MAX 256 /* a power of two */
 #define SLOT_LOG_BITS 5	 /* of TS_MAX; all ones: none */
+
+/* Of a receive: its last so many bytes came from then on. */
+#define RX_PIECES_MAX 64 /* a power of two; of more the first are forgotten */
+
+struct rx_piece {
+	uint64_t ns;
+	uint32_t bytes; /* up to the end of the receive */
+	uint32_t pad;
+};
 
 /*
  * A thread's slot. Written by the kernel side only; a thread that reads its own
@@ -98,7 +107,9 @@ struct thread_slot {
 	/* of the socket that was received from: what it had sent last left the queueing discipline,
 	 * and was sent again; 0: never */
 	uint64_t rx_left_ns, rx_again_ns;
-	uint8_t making_room; /* 0, else 1 + TS_WAIT_MEM or TS_COMPACTION */
+	uint32_t rx_pieces_count; /* of the last receive: what came behind its first segment */
+	struct rx_piece rx_pieces[RX_PIECES_MAX]; /* as it came */
+	uint8_t making_room;			  /* 0, else 1 + TS_WAIT_MEM or TS_COMPACTION */
 	uint8_t making_room_depth;
 	uint8_t queued;	 /* enum queued: what it has queued itself since its last wait for I/O */
 	uint8_t freed;	 /* requests that a limit let go in this wait */

@@ -81,8 +81,10 @@ struct socket_state {
 	__u8 unsampled; /* none of its events leave the kernel */
 	__u8 in;	/* --detail requests: bytes came in last */
 	__u8 kind;	/* enum socket_kind */
-	__u32 reader;	/* 1 + slot of the thread that last read it */
-	__u32 counted;	/* `counters` are the reader's at arrival_ns */
+	__u8 pieces;	/* runs: several segments are unread, and `segments` has them */
+	__u8 pad[3];
+	__u32 reader;  /* 1 + slot of the thread that last read it */
+	__u32 counted; /* `counters` are the reader's at arrival_ns */
 	__u32 counters[TS_COUNT] __attribute__((aligned(8))); /* low halves */
 	__u64 inode; /* not of TCP: nothing says that such a socket is gone */
 };
@@ -138,6 +140,27 @@ struct stamp_map {
 	__type(value, struct stamps);
 };
 
+/*
+ * Of segments that wait in a socket behind others, those of a run: where each begins, and when it came.
+ * Most sockets are read before a second one comes, and are not in here.
+ */
+struct segments {
+	__u32 put, taken; /* grow */
+	struct segment {
+		__u64 ns;
+		__u32 seq;
+		__u32 pad;
+	} at[RX_PIECES_MAX];
+};
+
+struct segment_map {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 8192);
+	__type(key, __u64); /* struct sock * */
+	__type(value, struct segments);
+};
+
 struct event_map {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 64 << 20);
@@ -149,6 +172,7 @@ extern struct free_slot_map free_slots SEC(".maps");
 extern struct target_map targets SEC(".maps");
 extern struct socket_map sockets SEC(".maps");
 extern struct stamp_map datagram_stamps SEC(".maps");
+extern struct segment_map segments SEC(".maps");
 extern struct event_map events SEC(".maps");
 
 /*
@@ -413,6 +437,8 @@ static __always_inline void socket_close(const struct sock *sk)
 		socket_announce(sk, EVENT_SOCKET_CLOSE);
 	if (state->kind == SOCKET_UDP)
 		bpf_map_delete_elem(&datagram_stamps, &key);
+	else if (cfg_logs)
+		bpf_map_delete_elem(&segments, &key);
 	bpf_map_delete_elem(&sockets, &key);
 }
 

@@ -9,6 +9,7 @@ struct free_slot_map free_slots SEC(".maps");
 struct target_map targets SEC(".maps");
 struct socket_map sockets SEC(".maps");
 struct stamp_map datagram_stamps SEC(".maps");
+struct segment_map segments SEC(".maps");
 struct event_map events SEC(".maps");
 
 __u8 followed_ports[65536];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "replay/node/conn.h"
 
+#include "probe/probe.h"
 #include "replay/node/limits.h"
 #include "replay/node/service.h"
 #include "replay/node/walk.h"
@@ -122,16 +123,111 @@ static struct queued_request *wait_for_plan(struct worker *w, struct conn *c)
 	return q;
 }
 
-void conn_arrive_with_latest(struct conn *c)
+static void note_behind(struct conn *c, uint64_t received, const struct plan_request *request)
 {
-	struct arrival *arrival = &c->arrival;
+	c->arrival.behind = received > request->request_bytes ? received - request->request_bytes :
+								0;
+}
 
+/*
+ * The thread's counters when the first that it has just received arrived; NULL: they are not known. The
+ * kernel's fast clock may be a few ns ahead of ours: a counter that seems to have gone back has not moved.
+ */
+static const uint64_t *counters_at_first(const struct thread_slot *slot, const struct stamp *now,
+					 uint64_t then[TS_COUNT])
+{
+	if (slot->rx_counted != slot->rx_arrival_ns)
+		return NULL;
+	for (size_t i = 0; i < TS_COUNT; i++) {
+		uint32_t moved = (uint32_t)now->counters[i] - slot->rx_low[i];
+
+		then[i] = now->counters[i] - (moved < COUNTED_WITHIN_NS ? moved : 0);
+	}
+	return then;
+}
+
+/* The same at any time, as far back as the slot's log goes. */
+static const uint64_t *counters_at(const struct thread_slot *slot, const struct stamp *now,
+				   int64_t at_ns, uint64_t then[TS_COUNT])
+{
+	int64_t since[TS_COUNT];
+
+	if (at_ns == (int64_t)slot->rx_arrival_ns)
+		return counters_at_first(slot, now, then);
+	if (!probe_read_between(slot, at_ns, now->ns, since))
+		return NULL;
+	for (size_t i = 0; i < TS_COUNT; i++)
+		then[i] = now->counters[i] - (uint64_t)since[i];
+	return then;
+}
+
+/* The next message came then; w->reading is of its receive. */
+static void arrive(struct worker *w, struct arrival *arrival, int64_t at_ns)
+{
+	const struct thread_slot *slot = w->exec.meter.slot;
+	const uint64_t *counters;
+	uint64_t then[TS_COUNT];
+
+	arrival->first_ns = at_ns < arrival->read_ns ? at_ns : arrival->read_ns;
+	arrival->split = at_ns > 0;
+	counters = arrival->split ? counters_at(slot, &w->reading.leave, at_ns, then) : NULL;
+	arrival->counted = counters != NULL;
+	if (arrival->split)
+		reading_split(&w->reading, arrival->first_ns, counters, arrival->unread,
+			      arrival->own);
+}
+
+static void arrive_with_latest(struct arrival *arrival)
+{
 	arrival->first_ns = arrival->latest_ns;
 	arrival->split = arrival->latest_ns > 0;
+	arrival->counted = false;
 	memset(arrival->unread, 0, sizeof(arrival->unread));
 	memset(arrival->own, 0, sizeof(arrival->own));
 	if (arrival->split)
 		arrival->unread[TS_KERNEL_NET] = arrival->read_ns - arrival->latest_ns;
+}
+
+/* Whether the slot and w->reading still tell of that receive, and no later one. */
+static bool is_last_receive(const struct worker *w, const struct arrival *arrival)
+{
+	const struct thread_slot *slot = w->exec.meter.slot;
+	const struct reading *r = &w->reading;
+
+	return arrival->sequence && slot && slot->rx_sequence == arrival->sequence &&
+	       r->leave.ns == arrival->read_ns && r->wake.ns <= r->enter.ns;
+}
+
+void conn_arrive_next(struct worker *w, struct conn *c)
+{
+	struct arrival *arrival = &c->arrival;
+	int64_t at_ns = 0;
+
+	if (arrival->behind && is_last_receive(w, arrival))
+		at_ns = probe_read_arrival(w->exec.meter.slot, arrival->behind);
+	if (!at_ns)
+		arrive_with_latest(arrival);
+	else if (!arrival->split || at_ns != arrival->first_ns) /* else they came together */
+		arrive(w, arrival, at_ns);
+}
+
+/* The slot's stamps are of the receive of n bytes that has just returned. */
+static void note_arrival(struct worker *w, struct conn *c, uint64_t n)
+{
+	const struct thread_slot *slot = w->exec.meter.slot;
+	struct arrival *arrival = &c->arrival;
+
+	arrival->latest_ns = (int64_t)slot->rx_latest_ns;
+	if (arrival->latest_ns > arrival->read_ns)
+		arrival->latest_ns = arrival->read_ns;
+	arrival->sequence = c->channel.tls ? 0 : slot->rx_sequence;
+	if (!c->incoming) {
+		arrive(w, arrival, (int64_t)slot->rx_arrival_ns);
+		return;
+	}
+	arrival->split = false;
+	note_behind(c, c->received_bytes + n, &c->incoming->plan->request);
+	conn_arrive_next(w, c);
 }
 
 static bool begin_next(struct worker *w, struct conn *c)
@@ -147,9 +243,9 @@ static bool begin_next(struct worker *w, struct conn *c)
 		return false;
 	if (is_hungry(c))
 		atomic_store(&c->hungry, false);
-	c->arrival.more = c->received_bytes > q->request.request_bytes;
+	note_behind(c, c->received_bytes, &q->request);
 	c->incoming = serve_begin(w, c, q);
-	conn_arrive_with_latest(c);
+	conn_arrive_next(w, c);
 	if (!c->incoming)
 		conn_break(w, c);
 	return c->incoming;
@@ -191,48 +287,6 @@ static struct active *next_request(struct worker *w, struct conn *c)
 	return a;
 }
 
-/*
- * The thread's counters when what it has just received arrived; NULL: they are not known. The
- * kernel's fast clock may be a few ns ahead of ours: a counter that seems to have gone back has not moved.
- */
-static const uint64_t *counters_then(const struct thread_slot *slot, const struct stamp *now,
-				     uint64_t then[TS_COUNT])
-{
-	if (slot->rx_counted != slot->rx_arrival_ns)
-		return NULL;
-	for (size_t i = 0; i < TS_COUNT; i++) {
-		uint32_t moved = (uint32_t)now->counters[i] - slot->rx_low[i];
-
-		then[i] = now->counters[i] - (moved < COUNTED_WITHIN_NS ? moved : 0);
-	}
-	return then;
-}
-
-/* The slot's stamps are of the receive that has just returned. */
-static void note_arrival(struct worker *w, struct conn *c)
-{
-	const struct thread_slot *slot = w->exec.meter.slot;
-	struct arrival *arrival = &c->arrival;
-	int64_t first_ns = (int64_t)slot->rx_arrival_ns;
-	const uint64_t *counters;
-	uint64_t then[TS_COUNT];
-
-	arrival->latest_ns = (int64_t)slot->rx_latest_ns;
-	if (arrival->latest_ns > arrival->read_ns)
-		arrival->latest_ns = arrival->read_ns;
-	if (c->incoming) { /* what is left behind its last byte came with the latest */
-		conn_arrive_with_latest(c);
-		return;
-	}
-	arrival->first_ns = first_ns < arrival->read_ns ? first_ns : arrival->read_ns;
-	arrival->split = first_ns > 0;
-	counters = counters_then(slot, &w->reading.leave, then);
-	arrival->counted = counters != NULL;
-	if (arrival->split)
-		reading_split(&w->reading, arrival->first_ns, counters, arrival->unread,
-			      arrival->own);
-}
-
 /* One that is all there is of the receive. */
 static void note_datagram(struct worker *w, struct conn *c, int64_t arrival_ns)
 {
@@ -265,12 +319,14 @@ void receipt_end(struct worker *w, struct receipt *receipt, ssize_t received)
 	receipt->stamped = m->slot && received > 0 && m->slot->rx_sequence != receipt->sequence;
 }
 
-void conn_note_receive(struct worker *w, struct conn *c, const struct receipt *receipt)
+void conn_note_receive(struct worker *w, struct conn *c, const struct receipt *receipt,
+		       ssize_t received)
 {
 	c->arrival.read_ns = receipt->read_ns;
 	c->arrival.timeline = w->exec.meter.timeline;
+	c->arrival.sequence = 0;
 	if (receipt->stamped)
-		note_arrival(w, c);
+		note_arrival(w, c, (uint64_t)received);
 	else if (receipt->arrival_ns)
 		note_datagram(w, c, receipt->arrival_ns);
 	else
@@ -283,7 +339,7 @@ ssize_t conn_receive(struct worker *w, struct conn *c)
 	ssize_t n = channel_recv(&c->channel, w->received, NODE_RECEIVE_BYTES);
 
 	receipt_end(w, &receipt, n);
-	conn_note_receive(w, c, &receipt);
+	conn_note_receive(w, c, &receipt, n);
 	return n;
 }
 

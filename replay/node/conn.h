@@ -32,9 +32,10 @@ struct arrival {
 	int64_t first_ns;  /* of the next message in it; 0: unknown */
 	int64_t latest_ns; /* of any further ones */
 	int64_t read_ns;
-	bool split;   /* `unread` and `own` are those of the next message */
-	bool more;    /* bytes came behind the next message: a socket's stamp is theirs */
-	bool counted; /* by what the thread's counters were at its arrival */
+	bool split;	 /* `unread` and `own` are those of the next message */
+	bool counted;	 /* by what the thread's counters were at its arrival */
+	uint64_t behind; /* bytes that came behind the next message: a socket's stamp is theirs */
+	uint64_t sequence; /* of the slot whose stamps are this receive's; 0: no bytes can be told apart */
 	int64_t unread[TS_COUNT], own[TS_COUNT];
 	struct timeline timeline; /* of the thread, when it had read it */
 };
@@ -111,13 +112,17 @@ struct receipt {
 };
 struct receipt receipt_begin(struct worker *w, struct account *account);
 void receipt_end(struct worker *w, struct receipt *receipt, ssize_t received);
-void conn_note_receive(struct worker *w, struct conn *c, const struct receipt *receipt);
+void conn_note_receive(struct worker *w, struct conn *c, const struct receipt *receipt,
+		       ssize_t received);
 
 /* One recv() into w->received, its arrival noted; as recv() returns. */
 ssize_t conn_receive(struct worker *w, struct conn *c);
 
-/* A further message of the same receive: it waited unread since the latest segment, at most. */
-void conn_arrive_with_latest(struct conn *c);
+/*
+ * The next message is a further one of the same receive: it came with the segment that its first byte is
+ * in, arrival.behind from the end; where that is not known, with the latest at the latest.
+ */
+void conn_arrive_next(struct worker *w, struct conn *c);
 
 /* Looks at a connection that came by mail: a socket, a plan. */
 void conn_attend(struct worker *w, struct conn *c);

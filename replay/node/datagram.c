@@ -189,7 +189,7 @@ static bool take_planned(struct worker *w, struct datagram_peer *p,
 
 	if (!a)
 		return false;
-	conn_arrive_with_latest(p->conn);
+	conn_arrive_next(w, p->conn);
 	a->message = *message;
 	conn_add(p->conn, a);
 	serve_ready(w, a);
@@ -239,7 +239,7 @@ static void take(struct worker *w, struct datagram_port *port, const struct dgra
 		return;
 	}
 	peers_heard(&w->datagrams.peers, &p->peer, w->exec.meter.last.ns);
-	conn_note_receive(w, p->conn, receipt);
+	conn_note_receive(w, p->conn, receipt, 0);
 	if (!(p->conn->walks ? walk_datagram(w, p->conn, &message) : take_planned(w, p, &message)))
 		refuse(w);
 }

@@ -68,7 +68,7 @@ struct active *serve_begin(struct worker *w, struct conn *c, struct queued_reque
 {
 	struct active *a = active_take(&w->actives);
 	const struct arrival *arrival = &c->arrival;
-	bool known = !w->exec.meter.own || !arrival->more, split = known && arrival->split;
+	bool known = !w->exec.meter.own || !arrival->behind, split = known && arrival->split;
 
 	if (!a && !c->walks)
 		node_plan_give(&w->service->plan, q);

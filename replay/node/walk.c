@@ -447,7 +447,7 @@ static bool serve(struct worker *w, struct walk_conn *wc, struct queued_request 
 		return false;
 	}
 	a->message = wc->message;
-	conn_arrive_with_latest(&wc->conn);
+	conn_arrive_next(w, &wc->conn);
 	wc->open++;
 	serve_ready(w, a);
 	serve_run(w, a);
@@ -514,7 +514,7 @@ static size_t take(struct worker *w, struct walk_conn *wc, const char *bytes, si
 			return 0;
 		wc->body_left = wc->message.size - WIRE_MESSAGE_BYTES;
 	}
-	wc->conn.arrival.more = n > part;
+	wc->conn.arrival.behind = n - part;
 	if (!wc->body_left && !request_came(w, wc))
 		return 0;
 	return part;

@@ -2,6 +2,7 @@
 #include "replay/walk/link.h"
 
 #include "base/clock.h"
+#include "probe/probe.h"
 #include "replay/net/datagram.h"
 #include "replay/walk/datagram.h"
 
@@ -358,8 +359,8 @@ static struct walk_request *answered(const struct walk_link *l, uint64_t number)
 }
 
 /*
- * The last of what was read came last; of the others it is known that they came between. What left
- * the queue last was this request if none has followed it.
+ * Where the segments of what was read are not known apart, the last of it came last, and the others came
+ * between. What left the queue last was this request if none has followed it.
  */
 static void stamp_answered(const struct walk_link *l, uint64_t request)
 {
@@ -367,7 +368,7 @@ static void stamp_answered(const struct walk_link *l, uint64_t request)
 
 	stamps->again_ns = l->got.again_ns;
 	stamps->left_ns = request + 1 == l->next ? l->got.left_ns : 0;
-	stamps->came_ns = l->got_all ? 0 : l->got.came_ns;
+	stamps->came_ns = l->got_all || l->got_apart ? 0 : l->got.came_ns;
 	stamps->arrival_ns = l->got.arrival_ns;
 }
 
@@ -411,6 +412,12 @@ static ssize_t take_head(struct walk_link *l, const char *bytes, size_t n)
 	return (ssize_t)part;
 }
 
+/* Of the byte that so many behind it, and itself, were the end of what was read. */
+static int64_t arrival_of(const struct walk_link *l, size_t bytes)
+{
+	return since_anchor(l, (uint64_t)probe_read_arrival(l->slot, bytes));
+}
+
 /* `emptied`: there was no more to be read. */
 static int take(struct walk_link *l, const char *bytes, size_t n, bool emptied, int64_t now_ns)
 {
@@ -428,6 +435,8 @@ static int take(struct walk_link *l, const char *bytes, size_t n, bool emptied, 
 		bytes += part;
 		n -= (size_t)part;
 		l->got_all = !n && emptied;
+		if (l->got_apart)
+			l->got.arrival_ns = arrival_of(l, n + 1);
 		if (!l->reply_left && !l->head_bytes)
 			walk_link_answered(l, &l->reply, now_ns);
 	}
@@ -444,12 +453,14 @@ static void stamp_received(struct walk_link *l, uint64_t before)
 	if (!slot)
 		return;
 	l->got = (struct walk_stamps){ 0 };
+	l->got_apart = false;
 	if (walk_stamps_received(slot) == before || !slot->rx_arrival_ns)
 		return;
 	l->got.again_ns = since_anchor(l, slot->rx_again_ns);
 	l->got.left_ns = since_anchor(l, slot->rx_left_ns);
 	l->got.came_ns = l->to ? ANY_TIME : since_anchor(l, slot->rx_arrival_ns);
 	l->got.arrival_ns = since_anchor(l, slot->rx_latest_ns);
+	l->got_apart = slot->rx_pieces_count && !l->channel.tls; /* bytes are those of segments */
 }
 
 int walk_link_receive(struct walk_link *l, char *in)

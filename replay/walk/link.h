@@ -91,6 +91,7 @@ struct walk_link {
 	struct walk_stamps *stamps;	/* of the ring's requests; NULL without a slot */
 	struct walk_stamps got;		/* of the bytes that are being taken: of what came back */
 	bool got_all;			/* no further bytes were there */
+	bool got_apart;			/* the segments of what was read are known */
 	char *unsent;			/* what the socket has not taken; NULL: nothing */
 	size_t unsent_from, unsent_to;	/* bytes of it; of datagrams, requests */
 	int64_t stuck_ns; /* since when the socket takes nothing, as far as was looked; -1: it does */

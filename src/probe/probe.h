@@ -147,6 +147,12 @@ uint32_t probe_read_own(const struct thread_slot *slot, uint64_t ret_counters[TS
 bool probe_unchanged(const struct thread_slot *slot, uint32_t reading, int64_t *ret_ns);
 
 /*
+ * When that byte of the calling thread's last receive came which has `bytes` - 1 behind it, at the latest; 0: unknown.
+ * Of segments that waited together the newest RX_PIECES_MAX are known apart.
+ */
+int64_t probe_read_arrival(const struct thread_slot *slot, uint64_t bytes);
+
+/*
  * How long the calling thread was in each state from..until, a time up to now, as its slot's log tells.
  * False: the log does not reach back so far, or there is none.
  */

@@ -51,6 +51,18 @@ bool probe_unchanged(const struct thread_slot *slot, uint32_t sequence, int64_t 
 	return *now == sequence;
 }
 
+int64_t probe_read_arrival(const struct thread_slot *slot, uint64_t bytes)
+{
+	const struct rx_piece *pieces = slot->rx_pieces;
+	uint32_t count = slot->rx_pieces_count, at = 0;
+
+	while (at < count && pieces[at].bytes >= bytes)
+		at++;
+	if (!at && count == RX_PIECES_MAX) /* those before it are forgotten */
+		return (int64_t)pieces[0].ns;
+	return (int64_t)(at ? pieces[at - 1].ns : slot->rx_arrival_ns);
+}
+
 /* An entry of the log: up to when, and in which state. */
 static int64_t logged_until(const volatile uint64_t *log, uint64_t i, uint32_t *ret_state)
 {

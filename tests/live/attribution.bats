@@ -24,6 +24,10 @@ teardown()
 	found preempted
 }
 
+@test "of requests that wait in a socket together each has its own arrival" {
+	found together
+}
+
 @test "a late accept() is net.accept" {
 	found accept
 }
