@@ -193,6 +193,7 @@ enum event_kind {
 	EVENT_TLS,	     /* a function of the TLS library has returned */
 	EVENT_DATAGRAM,	     /* a call that moved a datagram: who the peer is stands in it */
 	EVENT_DATAGRAM_MORE, /* another one of the same call, which has been told */
+	EVENT_PIECES,	     /* of the thread's next EVENT_RECEIVE: several segments were waiting */
 	/* of the ring only: src/probe/expand.c makes the first two above of them */
 	EVENT_BRIEF_CALL = 64,
 	EVENT_BRIEF_RECEIVE,
@@ -292,6 +293,13 @@ struct event_receive {
 	uint32_t unread; /* 1: bytes were left in the socket */
 	uint32_t srtt_us, min_rtt_us;
 	uint8_t bytes[];
+};
+
+struct event_pieces {
+	struct event_head head;
+	uint64_t socket_id;
+	uint32_t count, pad;
+	struct rx_piece at[RX_PIECES_MAX]; /* what came behind the first segment, as it came */
 };
 
 struct event_send {

@@ -81,7 +81,7 @@ struct socket_state {
 	__u8 unsampled; /* none of its events leave the kernel */
 	__u8 in;	/* --detail requests: bytes came in last */
 	__u8 kind;	/* enum socket_kind */
-	__u8 pieces;	/* runs: several segments are unread, and `segments` has them */
+	__u8 pieces;	/* several segments are unread, and `segments` has them */
 	__u8 pad[3];
 	__u32 reader;  /* 1 + slot of the thread that last read it */
 	__u32 counted; /* `counters` are the reader's at arrival_ns */
@@ -141,7 +141,7 @@ struct stamp_map {
 };
 
 /*
- * Of segments that wait in a socket behind others, those of a run: where each begins, and when it came.
+ * Of segments that wait in a socket behind others: where each begins, and when it came.
  * Most sockets are read before a second one comes, and are not in here.
  */
 struct segments {
@@ -437,7 +437,7 @@ static __always_inline void socket_close(const struct sock *sk)
 		socket_announce(sk, EVENT_SOCKET_CLOSE);
 	if (state->kind == SOCKET_UDP)
 		bpf_map_delete_elem(&datagram_stamps, &key);
-	else if (cfg_logs)
+	else if (!cfg_requests_only)
 		bpf_map_delete_elem(&segments, &key);
 	bpf_map_delete_elem(&sockets, &key);
 }

@@ -8,6 +8,7 @@
 
 struct receive {
 	__u64 arrival_ns, latest_ns;
+	__u64 next_ns; /* the first byte that is left came then; 0: at the latest with the latest */
 	__u32 copied_seq;
 	bool unread;  /* not of TCP */
 	bool gap;     /* of TCP: what came is behind bytes that are missing */
@@ -29,6 +30,7 @@ static __always_inline void receive_look(const struct socket_state *state, const
 {
 	ret->arrival_ns = state->arrival_ns >= resumed_ns ? state->arrival_ns : 0;
 	ret->latest_ns = state->latest_ns;
+	ret->next_ns = 0;
 	ret->copied_seq = 0;
 	ret->unread = ret->gap = false;
 	if (state->kind == SOCKET_TCP) {
@@ -43,8 +45,54 @@ static __always_inline void receive_look(const struct socket_state *state, const
 }
 
 /*
+ * When the bytes of a receive came that ends before `copied`: how many pieces of it, behind the first, are
+ * in `to`. *ret_next_ns: when the first byte that is left came; 0: with what the socket's stamps say.
+ */
+static __always_inline __u32 segments_take(struct socket_state *state, const struct sock *sk,
+					   __u32 copied, struct rx_piece to[RX_PIECES_MAX],
+					   __u64 *ret_next_ns)
+{
+	__u64 key = (__u64)sk;
+	struct segments *s = bpf_map_lookup_elem(&segments, &key);
+	const struct segment *segment;
+	__u32 count = 0;
+
+	*ret_next_ns = 0;
+	if (!s)
+		return 0;
+	if (s->put - s->taken > RX_PIECES_MAX)
+		s->taken = s->put - RX_PIECES_MAX;
+	for (int i = 0; i < RX_PIECES_MAX && s->taken != s->put; i++) {
+		segment = &s->at[s->taken & (RX_PIECES_MAX - 1)];
+		if ((__s32)(copied - segment->seq) <= 0)
+			break;
+		*ret_next_ns = segment->ns;
+		to[i].ns = segment->ns;
+		to[i].bytes = copied - segment->seq;
+		count = i + 1;
+		s->taken++;
+	}
+	state->pieces = s->taken != s->put;
+	segment = &s->at[s->taken & (RX_PIECES_MAX - 1)];
+	if (state->pieces && segment->seq == copied)
+		*ret_next_ns = segment->ns;
+	return count;
+}
+
+/* Somebody has read who does not tell them apart. */
+static __always_inline void segments_drop(struct socket_state *state, const struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+	struct segments *s = bpf_map_lookup_elem(&segments, &key);
+
+	if (s)
+		s->taken = s->put;
+	state->pieces = 0;
+}
+
+/*
  * Done with the stamps. What is left unread, or came meanwhile, arrived at the
- * latest with the last segment. Returns whether there is any.
+ * latest with the last segment, unless more is known. Returns whether there is any.
  */
 static __always_inline bool receive_done(struct socket_state *state, const struct receive *got,
 					 __u32 slot)
@@ -59,7 +107,7 @@ static __always_inline bool receive_done(struct socket_state *state, const struc
 			 got->unread;
 	unread = unread && state->latest_ns;
 	if (unread)
-		state->arrival_ns = state->latest_ns;
+		state->arrival_ns = got->next_ns ? got->next_ns : state->latest_ns;
 	return unread;
 }
 

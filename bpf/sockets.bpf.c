@@ -148,7 +148,7 @@ static __always_inline void stamp_reader(struct socket_state *state, __u64 now)
 
 static const struct segments no_segments; /* the stack has no room for one */
 
-/* In a run: a segment that has come, all before it are here, and some of them nobody has read. */
+/* A segment that has come, all before it are here, and some of them nobody has read. */
 static __always_inline void segment_waits(struct socket_state *state, const struct sock *sk,
 					  __u32 seq, __u64 now)
 {
@@ -197,7 +197,7 @@ int BPF_PROG(on_segment, struct sock *sk, struct sk_buff *skb)
 	if ((__s32)(cb.seq - next) > 0)
 		return 0;
 	if (state->arrival_ns) {
-		if (cfg_logs)
+		if (!cfg_requests_only)
 			segment_waits(state, sk, next, now);
 		return 0;
 	}
@@ -297,41 +297,6 @@ int BPF_PROG(on_retransmit, const struct sock *sk)
 	return 0;
 }
 
-/*
- * When the bytes of a receive came that ends before `copied`, for the slot. Returns when the first byte
- * behind it did, if that is known: else 0.
- */
-static __always_inline __u64 take_segments(struct socket_state *state, const struct sock *sk,
-					   struct thread_slot *slot, __u32 copied)
-{
-	__u64 key = (__u64)sk, covering = 0;
-	struct segments *s = bpf_map_lookup_elem(&segments, &key);
-	__u32 count = 0;
-
-	if (!s)
-		return 0;
-	if (s->put - s->taken > RX_PIECES_MAX)
-		s->taken = s->put - RX_PIECES_MAX;
-	for (int i = 0; i < RX_PIECES_MAX && s->taken != s->put; i++) {
-		const struct segment *segment = &s->at[s->taken & (RX_PIECES_MAX - 1)];
-		__s32 bytes = (__s32)(copied - segment->seq);
-
-		if (bytes <= 0)
-			break;
-		covering = segment->ns;
-		slot->rx_pieces[i].ns = segment->ns;
-		slot->rx_pieces[i].bytes = (__u32)bytes;
-		count = i + 1;
-		s->taken++;
-	}
-	slot->rx_pieces_count = count;
-	slot->rx_latest_ns = count ? covering : slot->rx_arrival_ns;
-	state->pieces = s->taken != s->put;
-	if (state->pieces && s->at[s->taken & (RX_PIECES_MAX - 1)].seq == copied)
-		covering = s->at[s->taken & (RX_PIECES_MAX - 1)].ns;
-	return covering;
-}
-
 /* Our own threads: a run has no system call hooks, the thread finds the stamps in its slot. */
 static __always_inline int own_receive(struct sock *sk, int ret, int flags)
 {
@@ -339,7 +304,6 @@ static __always_inline int own_receive(struct sock *sk, int ret, int flags)
 	struct thread_slot *slot = thread ? slot_of(thread) : NULL;
 	struct socket_state *state;
 	struct receive got;
-	__u64 next_ns = 0;
 
 	if (slot && slot->off_cpu)
 		came_back(slot);
@@ -357,11 +321,16 @@ static __always_inline int own_receive(struct sock *sk, int ret, int flags)
 	if (got.counted)
 		__builtin_memcpy(slot->rx_low, state->counters, sizeof(state->counters));
 	slot->rx_pieces_count = 0;
-	if (state->pieces)
-		next_ns = take_segments(state, sk, slot, got.copied_seq);
+	if (state->pieces) {
+		__u32 count =
+			segments_take(state, sk, got.copied_seq, slot->rx_pieces, &got.next_ns);
+
+		slot->rx_pieces_count = count;
+		slot->rx_latest_ns = count ? slot->rx_pieces[(count - 1) & (RX_PIECES_MAX - 1)].ns :
+					     slot->rx_arrival_ns;
+	}
 	slot->rx_sequence++;
-	if (receive_done(state, &got, thread->slot) && next_ns)
-		state->arrival_ns = next_ns;
+	receive_done(state, &got, thread->slot);
 	return 0;
 }
 

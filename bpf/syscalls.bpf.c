@@ -563,6 +563,29 @@ static __always_inline void fill_whole_receive(struct event_receive *e, const st
 #define EMIT_BRIEF_RECEIVE(room) EMIT_RECEIVE(event_brief_receive, fill_brief_receive, room)
 #define EMIT_WHOLE_RECEIVE(room) EMIT_RECEIVE(event_receive, fill_whole_receive, room)
 
+/* Before the receive that they are of. Returns when the first byte that is left came, if that is known. */
+__noinline __u64 emit_pieces(__u32 index, __u64 sock, __u32 copied)
+{
+	const struct sock *sk = (const struct sock *)sock;
+	struct thread_slot *slot = bpf_map_lookup_elem(&slots, &index);
+	struct socket_state *socket = socket_find(sk);
+	struct event_pieces *e;
+	__u64 next_ns;
+
+	if (!slot || !socket)
+		return 0;
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	if (!e) { /* the receive has the first arrival for all of it */
+		segments_drop(socket, sk);
+		return 0;
+	}
+	event_head(&e->head, EVENT_PIECES, slot, index, bpf_ktime_get_ns());
+	e->socket_id = socket->socket_id;
+	e->count = segments_take(socket, sk, copied, e->at, &next_ns);
+	bpf_ringbuf_submit(e, ring_flags());
+	return next_ns;
+}
+
 static __always_inline void emit_receive(const struct call *call, struct socket_state *socket,
 					 bool wanted)
 {
@@ -570,6 +593,9 @@ static __always_inline void emit_receive(const struct call *call, struct socket_
 	struct receive got;
 
 	receive_look(socket, call->thread->sk, call->thread->slot, call->now, &got);
+	if (socket->pieces)
+		got.next_ns =
+			emit_pieces(call->thread->slot, (__u64)call->thread->sk, got.copied_seq);
 	if (brief && call->ret <= EVENT_BYTES_SMALL)
 		EMIT_BRIEF_RECEIVE(EVENT_BYTES_SMALL);
 	else if (brief && call->ret <= EVENT_BYTES_MIDDLE)

@@ -541,6 +541,8 @@ static __always_inline void look_moved(struct uring_request *r, struct socket_st
 	if (!(r->how & MOVES_IN))
 		return;
 	receive_look(socket, sk, r->slot, r->done_ns, &got);
+	if (socket->pieces)
+		segments_drop(socket, sk);
 	r->arrival_ns = got.arrival_ns;
 	r->latest_ns = got.latest_ns;
 	r->counted = got.counted;

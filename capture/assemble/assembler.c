@@ -87,6 +87,7 @@ static void thread_free(struct athread *t)
 		return;
 	free(t->pass);
 	free(t->batch.steps);
+	free(t->pieces);
 	unit_free(t->unit);
 	free(t);
 }
@@ -271,6 +272,20 @@ static void on_datagram_more(struct assembler *a, const struct event_datagram_mo
 		datagram_more(a, t, e);
 }
 
+static void on_pieces(struct assembler *a, const struct event_pieces *e)
+{
+	struct athread *t = thread_find(a, &e->head);
+
+	if (!t || e->count > RX_PIECES_MAX)
+		return;
+	if (!t->pieces)
+		t->pieces = malloc(sizeof(*t->pieces));
+	if (t->pieces)
+		*t->pieces = *e;
+	else
+		a->failed = -ENOMEM;
+}
+
 static size_t event_size(uint16_t kind)
 {
 	static const size_t sizes[] = {
@@ -284,6 +299,7 @@ static size_t event_size(uint16_t kind)
 		[EVENT_TLS] = sizeof(struct event_tls),
 		[EVENT_DATAGRAM] = sizeof(struct event_datagram),
 		[EVENT_DATAGRAM_MORE] = sizeof(struct event_datagram_more),
+		[EVENT_PIECES] = sizeof(struct event_pieces),
 	};
 
 	return kind < sizeof(sizes) / sizeof(sizes[0]) ? sizes[kind] : 0;
@@ -322,6 +338,8 @@ int assembler_event(struct assembler *a, const void *event, size_t size)
 		on_tls(a, event);
 	else if (head->kind == EVENT_DATAGRAM_MORE)
 		on_datagram_more(a, event);
+	else if (head->kind == EVENT_PIECES)
+		on_pieces(a, event);
 	else
 		on_call(a, event);
 	return a->failed;

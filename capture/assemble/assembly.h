@@ -157,6 +157,8 @@ struct athread {
 	struct service *service;
 	struct unit *unit;
 	struct batch batch;
+	struct event_pieces
+		*pieces;  /* told last, in the call whose receive they are of; NULL: none yet */
 	uint64_t idle_at; /* the signal at which it waits for work; 0: unknown */
 	struct request **pass;
 	size_t pass_count, pass_capacity;

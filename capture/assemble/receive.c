@@ -16,11 +16,11 @@ enum confidence {
 
 /*
  * The thread's time from an arrival to a boundary `to`, whose last boundary before
- * was `from` at from_ns. With the counters at the arrival it is their difference.
- * Without, what lies before the arrival is taken out of the sleep that it ended, then
+ * was `from` at from_ns. With its counters at the arrival it is their difference.
+ * Without (NULL), what lies before the arrival is taken out of the sleep that it ended, then
  * out of the rest; and time before `from` is known only by its length.
  */
-static void since_arrival(const struct event_receive *e, int64_t arrival_ns, const uint64_t *from,
+static void since_arrival(const uint64_t *arrived, int64_t arrival_ns, const uint64_t *from,
 			  int64_t from_ns, const uint64_t *to, int64_t ret_delta[TS_COUNT])
 {
 	static const int order[] = { TS_WAIT_POLL,     TS_WAIT_NET,    TS_WAIT_OTHER,
@@ -30,8 +30,8 @@ static void since_arrival(const struct event_receive *e, int64_t arrival_ns, con
 				     TS_JOURNAL_BLOCK, TS_KERNEL_OTHER };
 	int64_t before = arrival_ns - from_ns;
 
-	counters_delta(e->counted ? e->arrival : from, to, ret_delta);
-	if (e->counted)
+	counters_delta(arrived ? arrived : from, to, ret_delta);
+	if (arrived)
 		return;
 	if (before < 0)
 		ret_delta[TS_USER] -= before;
@@ -52,19 +52,21 @@ static void begin_account(struct assembler *a, struct athread *t, struct request
 {
 	int64_t arrival = r->row.arrival_ns, unread[TS_COUNT], own[TS_COUNT];
 	bool free = t->owner == OWNER_NONE;
+	const uint64_t *arrived =
+		e->counted && arrival == TRACE_TIME(a, e->arrival_ns) ? e->arrival : NULL;
 
 	if (free && arrival >= t->last_ns) {
-		since_arrival(e, arrival, t->last, t->last_ns, e->call.exit, own);
+		since_arrival(arrived, arrival, t->last, t->last_ns, e->call.exit, own);
 		account_begin(&r->account, &t->timeline, NULL, own);
 	} else if (!free && arrival >= seg->enter_ns) {
-		since_arrival(e, arrival, e->call.enter, seg->enter_ns, e->call.exit, own);
+		since_arrival(arrived, arrival, e->call.enter, seg->enter_ns, e->call.exit, own);
 		account_begin(&r->account, &t->timeline, NULL, own);
 	} else if (free) {
-		since_arrival(e, arrival, t->last, t->last_ns, t->last, unread);
+		since_arrival(arrived, arrival, t->last, t->last_ns, t->last, unread);
 		counters_delta(t->last, e->call.exit, own);
 		account_begin(&r->account, &t->timeline, unread, own);
 	} else {
-		since_arrival(e, arrival, t->last, t->last_ns, e->call.enter, unread);
+		since_arrival(arrived, arrival, t->last, t->last_ns, e->call.enter, unread);
 		account_begin(&r->account, &t->timeline, unread, seg->call);
 	}
 }
@@ -80,10 +82,29 @@ static void wait_for_accept(const struct connection *c, struct request *r)
 			     before < unread ? before : unread);
 }
 
-static void note_arrival(struct assembler *a, struct connection *c, struct request *r,
-			 const struct event_receive *e, const struct segment *seg)
+/*
+ * When the byte at `at` of a receive came: with the last segment that begins at or before it. Of more
+ * segments than are told apart the first came before those that are.
+ */
+static uint64_t arrival_at(const struct athread *t, const struct connection *c,
+			   const struct event_receive *e, uint64_t at)
 {
-	r->row.arrival_ns = TRACE_TIME(a, e->arrival_ns);
+	const struct event_pieces *pieces = t->pieces;
+	uint64_t behind = (uint64_t)e->call.ret - at, ns = e->arrival_ns;
+
+	if (!pieces || pieces->head.ns < e->call.enter_ns || c->tls || !ns)
+		return ns;
+	if (at && pieces->count == RX_PIECES_MAX)
+		ns = pieces->at[0].ns;
+	for (uint32_t i = 0; i < pieces->count && pieces->at[i].bytes >= behind; i++)
+		ns = pieces->at[i].ns;
+	return ns < e->call.head.ns ? ns : e->call.head.ns;
+}
+
+static void note_arrival(struct assembler *a, struct connection *c, struct request *r,
+			 const struct event_receive *e, const struct segment *seg, uint64_t at_ns)
+{
+	r->row.arrival_ns = TRACE_TIME(a, at_ns);
 	if (!e->arrival_ns) {
 		r->row.arrival_ns = seg->enter_ns;
 		request_doubt(r, ARRIVAL_UNKNOWN);
@@ -119,22 +140,27 @@ static void keep_head(struct request *r, const struct event_receive *e, uint64_t
 	memcpy(r->head, e->bytes + (n ? at : 0), r->head_bytes);
 }
 
-/* One begins at `at`: the first of its chunk has the thread's time, the others came with it. */
+/*
+ * One begins at `at`: the first of its chunk has the thread's time. The others came with it, or later, when
+ * the thread's counters were not looked at.
+ */
 static void begin_request(struct assembler *a, struct incoming *in, uint64_t at)
 {
 	struct request *r = request_open(a, in->thread, in->connection);
 
 	if (!r)
 		return;
-	note_arrival(a, in->connection, r, in->event, in->segment);
+	note_arrival(a, in->connection, r, in->event, in->segment,
+		     arrival_at(in->thread, in->connection, in->event, at));
 	keep_head(r, in->event, at);
-	if (in->first) {
+	if (in->first && r->row.arrival_ns == in->first->row.arrival_ns) {
 		r->account = in->first->account;
 	} else {
 		begin_account(a, in->thread, r, in->event, in->segment);
 		wait_for_accept(in->connection, r);
-		in->first = r;
 	}
+	if (!in->first)
+		in->first = r;
 	if (!in->owner) {
 		if (in->free)
 			request_add_user(r, in->segment->before, in->thread->last_ns);

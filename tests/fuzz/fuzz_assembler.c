@@ -402,6 +402,21 @@ static void fill_arrival(struct fuzz *f, struct fake_socket *s, uint8_t how)
 			e->arrival[i] += at - c->enter_ns;
 }
 
+/* Segments that came behind the first, maybe of another receive: before the event itself. */
+static void tell_pieces(struct fuzz *f, uint64_t from_ns)
+{
+	struct event_pieces e = { .head = f->call.head, .socket_id = f->call.socket_id };
+	uint64_t step = (f->now - from_ns) / 8;
+	uint8_t count = take(f), bytes = take(f);
+
+	e.head.kind = EVENT_PIECES;
+	e.count = count % (RX_PIECES_MAX + 2);
+	for (uint32_t i = 0; i < e.count && i < RX_PIECES_MAX; i++)
+		e.at[i] = (struct rx_piece){ .ns = from_ns + step * (i % 9),
+					     .bytes = bytes > i ? bytes - i : 1 };
+	assembler_event(f->assembler, &e, sizeof(e));
+}
+
 static void do_receive(struct fuzz *f)
 {
 	struct fake_socket *s = some_socket(f);
@@ -411,6 +426,8 @@ static void do_receive(struct fuzz *f)
 		return;
 	f->call.socket_id = s->id;
 	f->call.object = OBJECT_SOCKET;
+	if (how & 0x10)
+		tell_pieces(f, s->idle_since);
 	fill_arrival(f, s, how);
 	f->call.ret = (int64_t)message(f, s, false, f->receive.bytes);
 	f->receive.seen = (uint32_t)(how & 0x20 ? f->call.ret / 2 : f->call.ret);

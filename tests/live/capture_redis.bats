@@ -201,3 +201,47 @@ assert_all_found() # REQUESTS
 	capture_stop
 	assert_sum_closes
 }
+
+# ask_while_it_sleeps: 400 PINGs, one after the other without waiting for replies, while every 20 ms another
+# connection makes Redis sleep for 5 ms; prints when each was sent. A stall is of less than a congestion window.
+ask_while_it_sleeps()
+{
+	python3 - "$port" <<-'EOF'
+		import socket, sys, time
+		def connect():
+		    s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+		    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+		    return s
+		asks, stalls = connect(), connect()
+		for i in range(400):
+		    if i % 32 == 10:
+		        stalls.send(b"DEBUG SLEEP 0.005\r\n")
+		    print(time.clock_gettime_ns(time.CLOCK_MONOTONIC))
+		    asks.send(b"PING\r\n")
+		    time.sleep(0.0005)
+		got = b""
+		while len(got) < 7 * 400:
+		    got += asks.recv(65536)
+	EOF
+}
+
+@test "requests that it reads together have each their own arrival" {
+	start_redis --enable-debug-command yes
+	capture_start --pid "$redis"
+	ask_while_it_sleeps >"$BATS_TEST_TMPDIR/sent"
+	capture_stop
+	assert_nothing_lost
+	start_ns=$(sed -En 's/.*"start_monotonic_ns": ([0-9]+).*/\1/p' "$trace/manifest.json")
+	# by the number of the request, which is that of its bytes
+	csv requests 'NR > 1 && at("request_bytes") == 6 { print at("request_id"), at("arrival_ns") }' | sort -n |
+		paste -d ' ' - "$BATS_TEST_TMPDIR/sent" |
+		awk -v start="$start_ns" '{ off = $2 - ($3 - start); n++
+			if (off < 0 || off > 500000) late++ } END { print n, late + 0 }' >"$BATS_TEST_TMPDIR/arrivals"
+	read -r requests off <"$BATS_TEST_TMPDIR/arrivals"
+	echo "# $off of $requests arrivals are not within 0.5 ms of their sending" >&3
+	assert_equal "requests" "$requests" 400
+	((off <= 20)) || fail "$off arrivals are not those of the requests"
+	# the sum holds for those that waited, too
+	csv latency 'NR > 1 { n += at("total_ns"); rest += at("unattributed_ns") } END { exit !(rest * 100 <= n) }' ||
+		fail "more than 1% is unattributed"
+}

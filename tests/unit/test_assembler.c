@@ -886,6 +886,55 @@ static void check_rounds(const struct rows *rows)
 	CHECK_EQ(rows->count[TABLE_OP_REQUESTS], 0);
 }
 
+/*
+ * Of three that waited in a socket while the thread was at something else each came with a segment of its
+ * own, the last two with the same: they have that arrival, and the sum of their rows is the time since then.
+ */
+static void test_each_has_its_segment(void)
+{
+	static const uint64_t came[] = { 1310, 1450, 1450 };
+	static const size_t ping = sizeof(PING) - 1;
+	static struct fake f;
+	struct event_pieces pieces = { .head = { .kind = EVENT_PIECES, .slot = 3 },
+				       .socket_id = 9,
+				       .count = 1,
+				       .at = { { .ns = came[1], .bytes = 2 * ping } } };
+	struct bytes_in e;
+
+	fake_begin(&f);
+	open_socket(&f, 8, 0);
+	open_socket(&f, 9, 0);
+	receive_text(&f, 8, PING);
+	spend(&f, TS_WAIT_SLEEP, 600);
+	reply_text(&f, 8, PONG);
+	e = (struct bytes_in){ .receive.call = call(&f, EVENT_RECEIVE, SYSCALL_RECV, TS_KERNEL_NET,
+						    10, 3 * ping) };
+	memcpy(e.receive.bytes, PING PING PING, e.receive.seen = 3 * ping);
+	e.receive.call.socket_id = 9;
+	e.receive.arrival_ns = came[0];
+	pieces.head.generation = f.generation;
+	pieces.head.ns = f.now;
+	assembler_event(f.assembler, &pieces, sizeof(pieces));
+	assembler_event(f.assembler, &e, sizeof(e.receive) + e.receive.seen);
+	spend(&f, TS_USER, 50);
+	reply_text(&f, 9, PONG PONG PONG);
+	receive_text(&f, 9, PING); /* of its own: what came before is over */
+	reply_text(&f, 9, PONG);
+	fake_end(&f);
+	CHECK_EQ(f.rows.count[TABLE_REQUESTS], 5);
+	for (size_t i = 0; i < 3; i++) {
+		const struct row_request *r = &f.rows.requests[1 + i];
+		const struct row_latency *l = latency_of(&f.rows, r->request_id);
+
+		check_case("request %zu", i);
+		CHECK_EQ(r->arrival_ns, came[i] - 1000);
+		CHECK_EQ(l->total_ns, r->end_ns - r->arrival_ns);
+		CHECK_EQ(rows_sum(l), l->total_ns);
+		CHECK_EQ(l->unattributed_ns, 0);
+	}
+	CHECK(f.rows.requests[4].arrival_ns >= f.rows.requests[1].end_ns);
+}
+
 static void test_rounds_answered_by_one_call(void)
 {
 	static struct fake f;
@@ -1301,6 +1350,7 @@ int main(void)
 	RUN(test_polls_that_are_no_wait_within);
 	RUN(test_what_an_accept_costs);
 	RUN(test_came_before_it_was_accepted);
+	RUN(test_each_has_its_segment);
 	RUN(test_rounds_answered_by_one_call);
 	RUN(test_rounds_before_the_first_reply);
 	RUN(test_rounds_of_a_worker);
