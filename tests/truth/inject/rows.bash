@@ -27,7 +27,7 @@ INJECTIONS=(
 	'preempted|sched.preempted|replay -n 400 -r 200 -C 1ms -R 256|hog --cpu 1 --priority 50 --on 2ms..3ms --off 4ms..8ms|--log DIR/log --from read_ns'
 	'run-queue|sched.runqueue|replay -n 200 -r 100 -C 300us -R 256|hog --cpu 1 --priority 50 --on 2ms..3ms --off 4ms..7ms|--log DIR/log --to read_ns'
 	'together|sched.runqueue|walk -- -n 3000 -r 1500 -C 5us -R 256|hog --cpu 1 --priority 50 --on 3ms..4ms --off 8ms..12ms|--log DIR/log --from sent_ns --to read_ns'
-	'throttled|sched.throttled|quota -n 70 -r 10 -C 6ms -R 256|quota 3000 10000|--log DIR/log --least 1ms --besides sched.runqueue'
+	'throttled|sched.throttled|quota -n 50 -r 8 -C 20ms -R 256|quota 3000 10000|--log DIR/log --least 1ms --besides sched.runqueue'
 	'irq|cpu.irq.timer|replay -n 300 -r 90 -C 500us -R 256|irq --cpu 1 --spin 500us --period 3ms|--log DIR/log --from read_ns --least 400us'
 	'late|client.late|replay -n 300 -r 100 -C 300us -R 256|hog --cpu 0 --priority 50 --on 2ms..3ms --off 4ms..7ms|--log DIR/log --from intended_ns --to sent_ns --service 0'
 	'receive|client.receive|replay -n 200 -r 100 -C 2ms -R 256|hog --cpu 0 --priority 50 --on 2ms..3ms --off 4ms..7ms|--log DIR/log --from end_ns --to received_ns --service 0'
