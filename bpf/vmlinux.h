@@ -65,8 +65,6 @@ struct files_struct {
 	struct fdtable *fdt;
 };
 
-struct request;
-
 struct rq {
 	__u64 clock; /* as of its last update: each switch is one */
 };
@@ -126,9 +124,14 @@ struct blkcg_gq {
 };
 
 struct bio {
+	struct bio *bi_next; /* of the same request */
 	unsigned int bi_opf;
 	unsigned short bi_flags;
 	struct blkcg_gq *bi_blkg;
+};
+
+struct request {
+	struct bio *bio;
 };
 
 struct sched_info {

@@ -59,25 +59,49 @@ agree()
 	agree blocked device 0.05 --for 500ms --read "$disk" --stat "/sys/block/${disk#/dev/}/stat"
 }
 
-# Four requests at a time are the device's, twelve other threads have theirs in it: whose request is next is
-# given to it by whoever finds it ready. The device's log knows from when to when it had each; between the
-# two lie threads of the kernel, which wait for a CPU on a busy machine.
-@test "what waits in front of a device is told from what the device does, though others issue it" {
+# A device that takes four requests at a time, with twelve other threads at it: whose request is next is
+# given to it by whoever finds it ready.
+crowded_disk()
+{
 	[[ -x $GAIT_TRUTH/slowfs ]] || lacks "slowfs was not built: there was no libfuse3"
 	disk_start
 	disk_shallow
 	disturb_neighbours 12
-	"$GAIT_TRUTH/counters" --cpu "$SERVICE_CPU" --for 700ms --read "$disk" >"$BATS_TEST_TMPDIR/counters"
+}
+
+# queue_told BYTES OPTION...: of each reading of so many in a row the device's log knows from when to when it had
+# it; between the two lie threads of the kernel, which wait for a CPU on a busy machine.
+queue_told()
+{
+	local bytes=$1
+
+	shift
+	"$GAIT_TRUTH/counters" --cpu "$SERVICE_CPU" --for 700ms --read "$disk" "$@" >"$BATS_TEST_TMPDIR/counters"
 	cat "$BATS_TEST_TMPDIR/counters"
 	csv "$BATS_TEST_TMPDIR/counters" '{
 		printf "%.0f %.0f %.0f %.0f\n", at("began"), at("began") + at("elapsed"), at("blocked"), at("queued")
 	}' >"$BATS_TEST_TMPDIR/window"
-	awk -F'[, ]' -v half=$((DISK_MB * 512 * 1024)) '
+	awk -F'[, ]' -v half=$((DISK_MB * 512 * 1024)) -v bytes="$bytes" '
 		NR == FNR { from = $1; to = $2; device = $3 - $4; queued = $4; next }
-		$1 >= from && $2 <= to && $3 < half { had += $2 - $1; times++ }
-		END { print "# " times " reads, " had " ns at the device, found " device ", before it " queued
+		$1 >= from && $2 <= to && $3 < half { had += $2 - $1; times++; at[int($3 / bytes)] }
+		END { print "# " length(at) " readings in " times ", " had " ns at the device, found " device ", before it " queued
 			exit !(times > 10 && device > had * 0.9 && device < had * 1.5 && queued > had * 2) }' \
 		"$BATS_TEST_TMPDIR/window" "$BATS_TEST_TMPDIR/log" >&3
+}
+
+@test "what waits in front of a device is told from what the device does, though others issue it" {
+	crowded_disk
+	queue_told 4096
+}
+
+# Of a reading that was not merged the device has two or three: few are.
+@test "what was merged into another thread's request waits in front of the device until that is issued" {
+	crowded_disk
+	echo 64 >"/sys/block/${disk#/dev/}/queue/nr_requests" # all of them are in the queue, none in front of it
+	for merge in back front requests; do
+		queue_told 12288 --stat "/sys/block/${disk#/dev/}/stat" --merge "$merge"
+		csv "$BATS_TEST_TMPDIR/counters" '{ exit !(at("merged") > 10) }' || fail "hardly any was merged"
+	done
 }
 
 # interrupted OPTION...: a thread above all others, for 300 ms without a pause

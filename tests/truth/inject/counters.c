@@ -2,14 +2,16 @@
 /*
  * Works and sleeps by turns for --for, followed by the probes of a run, and prints what the probes
  * and what the kernel itself have counted of it meanwhile, in ns:
- * run_delay,waited,woken,elapsed,counted,throttled,group_throttled,blocked,queued,device,irq_timer,
- * irq_other,interrupts,began,misses
+ * run_delay,waited,woken,elapsed,counted,throttled,group_throttled,blocked,queued,device,merged,
+ * irq_timer,irq_other,interrupts,began,misses
  * `run_delay` is the scheduler's own (/proc/thread-self/schedstat), `waited` the probes' run queue,
  * preemption and throttling, `woken` their waking of an idle CPU, which the scheduler does not count
  * as a wait; `elapsed` is the clock, `counted` all states together. With --group it is alone in that
  * cgroup, whose cpu.stat tells `group_throttled`; with --read it reads from there, past the cache,
  * instead of working: `blocked` is its wait, `queued` of it before the device had it, and `device` what
- * --stat (of /sys/block) counted. `irq_timer` and `irq_other` are what interrupted it since `began`, on CLOCK_MONOTONIC; with --nudge
+ * --stat (of /sys/block) counted; with --merge another thread has asked for the block before (back) or
+ * behind (front) and waits, or for the last but one, and a third then for the one in between (requests);
+ * `merged` is how often the kernel made one request of two. `irq_timer` and `irq_other` are what interrupted it since `began`, on CLOCK_MONOTONIC; with --nudge
  * N another thread interrupts its CPU N times; `interrupts` are all that came from others so.
  */
 #include "probe/probe.h"
@@ -19,6 +21,8 @@
 #include <linux/membarrier.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -26,11 +30,11 @@
 #define BLOCKS 1024 /* read one after the other, then again */
 
 static uint64_t cpu, for_ns = 2000000000, work_ns = 300000, sleep_ns = 1000000, nudges;
-static const char *group, *read_from, *stat_of;
+static const char *group, *read_from, *stat_of, *merge;
 
 struct reading {
 	int64_t interrupts; /* of other CPUs, by /proc/interrupts */
-	int64_t run_delay_ns, throttled_ns, device_ns, now_ns;
+	int64_t run_delay_ns, throttled_ns, device_ns, merged, now_ns;
 	uint64_t counters[TS_COUNT];
 };
 
@@ -83,6 +87,7 @@ static struct reading look(const struct thread_slot *slot)
 		.throttled_ns = group_throttled(),
 		.interrupts = nudges ? number_in("/proc/interrupts", "CAL:", 2 + (int)cpu) : 0,
 		.device_ns = stat_of ? number_in(stat_of, "", 4) * 1000000 : 0,
+		.merged = stat_of ? number_in(stat_of, "", 2) : 0,
 	};
 
 	probe_read_own(slot, r.counters, &r.now_ns);
@@ -114,11 +119,115 @@ static void read_blocks(int64_t until)
 	close(fd);
 }
 
+/* Of MERGE_BLOCKS in a row: the own one, that of who has asked before, and, or -1, of who asks after. */
+#define MERGE_BLOCKS 3
+static const struct merging {
+	const char *name;
+	int own, before, after;
+} mergings[] = {
+	{ "back", 1, 0, -1 },
+	{ "front", 0, 1, -1 },
+	{ "requests", 2, 0, 1 },
+};
+
+/* Another thread, which asks when it is told to, behind another one or at once. */
+struct asker {
+	pthread_t thread;
+	pid_t tid;
+	off_t at; /* -1: it ends */
+	int block;
+	const struct asker *behind;
+	atomic_bool answered;
+	sem_t go, done;
+};
+
+static struct asker before_own, own, after_own;
+static const struct merging *merging;
+static int disk_fd;
+
+static void sem_take(sem_t *sem)
+{
+	while (sem_wait(sem))
+		;
+}
+
+static bool waits_for_disk(pid_t tid)
+{
+	char path[64], state = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	f = fopen(path, "re");
+	if (!f || fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+		die(path);
+	fclose(f);
+	return state == 'D';
+}
+
+/* Until its request is queued; that it has its answer already leaves nothing to be merged with. */
+static void get_behind(const struct asker *a)
+{
+	while (!waits_for_disk(a->tid) && !a->answered)
+		;
+}
+
+static void *ask(void *asker)
+{
+	struct asker *a = asker;
+	void *block = must_alloc(aligned_alloc(BLOCK_BYTES, BLOCK_BYTES));
+
+	a->tid = gettid();
+	for (sem_post(&a->done);; sem_post(&a->done)) {
+		sem_take(&a->go);
+		if (a->at < 0)
+			break;
+		if (a->behind)
+			get_behind(a->behind);
+		must(pread(disk_fd, block, BLOCK_BYTES, a->at), read_from);
+		a->answered = true;
+	}
+	free(block);
+	return NULL;
+}
+
+static void asker_tell(struct asker *a, off_t at)
+{
+	if (a->block < 0)
+		return;
+	a->at = at < 0 ? at : at + a->block * BLOCK_BYTES;
+	a->answered = false;
+	sem_post(&a->go);
+}
+
+static void read_merged(int64_t until)
+{
+	void *block = must_alloc(aligned_alloc(BLOCK_BYTES, BLOCK_BYTES));
+	off_t at = 0;
+
+	for (; clock_ns(CLOCK_MONOTONIC) < until; at += MERGE_BLOCKS * BLOCK_BYTES) {
+		asker_tell(&before_own, at);
+		get_behind(&before_own);
+		own.answered = false;
+		asker_tell(&after_own, at);
+		must(pread(disk_fd, block, BLOCK_BYTES, at + merging->own * BLOCK_BYTES),
+		     read_from);
+		own.answered = true;
+		sem_take(&before_own.done);
+		if (after_own.block >= 0)
+			sem_take(&after_own.done);
+	}
+	asker_tell(&before_own, -1);
+	asker_tell(&after_own, -1);
+	free(block);
+}
+
 static void work(void)
 {
 	int64_t until = clock_ns(CLOCK_MONOTONIC) + (int64_t)for_ns;
 
-	if (read_from)
+	if (merging)
+		read_merged(until);
+	else if (read_from)
 		read_blocks(until);
 	else
 		work_and_sleep(until);
@@ -136,20 +245,63 @@ static void *nudge(void *unused)
 	return NULL;
 }
 
-static void nudge_start(pthread_t *ret_thread)
+static void start_elsewhere(pthread_t *ret_thread, void *(*run)(void *), void *arg)
 {
 	pthread_attr_t attr;
 	cpu_set_t cpus;
 
-	must(syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0),
-	     "membarrier");
 	must(sched_getaffinity(0, sizeof(cpus), &cpus), "affinity");
 	CPU_CLR(cpu, &cpus);
 	pthread_attr_init(&attr);
 	pthread_attr_setaffinity_np(&attr, sizeof(cpus), &cpus);
-	if (pthread_create(ret_thread, &attr, nudge, NULL))
+	if (pthread_create(ret_thread, &attr, run, arg))
 		die("thread");
 	pthread_attr_destroy(&attr);
+}
+
+static void nudge_start(pthread_t *ret_thread)
+{
+	must(syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0),
+	     "membarrier");
+	start_elsewhere(ret_thread, nudge, NULL);
+}
+
+static void asker_start(struct asker *a, int block, const struct asker *behind)
+{
+	a->block = block;
+	a->behind = behind;
+	sem_init(&a->go, 0, 0);
+	sem_init(&a->done, 0, 0);
+	if (block < 0)
+		return;
+	start_elsewhere(&a->thread, ask, a);
+	sem_take(&a->done);
+}
+
+static void asker_join(struct asker *a)
+{
+	if (a->block >= 0)
+		pthread_join(a->thread, NULL);
+}
+
+static void merging_start(void)
+{
+	for (size_t i = 0; !merging && i < sizeof(mergings) / sizeof(mergings[0]); i++)
+		if (!strcmp(mergings[i].name, merge))
+			merging = &mergings[i];
+	if (!merging || !read_from)
+		die("--merge back|front|requests with --read");
+	disk_fd = must(open(read_from, O_RDONLY | O_DIRECT | O_CLOEXEC), read_from);
+	own.tid = gettid();
+	asker_start(&before_own, merging->before, NULL);
+	asker_start(&after_own, merging->after, &own);
+}
+
+static void merging_end(void)
+{
+	asker_join(&before_own);
+	asker_join(&after_own);
+	close(disk_fd);
 }
 
 static int64_t grown(const struct reading *before, const struct reading *after, int state)
@@ -164,8 +316,8 @@ static void print(const struct reading *before, const struct reading *after, uin
 	for (int i = 0; i < TS_COUNT; i++)
 		counted += grown(before, after, i);
 	printf("run_delay,waited,woken,elapsed,counted,throttled,group_throttled,blocked,queued,device,"
-	       "irq_timer,irq_other,interrupts,began,misses\n"
-	       "%ld,%ld,%ld,%ld,%ld,%ld,%ld,%ld,%ld,%ld,%ld,%ld,%ld,%ld,%lu\n",
+	       "merged,irq_timer,irq_other,interrupts,began,misses\n"
+	       "%ld,%ld,%ld,%ld,%ld,%ld,%ld,%ld,%ld,%ld,%ld,%ld,%ld,%ld,%ld,%lu\n",
 	       after->run_delay_ns - before->run_delay_ns,
 	       grown(before, after, TS_RUNQUEUE) + grown(before, after, TS_PREEMPTED) +
 		       grown(before, after, TS_THROTTLED),
@@ -173,22 +325,19 @@ static void print(const struct reading *before, const struct reading *after, uin
 	       grown(before, after, TS_THROTTLED), after->throttled_ns - before->throttled_ns,
 	       grown(before, after, TS_WAIT_BLOCK) + grown(before, after, TS_WAIT_QUEUE),
 	       grown(before, after, TS_WAIT_QUEUE), after->device_ns - before->device_ns,
-	       grown(before, after, TS_IRQ_TIMER), grown(before, after, TS_IRQ_OTHER),
-	       after->interrupts - before->interrupts, before->now_ns, misses);
+	       after->merged - before->merged, grown(before, after, TS_IRQ_TIMER),
+	       grown(before, after, TS_IRQ_OTHER), after->interrupts - before->interrupts,
+	       before->now_ns, misses);
 }
 
 int main(int argc, char **argv)
 {
 	const struct truth_option table[] = {
-		{ "cpu", .number = &cpu },
-		{ "for", .number = &for_ns },
-		{ "work", .number = &work_ns },
-		{ "sleep", .number = &sleep_ns },
-		{ "group", .text = &group },
-		{ "read", .text = &read_from },
-		{ "stat", .text = &stat_of },
-		{ "nudge", .number = &nudges },
-		{ 0 },
+		{ "cpu", .number = &cpu },	{ "for", .number = &for_ns },
+		{ "work", .number = &work_ns }, { "sleep", .number = &sleep_ns },
+		{ "group", .text = &group },	{ "read", .text = &read_from },
+		{ "stat", .text = &stat_of },	{ "nudge", .number = &nudges },
+		{ "merge", .text = &merge },	{ 0 },
 	};
 	struct probe_losses losses;
 	const struct thread_slot *slot;
@@ -200,13 +349,16 @@ int main(int argc, char **argv)
 
 	take_options(table, argv,
 		     "usage: counters [--cpu N] [--for TIME] [--work TIME] [--sleep TIME]\n"
-		     "                [--group CGROUP] [--read FILE --stat FILE] [--nudge N]\n");
+		     "                [--group CGROUP] [--nudge N]\n"
+		     "                [--read FILE --stat FILE [--merge back|front|requests]]\n");
 	if (probe_guard_new(&guard, &err)) {
 		fprintf(stderr, "counters: %s\n", err.text);
 		return 1;
 	}
 	if (nudges)
 		nudge_start(&nudger);
+	if (merge)
+		merging_start();
 	CPU_ZERO(&cpus);
 	CPU_SET(cpu, &cpus);
 	must(sched_setaffinity(0, sizeof(cpus), &cpus), "affinity");
@@ -219,6 +371,8 @@ int main(int argc, char **argv)
 	after = look(slot);
 	if (nudges)
 		pthread_join(nudger, NULL);
+	if (merge)
+		merging_end();
 	must(probe_guard_losses(guard, &losses), "losses");
 	print(&before, &after, losses.misses);
 	probe_guard_free(guard);
