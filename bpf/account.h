@@ -54,6 +54,8 @@ ACCOUNT_INLINE uint64_t account_state(const struct thread_slot *s)
 		return s->softirq - 1;
 	if (s->making_room)
 		return s->making_room - 1;
+	if (s->faulting)
+		return TS_KERNEL_FAULT;
 	if (s->sys)
 		return s->sys - 1;
 	return TS_USER;
@@ -122,7 +124,7 @@ ACCOUNT_INLINE void account_start(struct thread_slot *s, uint64_t now, bool wait
 	s->lock = 0;
 	s->queued = QUEUED_NONE;
 	s->freed = s->held_at = 0;
-	s->dirty = s->faulted = 0;
+	s->dirty = s->faulted = s->faulting = 0;
 	s->rx_arrival_ns = s->rx_counted = s->tx_ns = 0;
 }
 
@@ -168,7 +170,7 @@ ACCOUNT_INLINE void account_sys_enter(struct thread_slot *s, const struct syscal
 	s->making_room = s->making_room_depth = 0;
 	s->lock = 0;
 	s->queued = QUEUED_NONE;
-	s->dirty = s->faulted = 0;
+	s->dirty = s->faulted = s->faulting = 0;
 }
 
 ACCOUNT_INLINE void account_sys_exit(struct thread_slot *s, uint64_t now)
@@ -203,7 +205,7 @@ ACCOUNT_INLINE uint8_t account_wait_state(const struct thread_slot *s,
 		return s->dirty ? TS_WAIT_DIRTY : TS_WAIT_BLOCK;
 	if (s->lock)
 		return TS_WAIT_LOCK;
-	if (s->faulted)
+	if (s->faulted || s->faulting)
 		return TS_WAIT_FAULT;
 	return s->sys && s->sys_wait ? s->sys_wait : TS_WAIT_OTHER;
 }
@@ -407,6 +409,21 @@ ACCOUNT_INLINE void account_dirty(struct thread_slot *s)
 ACCOUNT_INLINE void account_fault(struct thread_slot *s)
 {
 	s->faulted = 1;
+}
+
+/* The same where the end is told: what it takes on the CPU has a state of its own. */
+ACCOUNT_INLINE void account_fault_begin(struct thread_slot *s, uint64_t now)
+{
+	account_present(s, now);
+	account_charge(s, now);
+	s->faulting = 1;
+}
+
+ACCOUNT_INLINE void account_fault_end(struct thread_slot *s, uint64_t now)
+{
+	account_present(s, now);
+	account_charge(s, now);
+	s->faulting = 0;
 }
 
 /* Numbers of softirqs: include/linux/interrupt.h, unchanged from 5.15 to 6.18. */

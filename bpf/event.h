@@ -24,7 +24,8 @@ enum thread_state {
 	TS_KERNEL_FS,
 	TS_KERNEL_MM,
 	TS_KERNEL_OTHER,
-	TS_IRQ_NET, /* softirqs NET_RX and NET_TX outside of a network call of its own */
+	TS_KERNEL_FAULT, /* user code touched a page that was not there; where the end is told */
+	TS_IRQ_NET,	 /* softirqs NET_RX and NET_TX outside of a network call of its own */
 	TS_IRQ_BLOCK,
 	TS_IRQ_TIMER,
 	TS_IRQ_OTHER,
@@ -111,13 +112,13 @@ struct thread_slot {
 	struct rx_piece rx_pieces[RX_PIECES_MAX]; /* as it came */
 	uint8_t making_room;			  /* 0, else 1 + TS_WAIT_MEM or TS_COMPACTION */
 	uint8_t making_room_depth;
-	uint8_t queued;	 /* enum queued: what it has queued itself since its last wait for I/O */
-	uint8_t freed;	 /* requests that a limit let go in this wait */
-	uint8_t held_at; /* 1 + its place among those that may be held; 0: it has none */
-	uint8_t dirty;	 /* the kernel is about to make it wait for what it has written */
-	uint8_t faulted; /* it has touched a page that was not there since it left its last call */
-	uint8_t pad_byte;
-	uint64_t lock;	     /* the one of the kernel that it tries to get; 0: none */
+	uint8_t queued;	  /* enum queued: what it has queued itself since its last wait for I/O */
+	uint8_t freed;	  /* requests that a limit let go in this wait */
+	uint8_t held_at;  /* 1 + its place among those that may be held; 0: it has none */
+	uint8_t dirty;	  /* the kernel is about to make it wait for what it has written */
+	uint8_t faulted;  /* it has touched a page that was not there since it left its last call */
+	uint8_t faulting; /* within such a fault, whose end will be told */
+	uint64_t lock;	  /* the one of the kernel that it tries to get; 0: none */
 	uint64_t held_group; /* whose limits hold its I/O, as the kernel calls it; while held_at */
 	uint64_t freed_ns;   /* a limit let one of its requests go; written by who did that */
 	uint64_t run_delay_ns; /* the scheduler's, when it left the CPU */

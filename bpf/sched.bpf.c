@@ -294,6 +294,38 @@ int BPF_PROG(on_fault)
 	return 0;
 }
 
+/*
+ * Where functions can be hooked, the end is told too. Of user code's faults alone, as above: one within a call
+ * is that call's own.
+ */
+#define FAULT_FLAG_USER 0x40 /* include/linux/mm_types.h */
+
+SEC("?fentry/handle_mm_fault")
+int BPF_PROG(on_fault_begin, void *vma, unsigned long address, unsigned int flags)
+{
+	struct thread_slot *slot = flags & FAULT_FLAG_USER ? slot_of_current() : NULL;
+
+	if (slot) {
+		__u64 now = slot_now(slot);
+
+		SLOT_CHANGE(slot, account_fault_begin(slot, now));
+	}
+	return 0;
+}
+
+SEC("?fexit/handle_mm_fault")
+int BPF_PROG(on_fault_end, void *vma, unsigned long address, unsigned int flags)
+{
+	struct thread_slot *slot = flags & FAULT_FLAG_USER ? slot_of_current() : NULL;
+
+	if (slot) {
+		__u64 now = slot_now(slot);
+
+		SLOT_CHANGE(slot, account_fault_end(slot, now));
+	}
+	return 0;
+}
+
 /* Since 5.19. Who spins does not leave the CPU; a mutex is tried so first, and says it. */
 #define LCB_F_SPIN 1 /* include/trace/events/lock.h */
 #define LCB_F_MUTEX 32

@@ -130,7 +130,7 @@ static void thread_finish(struct assembler *a, struct athread *t, const uint64_t
 	owner_flush_after(a, t);
 	handoff_quit(a, t);
 	owner_flush_background(a, t);
-	a->totals.user_ns += ns[TS_USER];
+	a->totals.user_ns += ns[TS_USER] + ns[TS_KERNEL_FAULT];
 	a->totals.kernel_ns +=
 		ns[TS_KERNEL_NET] + ns[TS_KERNEL_FS] + ns[TS_KERNEL_MM] + ns[TS_KERNEL_OTHER];
 	s->row.threads += t->serves;

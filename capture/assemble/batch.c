@@ -195,7 +195,7 @@ void batch_time(struct assembler *a, struct athread *t, const int64_t delta[TS_C
 	}
 	for (size_t i = 0; i < TS_COUNT; i++)
 		step->delta[i] += delta[i];
-	step->op.cpu_ns += delta[TS_USER];
+	step->op.cpu_ns += counters_user(delta);
 }
 
 void batch_op(struct assembler *a, struct athread *t, const struct row_op *op,

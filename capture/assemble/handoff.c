@@ -210,7 +210,7 @@ static void deliver(struct assembler *a, struct athread *t, const struct event_c
 	struct unit *u = t->unit;
 	struct request *r = u ? request_get(u->guess) : NULL;
 
-	if (!u || (!u->count && !u->user[TS_USER]))
+	if (!u || (!u->count && !counters_user(u->user)))
 		return;
 	unit_ready(a, t);
 	memcpy(u->end, e->exit, sizeof(u->end));

@@ -168,7 +168,7 @@ void owner_give_before(struct assembler *a, struct athread *t, const struct segm
 		       struct request *next, bool replies)
 {
 	struct request *r = owner_before(t, next, replies);
-	int64_t user = seg->before[TS_USER];
+	int64_t user = counters_user(seg->before);
 
 	timeline_add(&t->timeline, seg->before);
 	if (r) {

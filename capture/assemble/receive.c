@@ -23,11 +23,11 @@ enum confidence {
 static void since_arrival(const uint64_t *arrived, int64_t arrival_ns, const uint64_t *from,
 			  int64_t from_ns, const uint64_t *to, int64_t ret_delta[TS_COUNT])
 {
-	static const int order[] = { TS_WAIT_POLL,     TS_WAIT_NET,    TS_WAIT_OTHER,
-				     TS_USER,	       TS_KERNEL_NET,  TS_KERNEL_FS,
-				     TS_WAIT_BLOCK,    TS_WAIT_QUEUE,  TS_WAIT_HELD,
-				     TS_WAIT_DIRTY,    TS_WAIT_FAULT,  TS_WAIT_JOURNAL,
-				     TS_JOURNAL_BLOCK, TS_KERNEL_OTHER };
+	static const int order[] = { TS_WAIT_POLL,    TS_WAIT_NET,	TS_WAIT_OTHER,
+				     TS_USER,	      TS_KERNEL_FAULT,	TS_KERNEL_NET,
+				     TS_KERNEL_FS,    TS_WAIT_BLOCK,	TS_WAIT_QUEUE,
+				     TS_WAIT_HELD,    TS_WAIT_DIRTY,	TS_WAIT_FAULT,
+				     TS_WAIT_JOURNAL, TS_JOURNAL_BLOCK, TS_KERNEL_OTHER };
 	int64_t before = arrival_ns - from_ns;
 
 	counters_delta(arrived ? arrived : from, to, ret_delta);

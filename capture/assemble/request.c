@@ -105,13 +105,15 @@ void request_disturb(struct request *r, const int64_t delta[TS_COUNT])
 
 void request_add_user(struct request *r, const int64_t delta[TS_COUNT], int64_t start_ns)
 {
-	if (delta[TS_USER] <= 0)
+	int64_t user_ns = counters_user(delta);
+
+	if (user_ns <= 0)
 		return;
 	if (!r->compute_ns)
 		r->compute_start_ns = start_ns;
-	r->compute_ns += delta[TS_USER];
+	r->compute_ns += user_ns;
 	r->compute_elapsed_ns += counters_sum(delta);
-	r->user_ns += delta[TS_USER];
+	r->user_ns += user_ns;
 	request_disturb(r, delta);
 }
 

@@ -196,6 +196,7 @@ static void shake(struct assembler *a, struct athread *t, struct connection *c,
 {
 	struct request *r = c->row.outgoing ? owner_current(t) : NULL;
 	struct row_op *op = &c->tls->handshake;
+	int64_t user_ns = counters_user(seg->call);
 
 	begin_handshake(c->tls, seg->enter_ns);
 	owner_give_before(a, t, seg, NULL, false);
@@ -209,7 +210,7 @@ static void shake(struct assembler *a, struct athread *t, struct connection *c,
 	}
 	c->row.service_id = op->service_id = t->service->row.service_id;
 	op->thread_id = t->tid;
-	op->cpu_ns += seg->call[TS_USER] > 0 ? seg->call[TS_USER] : 0;
+	op->cpu_ns += user_ns > 0 ? user_ns : 0;
 	op->elapsed_ns = seg->exit_ns - op->start_ns;
 	if (!c->row.outgoing)
 		owner_set_none(a, t);

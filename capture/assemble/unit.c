@@ -55,17 +55,18 @@ static struct pending *unit_push(struct assembler *a, struct unit *u, const stru
 /* The user time since the last op, and its waits, become an op of their own. */
 static void unit_flush_user(struct assembler *a, struct unit *u)
 {
+	int64_t user_ns = counters_user(u->user);
 	struct row_op op = {
 		.kind = OP_COMPUTE,
 		.service_id = u->thread->service->row.service_id,
 		.thread_id = u->thread->tid,
 		.start_ns = u->user_start_ns,
 		.elapsed_ns = counters_sum(u->user),
-		.cpu_ns = u->user[TS_USER],
-		.work = u->user[TS_USER] * a->opts.work_per_ms / 1000000,
+		.cpu_ns = user_ns,
+		.work = user_ns * a->opts.work_per_ms / 1000000,
 		.offset = TRACE_NONE,
 	};
-	struct pending *p = u->user[TS_USER] ? unit_push(a, u, &op) : NULL;
+	struct pending *p = user_ns ? unit_push(a, u, &op) : NULL;
 
 	if (p)
 		memcpy(p->delta, u->user, sizeof(p->delta));
@@ -84,11 +85,11 @@ bool unit_ready(struct assembler *a, struct athread *t)
 void unit_add_user(struct assembler *a, struct athread *t, const int64_t delta[TS_COUNT],
 		   int64_t start_ns)
 {
-	struct unit *u = delta[TS_USER] > 0 ? unit_get(a, t) : NULL;
+	struct unit *u = counters_user(delta) > 0 ? unit_get(a, t) : NULL;
 
 	if (!u)
 		return;
-	if (!u->user[TS_USER])
+	if (!counters_user(u->user))
 		u->user_start_ns = start_ns;
 	for (size_t i = 0; i < TS_COUNT; i++)
 		u->user[i] += delta[i];

@@ -86,8 +86,8 @@ const struct path paths[SUB_COUNT] = {
 	[SUB_FS_WRITEBACK] = MEASURED("made to wait for more is written than may be kept",
 				      "block.device", "on_dirty_pause"),
 	[SUB_MEM_FAULT] = INFERRED(
-		"off the CPU outside of calls, in captures; on it: cpu.user, on the device: block.device",
-		WAITED, "on_fault"),
+		"page faults in captures; without handle_mm_fault waits alone, else cpu.user",
+		WAITED, "on_fault_begin"),
 	[SUB_MEM_RECLAIM] = MEASURED(
 		"the thread makes room itself; inferred: off the CPU and in_memstall", WAITED,
 		"on_vmscan_direct_reclaim_begin", "on_vmscan_memcg_reclaim_begin", "on_switch"),

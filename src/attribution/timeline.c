@@ -17,6 +17,7 @@ static const int rows[TS_COUNT][VIEW_COUNT] = {
 	[TS_KERNEL_FS] = { SUB_CPU_KERNEL_FS, SUB_APP_QUEUE, SUB_NET_RXQUEUE },
 	[TS_KERNEL_MM] = { SUB_CPU_KERNEL_MM, SUB_APP_QUEUE, SUB_NET_RXQUEUE },
 	[TS_KERNEL_OTHER] = { SUB_CPU_KERNEL_OTHER, SUB_APP_QUEUE, SUB_NET_RXQUEUE },
+	[TS_KERNEL_FAULT] = { SUB_MEM_FAULT, SUB_APP_QUEUE, SUB_NET_RXQUEUE },
 	[TS_IRQ_NET] = { SUB_CPU_IRQ_NET, SUB_CPU_IRQ_NET, SUB_CPU_IRQ_NET },
 	[TS_IRQ_BLOCK] = { SUB_CPU_IRQ_BLOCK, SUB_CPU_IRQ_BLOCK, SUB_CPU_IRQ_BLOCK },
 	[TS_IRQ_TIMER] = { SUB_CPU_IRQ_TIMER, SUB_CPU_IRQ_TIMER, SUB_CPU_IRQ_TIMER },
@@ -53,6 +54,11 @@ void counters_delta(const uint64_t *from, const uint64_t *to, int64_t ret_delta[
 {
 	for (size_t i = 0; i < TS_COUNT; i++)
 		ret_delta[i] = (int64_t)(to[i] - from[i]);
+}
+
+int64_t counters_user(const int64_t delta[TS_COUNT])
+{
+	return delta[TS_USER] + delta[TS_KERNEL_FAULT];
 }
 
 int64_t counters_sum(const int64_t delta[TS_COUNT])

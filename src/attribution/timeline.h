@@ -52,6 +52,9 @@ int timeline_row(enum thread_state state, enum timeline_view view);
 /* Difference of two readings of a thread's counters, in ns. */
 void counters_delta(const uint64_t *from, const uint64_t *to, int64_t ret_delta[TS_COUNT]);
 
+/* What user code took of the CPU: its demand. Page faults, where they are told apart, are of it. */
+int64_t counters_user(const int64_t delta[TS_COUNT]);
+
 /* Sum over all states. */
 int64_t counters_sum(const int64_t delta[TS_COUNT]);
 

@@ -23,6 +23,12 @@ const char *const hook_kind_names[] = { "iterator", "tracepoint", "function", "k
 	{                                                                        \
 		program, HOOK_TRACEPOINT, target, use, what, args, 1, instead_of \
 	}
+/* One that tells more than any tracepoint does, and its return. */
+#define FIRST_FUNCTIONS(args, program, target, use, what)                                   \
+	{ program "_begin", HOOK_FUNCTION, target, use, what, args, 0, NULL },              \
+	{                                                                                   \
+		program "_end", HOOK_FUNCTION, target, use, what, args, 0, program "_begin" \
+	}
 #define FUNCTION(args, instead_of, program, target, use, what)                 \
 	{                                                                      \
 		program, HOOK_FUNCTION, target, use, what, args, 1, instead_of \
@@ -100,7 +106,10 @@ const struct hook hooks[] = {
 		      "fs.writeback"),
 	OLDER_TRACEPOINT(12, "on_dirty_pause", "on_dirty_pause_twelve", "balance_dirty_pages",
 			 USE_BOTH | USE_OPTIONAL, "fs.writeback"),
-	TRACEPOINT("on_fault", "page_fault_user", USE_CAPTURE | USE_OPTIONAL, "mem.fault"),
+	FIRST_FUNCTIONS(4, "on_fault", "handle_mm_fault", USE_CAPTURE | USE_OPTIONAL, "mem.fault"),
+	/* tells no end: waits alone are known */
+	OLDER_TRACEPOINT(0, "on_fault_begin", "on_fault", "page_fault_user",
+			 USE_CAPTURE | USE_OPTIONAL, "mem.fault"),
 	TRACEPOINT("on_contention_begin", "contention_begin", USE_BOTH | USE_OPTIONAL | USE_SLEEP,
 		   "lock.kernel"),
 	TRACEPOINT("on_contention_end", "contention_end", USE_BOTH | USE_OPTIONAL | USE_SLEEP,

@@ -44,7 +44,7 @@ struct hook {
 	const char *what;
 	unsigned args;		/* only if the target has so many; 0: any */
 	unsigned rank;		/* among the candidates: the least that is there is taken */
-	const char *instead_of; /* the program of the first candidate; NULL: this is the first */
+	const char *instead_of; /* the first candidate's program, or whose return it is; NULL: none */
 };
 
 extern const struct hook hooks[];

@@ -735,7 +735,7 @@ static const char *hook_needed(const struct hook *hook)
 /* Optional hooks that no candidate serves are not chosen, but told of. */
 static bool is_absent(size_t at, const bool chosen[HOOKS_MAX])
 {
-	if (hooks[at].rank)
+	if (hooks[at].instead_of)
 		return false;
 	for (size_t i = 0; i < hooks_count; i++)
 		if (chosen[i] && hooks[i].instead_of &&

@@ -92,6 +92,16 @@ static void on_fault(struct step *s)
 	account_fault(s->slot);
 }
 
+static void on_fault_begin(struct step *s)
+{
+	account_fault_begin(s->slot, s->now);
+}
+
+static void on_fault_end(struct step *s)
+{
+	account_fault_end(s->slot, s->now);
+}
+
 static void on_refilled(struct step *s)
 {
 	account_refilled(s->slot, s->now - s->said, s->now);
@@ -150,10 +160,11 @@ static void on_mark(struct step *s)
 }
 
 static void (*const events[])(struct step *s) = {
-	on_enter,    on_exit_call, on_out,     on_in,	       on_waking,    on_issued,
-	on_refilled, on_stolen,	   on_hardirq, on_hardirq_end, on_softirq,   on_softirq_end,
-	on_room,     on_room_end,  on_mark,    on_lock,	       on_lock_end,  on_queued,
-	on_freed,    on_dirty,	   on_fault,   on_lined_up,    on_came_back,
+	on_enter,   on_exit_call,   on_out,	  on_in,	  on_waking,
+	on_issued,  on_refilled,    on_stolen,	  on_hardirq,	  on_hardirq_end,
+	on_softirq, on_softirq_end, on_room,	  on_room_end,	  on_mark,
+	on_lock,    on_lock_end,    on_queued,	  on_freed,	  on_dirty,
+	on_fault,   on_lined_up,    on_came_back, on_fault_begin, on_fault_end,
 };
 
 static uint64_t total(const uint64_t ns[TS_MAX])

@@ -240,6 +240,35 @@ static void test_fault(void)
 	CHECK_EQ(total(&s), 100);
 }
 
+/* Where its end is told a fault has its time on the CPU too; a call that begins says that it is over. */
+static void test_fault_told(void)
+{
+	static const struct account_leave io = { .iowait = true };
+	struct thread_slot s = started(0);
+
+	account_fault_begin(&s, 3);
+	account_hardirq_enter(&s, TS_IRQ_TIMER, 10);
+	account_hardirq_exit(&s, 14);
+	account_switch_out(&s, &sleeps, 20);
+	account_waking(&s, 30);
+	account_switch_in(&s, true, 31);
+	account_switch_out(&s, &io, 40);
+	account_switch_in(&s, false, 60);
+	account_fault_end(&s, 65);
+	account_fault_begin(&s, 70);
+	account_sys_enter(&s, &recv_class, 80);
+	account_sys_exit(&s, 85);
+	account_charge(&s, 100);
+	CHECK_EQ(s.ns[TS_KERNEL_FAULT], 7 + 6 + 9 + 5 + 10);
+	CHECK_EQ(s.ns[TS_IRQ_TIMER], 4);
+	CHECK_EQ(s.ns[TS_WAIT_FAULT], 10);
+	CHECK_EQ(s.ns[TS_WAKEUP], 1);
+	CHECK_EQ(s.ns[TS_WAIT_BLOCK], 20);
+	CHECK_EQ(s.ns[TS_KERNEL_NET], 5);
+	CHECK_EQ(s.ns[TS_USER], 3 + 5 + 15);
+	CHECK_EQ(total(&s), 100);
+}
+
 /* A wait while it wants a lock of the kernel is for that, but for what outweighs it. */
 static void test_kernel_lock(void)
 {
@@ -483,7 +512,7 @@ static void random_event(struct thread_slot *s, unsigned *seed, uint64_t now)
 	const struct account_leave why = { rand_r(seed) & 1, rand_r(seed) & 1, rand_r(seed) & 1,
 					   rand_r(seed) & 1, rand_r(seed) % 1000 };
 
-	switch (rand_r(seed) % 18) {
+	switch (rand_r(seed) % 20) {
 	case 0:
 		account_sys_enter(s, rand_r(seed) & 1 ? &recv_class : &sync_class, now);
 		break;
@@ -516,6 +545,12 @@ static void random_event(struct thread_slot *s, unsigned *seed, uint64_t now)
 		break;
 	case 8:
 		account_refilled(s, now - rand_r(seed) % 100, now);
+		break;
+	case 18:
+		account_fault_begin(s, now);
+		break;
+	case 19:
+		account_fault_end(s, now);
 		break;
 	case 11:
 		account_room_begin(s, rand_r(seed) & 1 ? TS_WAIT_MEM : TS_COMPACTION, now);
@@ -632,6 +667,7 @@ int main(void)
 	RUN(test_who_was_held);
 	RUN(test_made_to_wait_for_writes);
 	RUN(test_fault);
+	RUN(test_fault_told);
 	RUN(test_kernel_lock);
 	RUN(test_making_room);
 	RUN(test_ends_not_seen);

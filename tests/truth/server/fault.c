@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Pages that are not there for a known time: a thread is told of each that somebody touches
- * (userfaultfd), and fills it so much later. When that was stands in --fault-log: rows of
- * start_ns,end_ns on CLOCK_MONOTONIC.
+ * (userfaultfd), and fills it so much later. Or memory that nobody has touched, of which the kernel has
+ * to make some: in huge pages, so that it takes its time for that, and little to get there. When that was
+ * stands in --fault-log: rows of start_ns,end_ns on CLOCK_MONOTONIC.
  */
 #include "server.h"
 
@@ -18,7 +19,11 @@
 #define PAGES 4096 /* a request touches a new one */
 #define PAGE 4096
 
-static volatile char *pages;
+#define FRESH (768u << 20) /* a request touches the next part */
+#define HUGE (2u << 20)
+
+static volatile char *pages, *fresh;
+static FILE *fresh_log;
 static _Atomic uint64_t touched;
 static int told = -1;
 
@@ -49,18 +54,50 @@ static void *fill_touched(void *arg)
 	return NULL;
 }
 
+static volatile char *map(size_t bytes)
+{
+	char *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (at == MAP_FAILED)
+		die("mmap");
+	return at;
+}
+
+static void fresh_init(void)
+{
+	fresh = map(FRESH + HUGE);
+	fresh += HUGE - (uintptr_t)fresh % HUGE;
+	must(madvise((void *)fresh, FRESH, MADV_HUGEPAGE), "MADV_HUGEPAGE");
+	fresh_log = fopen(opts.fault_log, "we");
+	if (!fresh_log)
+		die(opts.fault_log);
+}
+
+static void fresh_touch(void)
+{
+	uint64_t from = atomic_fetch_add(&touched, opts.fresh_bytes);
+	int64_t start = clock_ns(CLOCK_MONOTONIC);
+
+	if (from + opts.fresh_bytes > FRESH)
+		die("--fresh: all of it was touched");
+	for (uint64_t i = 0; i < opts.fresh_bytes; i += PAGE)
+		fresh[from + i] = 1;
+	fprintf(fresh_log, "%ld,%ld\n", start, clock_ns(CLOCK_MONOTONIC));
+	fflush(fresh_log);
+}
+
 void fault_init(void)
 {
 	struct uffdio_api api = { .api = UFFD_API };
 	struct uffdio_register all = { .mode = UFFDIO_REGISTER_MODE_MISSING };
 	pthread_t thread;
 
+	if (opts.fresh_bytes)
+		fresh_init();
 	if (!opts.fault_ns)
 		return;
-	pages = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-		     0);
-	if (pages == MAP_FAILED)
-		die("mmap");
+	pages = map(PAGES * PAGE);
 	told = (int)must(syscall(SYS_userfaultfd, O_CLOEXEC), "userfaultfd");
 	must(ioctl(told, UFFDIO_API, &api), "UFFDIO_API");
 	all.range.start = (uint64_t)pages;
@@ -72,6 +109,8 @@ void fault_init(void)
 
 void fault_touch(void)
 {
+	if (opts.fresh_bytes)
+		fresh_touch();
 	if (opts.fault_ns)
 		(void)pages[atomic_fetch_add(&touched, 1) % PAGES * PAGE];
 }

@@ -57,6 +57,7 @@ static const char usage[] =
 	"  --accept-late TIME               sleeps before it accepts one\n"
 	"  --lock FILE                      takes the lock there, and gives it back\n"
 	"  --fault TIME --fault-log FILE    touches a page that is not there for so long; when, stands there\n"
+	"  --fresh BYTES --fault-log FILE   or memory that was never touched\n"
 	"  --cpu-steps N                    k-th request of a connection: k mod N times more\n"
 	"  --load FILE --load-bytes RANGE --load-from OFFSET --load-at sequence|random\n"
 	"  --load-by read|pread|readv|preadv|preadv2|mmap|uring|splice\n"
@@ -98,6 +99,7 @@ static void take(char **argv)
 		{ "accept-cpu", .range = &opts.accept_ns },
 		{ "accept-late", .number = &opts.accept_late_ns },
 		{ "fault", .number = &opts.fault_ns },
+		{ "fresh", .number = &opts.fresh_bytes },
 		{ "fault-log", .text = &opts.fault_log },
 		{ "lock", .text = &opts.lock },
 		{ "load", .text = &opts.load_file },
@@ -165,8 +167,8 @@ static void check(void)
 		refuse("this model serves no datagrams");
 	if (opts.calls > CALLS_MAX || opts.workers > WORKERS_MAX || !opts.workers)
 		refuse("too many calls or workers, or none");
-	if (opts.fault_ns && !opts.fault_log)
-		refuse("--fault needs --fault-log");
+	if ((opts.fault_ns || opts.fresh_bytes) && !opts.fault_log)
+		refuse("--fault and --fresh need --fault-log");
 	if (opts.meta && !opts.meta_file)
 		refuse("--meta needs --meta-file");
 	if (!opts.cpu_steps || !opts.reply_parts || !opts.request_bytes)

@@ -86,7 +86,7 @@ struct options {
 	uint32_t uring;
 	struct range cpu_ns, parse_ns, accept_ns, reply_bytes, load_bytes, store_bytes, call_bytes;
 	uint64_t request_bytes, meta, cpu_steps, load_from, reply_parts, calls, call_reply_bytes;
-	uint64_t fault_ns, accept_late_ns, append, direct, dsync, after_reply, workers, requests,
+	uint64_t fault_ns, fresh_bytes, accept_late_ns, append, direct, dsync, after_reply, workers, requests,
 		seed;
 };
 
