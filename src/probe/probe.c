@@ -6,34 +6,29 @@
 #include "base/clock.h"
 #include "probe/expand.h"
 #include "probe/held.h"
+#include "probe/ground.h"
 #include "probe/here.h"
 #include "probe/hooks.h"
 #include "probe/steal.h"
 #include "probe/syscalls.h"
 #include "probe/tls.h"
+#include "probe/user_files.h"
 
 #include "gait.skel.h"
 
-#include <assert.h>
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#define INITIAL_PID_NAMESPACE 0xeffffffcu /* include/linux/proc_ns.h: PROC_PID_INIT_INO */
-#define BTF_PATH "/sys/kernel/btf/vmlinux"
 #define RING_BYTES_DEFAULT (64u << 20)
-
-struct user_file;
 
 struct probe {
 	struct gait_bpf *skel;
@@ -43,27 +38,10 @@ struct probe {
 	int stats_fd;	       /* open while runs are looked at; 0: not */
 	bool stamps_tried;     /* on_data_ready is attached, or cannot be */
 	struct tls_files *tls; /* that have been looked at */
-	struct user_file **user_files;
-	size_t user_files_count;
+	struct user_files user_files;
 	probe_event_fn fn; /* of the poll that is going on */
 	void *arg;
 };
-
-/* libbpf says why only through its printer; the last warning is kept for the sentence. */
-static __thread char libbpf_word[160];
-
-__attribute__((format(printf, 2, 0))) static int keep_word(enum libbpf_print_level level,
-							   const char *fmt, va_list args)
-{
-	size_t len;
-
-	if (level != LIBBPF_WARN)
-		return 0;
-	vsnprintf(libbpf_word, sizeof(libbpf_word), fmt, args);
-	len = strcspn(libbpf_word, "\n");
-	libbpf_word[len] = 0;
-	return 0;
-}
 
 /* Only the programs of this mode are loaded, and of candidates the best that can be. */
 static void choose_programs(struct bpf_object *object, struct btf *btf, unsigned use)
@@ -83,31 +61,6 @@ static void choose_programs(struct bpf_object *object, struct btf *btf, unsigned
 	}
 }
 
-/* The kernel side numbers processes as the initial namespace does; elsewhere pids mean others. */
-static bool in_initial_pid_namespace(void)
-{
-	struct stat st;
-
-	return stat("/proc/self/ns/pid", &st) || st.st_ino == INITIAL_PID_NAMESPACE;
-}
-
-static int check_ground(struct err *err)
-{
-	if (!in_initial_pid_namespace())
-		return err_set(
-			err, ENOTSUP,
-			"gait runs in a PID namespace of its own (a container?), where process "
-			"numbers are not the kernel's: run it on the host, or share the host's "
-			"PID namespace");
-	if (access(BTF_PATH, R_OK))
-		return err_set(
-			err, ENOTSUP,
-			"this kernel shows no type information (%s is missing): gait needs a "
-			"kernel built with CONFIG_DEBUG_INFO_BTF=y, as distributions ship it",
-			BTF_PATH);
-	return 0;
-}
-
 static int refusal(struct err *err, int rc)
 {
 	if (rc == -EPERM || rc == -EACCES)
@@ -117,7 +70,8 @@ static int refusal(struct err *err, int rc)
 			"CAP_BPF and CAP_PERFMON");
 	return err_set(err, -rc,
 		       "cannot load BPF programs: %s (%s); `gait doctor` tries them one by one",
-		       strerror(-rc), libbpf_word[0] ? libbpf_word : "no further word from libbpf");
+		       strerror(-rc),
+		       ground_word()[0] ? ground_word() : "no further word from libbpf");
 }
 
 /* A stack, slot 0 on top: what comes and goes does so in few slots, whose memory is warm. */
@@ -167,7 +121,7 @@ static int load(struct probe *p, const struct probe_opts *opts)
 
 	if (!btf)
 		return -errno;
-	p->skel = gait_bpf__open();
+	p->skel = p->user_files.skel = gait_bpf__open();
 	if (!p->skel) {
 		rc = -errno;
 		goto out;
@@ -213,7 +167,7 @@ static int attach(struct probe *p)
 int probe_new(const struct probe_opts *opts, struct probe **ret_probe, struct err *err)
 {
 	struct probe *p;
-	int rc = check_ground(err);
+	int rc = ground_check(err);
 
 	if (rc)
 		return rc;
@@ -221,8 +175,7 @@ int probe_new(const struct probe_opts *opts, struct probe **ret_probe, struct er
 	if (!p)
 		return err_errno(err, ENOMEM, "cannot load BPF programs");
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
-	libbpf_set_print(keep_word);
-	libbpf_word[0] = 0;
+	ground_listen();
 	p->expander = expander_new();
 	rc = p->expander ? load(p, opts) : -ENOMEM;
 	if (!rc)
@@ -235,116 +188,12 @@ int probe_new(const struct probe_opts *opts, struct probe **ret_probe, struct er
 	return 0;
 }
 
-/* A file that has probes. They come and go with pauses, so it is kept open: its path may be gone. */
-struct user_file {
-	int fd;
-	struct tls_plan plan;
-	struct bpf_link *links[TLS_PROBES_MAX]; /* NULL: not attached now */
-};
-
-static void detach_user_file(struct user_file *f)
-{
-	for (size_t i = 0; i < f->plan.count; i++) {
-		bpf_link__destroy(f->links[i]);
-		f->links[i] = NULL;
-	}
-}
-
-static struct bpf_link *attach_user_probe(struct probe *p, const struct user_file *f,
-					  const struct tls_probe *at)
-{
-	struct bpf_program *program = at->leaves ? p->skel->progs.on_tls_leave :
-						   p->skel->progs.on_tls_enter;
-	LIBBPF_OPTS(bpf_uprobe_opts, opts, .bpf_cookie = at->cookie, .retprobe = at->by_return);
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", f->fd);
-	return bpf_program__attach_uprobe_opts(program, -1, path, at->offset, &opts);
-}
-
-/* All probes of a file or none: a function that is entered must be left. */
-static int attach_user_file(struct probe *p, struct user_file *f)
-{
-	int rc = 0;
-
-	for (size_t i = 0; i < f->plan.count && !rc; i++) {
-		f->links[i] = attach_user_probe(p, f, &f->plan.probes[i]);
-		rc = f->links[i] ? 0 : -errno;
-	}
-	if (rc)
-		detach_user_file(f);
-	return rc;
-}
-
-static void user_file_free(struct user_file *f)
-{
-	if (!f)
-		return;
-	detach_user_file(f);
-	if (f->fd >= 0)
-		close(f->fd);
-	free(f);
-}
-
-static struct user_file *user_file_new(const char *path, const struct tls_plan *plan)
-{
-	struct user_file *f = calloc(1, sizeof(*f));
-
-	if (!f)
-		return NULL;
-	f->plan = *plan;
-	f->fd = open(path, O_PATH | O_CLOEXEC);
-	if (f->fd >= 0)
-		return f;
-	user_file_free(f);
-	return NULL;
-}
-
-static int keep_user_file(struct probe *p, struct user_file *f)
-{
-	struct user_file **files =
-		realloc(p->user_files, (p->user_files_count + 1) * sizeof(*p->user_files));
-
-	if (!files)
-		return -ENOMEM;
-	p->user_files = files;
-	files[p->user_files_count++] = f;
-	return 0;
-}
-
-static int attach_tls(void *arg, const char *path, const struct tls_plan *plan)
-{
-	struct probe *p = arg;
-	struct user_file *f;
-	int rc;
-
-	if (bpf_program__fd(p->skel->progs.on_tls_enter) < 0)
-		return -ENOTSUP;
-	f = user_file_new(path, plan);
-	if (!f)
-		return -errno;
-	/* in a pause they are attached at its end */
-	rc = p->skel->bss->resumed_ns == SLOT_FROZEN_NS ? 0 : attach_user_file(p, f);
-	if (!rc)
-		rc = keep_user_file(p, f);
-	if (rc)
-		user_file_free(f);
-	return rc;
-}
-
-static void free_user_files(struct probe *p)
-{
-	while (p->user_files_count)
-		user_file_free(p->user_files[--p->user_files_count]);
-	free(p->user_files);
-}
-
 void probe_free(struct probe *p)
 {
 	if (!p)
 		return;
 	probe_look_at_runs(p, false);
-	free_user_files(p);
+	user_files_release(&p->user_files);
 	tls_files_free(p->tls);
 	ring_buffer__free(p->ring);
 	if (p->slots)
@@ -399,15 +248,15 @@ int probe_follow_port(struct probe *p, uint16_t port, struct err *err)
 
 int probe_follow_tls(struct probe *p, pid_t pid, struct err *err)
 {
-	size_t before = p->user_files_count;
+	size_t before = p->user_files.count;
 	int rc;
 
 	if (!p->tls)
 		p->tls = tls_files_new();
 	if (!p->tls)
 		return err_errno(err, ENOMEM, "cannot look for TLS libraries");
-	rc = tls_files_look(p->tls, pid, attach_tls, p, err);
-	return rc < 0 ? rc : (int)(p->user_files_count - before);
+	rc = tls_files_look(p->tls, pid, user_files_attach, &p->user_files, err);
+	return rc < 0 ? rc : (int)(p->user_files.count - before);
 }
 
 void probe_set_unwanted(struct probe *p, uint16_t local_port, unsigned unwanted)
@@ -481,8 +330,8 @@ int probe_pause(struct probe *p, struct err *err)
 		bpf_link__destroy(*s->progs[i].link);
 		*s->progs[i].link = NULL;
 	}
-	for (size_t i = 0; i < p->user_files_count && !rc; i++)
-		detach_user_file(p->user_files[i]);
+	if (!rc)
+		user_files_detach(&p->user_files);
 	return rc;
 }
 
@@ -494,13 +343,6 @@ static int attach_again(struct bpf_prog_skeleton *s, struct err *err)
 	return *s->link ? 0 : err_errno(err, errno, "cannot attach '%s' again", s->name);
 }
 
-static int attach_user_again(struct probe *p, struct user_file *f, struct err *err)
-{
-	int rc = attach_user_file(p, f);
-
-	return rc ? err_errno(err, -rc, "cannot attach to a TLS library again") : 0;
-}
-
 int probe_resume(struct probe *p, struct err *err)
 {
 	struct bpf_object_skeleton *s = p->skel->skeleton;
@@ -508,8 +350,8 @@ int probe_resume(struct probe *p, struct err *err)
 
 	for (int i = 0; i < s->prog_cnt && !rc; i++)
 		rc = attach_again(&s->progs[i], err);
-	for (size_t i = 0; i < p->user_files_count && !rc; i++)
-		rc = attach_user_again(p, p->user_files[i], err);
+	if (!rc)
+		rc = user_files_attach_again(&p->user_files, err);
 	if (rc)
 		return rc;
 	p->skel->bss->resumed_ns = clock_now_ns();
@@ -549,8 +391,7 @@ void probe_stop(struct probe *p)
 	/* its probes go one after the other: what is seen meanwhile would be halves of turns */
 	p->skel->bss->tls_stopped = 1;
 	gait_bpf__detach(p->skel);
-	for (size_t i = 0; i < p->user_files_count; i++)
-		detach_user_file(p->user_files[i]);
+	user_files_detach(&p->user_files);
 }
 
 int probe_drain(struct probe *p, probe_event_fn fn, void *arg)
@@ -636,213 +477,6 @@ const struct thread_slot *probe_slots(const struct probe *p)
 int probe_slots_fd(const struct probe *p)
 {
 	return bpf_map__fd(p->skel->maps.slots);
-}
-
-/* A skeleton of which the programs that are wanted are loaded; NULL and errno: they were refused. */
-static struct gait_bpf *load_wanted(const bool wanted[HOOKS_MAX])
-{
-	struct gait_bpf *skel = gait_bpf__open();
-	int rc;
-
-	if (!skel)
-		return NULL;
-	bpf_map__set_max_entries(skel->maps.events, 4096);
-	for (size_t i = 0; i < hooks_count; i++)
-		bpf_program__set_autoload(
-			bpf_object__find_program_by_name(skel->obj, hooks[i].program), wanted[i]);
-	rc = gait_bpf__load(skel);
-	if (!rc)
-		return skel;
-	gait_bpf__destroy(skel);
-	errno = -rc;
-	return NULL;
-}
-
-static int try_attach(struct gait_bpf *skel, const struct hook *hook)
-{
-	struct bpf_program *program = bpf_object__find_program_by_name(skel->obj, hook->program);
-	struct bpf_link *link = bpf_program__attach(program);
-
-	if (!link)
-		return -errno;
-	bpf_link__destroy(link);
-	return 0;
-}
-
-/* Loads one program alone. */
-static int try_program(size_t at)
-{
-	bool wanted[HOOKS_MAX] = { false };
-	struct gait_bpf *skel;
-	int rc;
-
-	wanted[at] = true;
-	skel = load_wanted(wanted);
-	if (!skel)
-		return -errno;
-	rc = try_attach(skel, &hooks[at]);
-	gait_bpf__destroy(skel);
-	return rc;
-}
-
-/*
- * Loading is the only honest test of whether a program loads. All that the kernel has hooks for are
- * loaded at once, which on most is the end of it; else each alone, to see which it is.
- */
-static struct gait_bpf *try_together(const bool chosen[HOOKS_MAX], const struct hook_kernel *here)
-{
-	bool wanted[HOOKS_MAX] = { false };
-
-	for (size_t i = 0; i < hooks_count; i++)
-		wanted[i] = chosen[i] && hooks[i].kind != HOOK_USER && hook_fits(&hooks[i], here);
-	return load_wanted(wanted);
-}
-
-/* Another program hangs where this one does, and was tried. */
-static int tried_before(size_t at, const int results[HOOKS_MAX])
-{
-	for (size_t i = 0; i < at; i++)
-		if (results[i] <= 0 && hooks[at].target && hooks[i].kind == hooks[at].kind &&
-		    !strcmp(hooks[i].target, hooks[at].target))
-			return i;
-	return -1;
-}
-
-/* Results that are not there yet are 1. A hook is tried once: to let go of it takes a while. */
-static int try_hook(struct gait_bpf *together, size_t at, const struct hook_kernel *here,
-		    const int results[HOOKS_MAX])
-{
-	int before = together ? tried_before(at, results) : -1;
-
-	if (!hook_fits(&hooks[at], here))
-		return -ENOENT;
-	if (before >= 0)
-		return results[before];
-	return together ? try_attach(together, &hooks[at]) : try_program(at);
-}
-
-static const char *hook_needed(const struct hook *hook)
-{
-	if (hook->use & USE_OPTIONAL)
-		return "optional";
-	if ((hook->use & USE_BOTH) == USE_BOTH)
-		return "capture, replay";
-	if (hook->use & (USE_REQUESTS | USE_COUNT))
-		return "optional"; /* for --detail requests */
-	return hook->use & USE_CAPTURE ? "capture" : "replay";
-}
-
-/* Optional hooks that no candidate serves are not chosen, but told of. */
-static bool is_absent(size_t at, const bool chosen[HOOKS_MAX])
-{
-	if (hooks[at].instead_of)
-		return false;
-	for (size_t i = 0; i < hooks_count; i++)
-		if (chosen[i] && hooks[i].instead_of &&
-		    !strcmp(hooks[i].instead_of, hooks[at].program))
-			return false;
-	return !chosen[at];
-}
-
-static void advise(struct probe_check *check)
-{
-	if (check->result == -EPERM || check->result == -EACCES)
-		snprintf(check->text, sizeof(check->text),
-			 "not permitted: run as root, or give CAP_BPF and CAP_PERFMON");
-	else if (check->result == -ESRCH || check->result == -ENOENT)
-		snprintf(check->text, sizeof(check->text), "this kernel has no such tracepoint");
-	else if (check->result)
-		snprintf(check->text, sizeof(check->text), "%s", libbpf_word);
-}
-
-/* The host's own library, for a start: containers bring theirs. */
-static int try_tls(struct err *err)
-{
-	struct gait_bpf *skel = gait_bpf__open();
-	struct probe p = { .skel = skel };
-	struct bpf_program *program;
-	int rc;
-
-	if (!skel)
-		return err_errno(err, errno, "cannot load BPF programs");
-	bpf_map__set_max_entries(skel->maps.events, 4096);
-	bpf_object__for_each_program(program, skel->obj)
-		bpf_program__set_autoload(program, program == skel->progs.on_tls_enter ||
-							   program == skel->progs.on_tls_leave);
-	rc = gait_bpf__load(skel);
-	rc = rc ? err_errno(err, -rc, "cannot load BPF programs") :
-		  tls_try_host(attach_tls, &p, err);
-	free_user_files(&p);
-	gait_bpf__destroy(skel);
-	return rc;
-}
-
-static void check_tls(struct probe_check *ret)
-{
-	struct err err = { "" };
-
-	*ret = (struct probe_check){ .name = "uprobe OpenSSL",
-				     .hook = hook_kind_names[HOOK_USER],
-				     .what = "plaintext of TLS services",
-				     .needed = "optional",
-				     .result = try_tls(&err) };
-	snprintf(ret->text, sizeof(ret->text), "%.159s", err.text);
-}
-
-static int check_hooks(struct probe_check *ret_checks, const struct hook_kernel *here)
-{
-	struct gait_bpf *together;
-	bool chosen[HOOKS_MAX];
-	int results[HOOKS_MAX], count = 0;
-
-	hooks_choose(here, USE_ANY, chosen);
-	together = try_together(chosen, here);
-	for (size_t i = 0; i < hooks_count; i++) {
-		const struct hook *hook = &hooks[i];
-
-		results[i] = 1;
-		if (hook->kind == HOOK_USER || (!chosen[i] && !is_absent(i, chosen)))
-			continue;
-		libbpf_word[0] = 0;
-		results[i] = try_hook(together, i, here, results);
-		ret_checks[count] = (struct probe_check){
-			.name = hook->target ? hook->target : hook->program,
-			.hook = hook_kind_names[hook->kind],
-			.group = hook_group(hook),
-			.what = hook->what,
-			.needed = hook_needed(hook),
-			.result = results[i],
-		};
-		advise(&ret_checks[count++]);
-	}
-	gait_bpf__destroy(together);
-	return count;
-}
-
-static_assert(PROBE_CHECKS_MAX >= HOOKS_MAX + 2, "each hook, the ground and TLS");
-
-int probe_doctor(struct probe_check ret_checks[PROBE_CHECKS_MAX])
-{
-	struct here here;
-	struct hook_kernel kernel = { here_args, &here };
-	struct err err;
-	int count = 0;
-
-	ret_checks[count++] = (struct probe_check){ .name = "ground",
-						    .what = "type information, process numbers",
-						    .needed = "capture, replay",
-						    .result = check_ground(&err) };
-	if (ret_checks[0].result) {
-		snprintf(ret_checks[0].text, sizeof(ret_checks[0].text), "%.159s", err.text);
-		return count;
-	}
-	libbpf_set_print(keep_word);
-	here = here_of(btf__load_vmlinux_btf());
-	if (here.btf)
-		count += check_hooks(ret_checks + count, &kernel);
-	check_tls(&ret_checks[count++]);
-	btf__free(here.btf);
-	return count;
 }
 
 #endif
