@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "replay/chain/chain.h"
+#include "replay/chain/fields.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define FIELDS_MAX (CHAIN_FORWARD_PEERS_MAX + 16)
-#define QUOTED_MAX 80 /* characters of somebody's text in a sentence */
 #define WORDS_MAX (4 * CHAIN_OPS_MAX)
 
 enum given { GIVEN_TIMEOUT = 1, GIVEN_RETRIES = 2, GIVEN_QUORUM = 4 };
@@ -36,108 +35,6 @@ struct parser {
 	size_t depth;
 	struct err why;
 };
-
-/* dev=1,sendfile,4k: the parts of a value */
-struct fields {
-	char *text;
-	char *items[FIELDS_MAX]; /* NULL when it has been taken */
-	size_t count;
-};
-
-static int fields_init(struct fields *f, const char *value, struct err *why)
-{
-	char *at;
-
-	*f = (struct fields){ .text = strdup(value) };
-	if (!f->text)
-		return err_set(why, ENOMEM, "not enough memory");
-	f->items[f->count++] = at = f->text;
-	while ((at = strchr(at, ','))) {
-		/* sep=, of a file is no end of a field */
-		if (at - f->text >= 4 && !memcmp(at - 4, "sep=", 4)) {
-			at++;
-			continue;
-		}
-		if (f->count == FIELDS_MAX)
-			return err_set(why, EINVAL, "too many fields");
-		*at++ = '\0';
-		f->items[f->count++] = at;
-	}
-	return 0;
-}
-
-static void fields_release(struct fields *f)
-{
-	free(f->text);
-}
-
-/* What stands behind "name=", or NULL. */
-static char *take_key(struct fields *f, const char *name)
-{
-	size_t len = strlen(name);
-
-	for (size_t i = 0; i < f->count; i++) {
-		char *item = f->items[i];
-
-		if (item && !strncmp(item, name, len) && item[len] == '=') {
-			f->items[i] = NULL;
-			return item + len + 1;
-		}
-	}
-	return NULL;
-}
-
-static bool take_flag(struct fields *f, const char *name)
-{
-	for (size_t i = 0; i < f->count; i++) {
-		if (f->items[i] && !strcmp(f->items[i], name)) {
-			f->items[i] = NULL;
-			return true;
-		}
-	}
-	return false;
-}
-
-/* The first that is left, or NULL. */
-static char *take_bare(struct fields *f)
-{
-	for (size_t i = 0; i < f->count; i++) {
-		char *item = f->items[i];
-
-		if (item) {
-			f->items[i] = NULL;
-			return item;
-		}
-	}
-	return NULL;
-}
-
-static int all_taken(const struct fields *f, struct err *why)
-{
-	for (size_t i = 0; i < f->count; i++) {
-		if (f->items[i])
-			return err_set(why, EINVAL, "'%.*s' has no place in it", QUOTED_MAX,
-				       f->items[i]);
-	}
-	return 0;
-}
-
-static int take_number(struct fields *f, const char *name, uint64_t min, uint64_t max, uint32_t *to,
-		       struct err *why)
-{
-	char *text = take_key(f, name);
-	uint64_t value;
-	struct err reason;
-	int rc;
-
-	if (!text)
-		return 0;
-	rc = unit_parse_u64(text, min, max, &value, &reason);
-	if (rc)
-		return err_set(why, -rc, "%s: %s", name, reason.text);
-	*to = (uint32_t)value;
-	return 1;
-}
 
 static int parse_spec(struct parser *p, const char *text, enum spec_unit unit, uint64_t max,
 		      struct spec *to)
@@ -280,31 +177,31 @@ typedef int (*fields_fn)(struct parser *p, struct fields *f, struct chain_op *op
 
 static int take_device(struct parser *p, struct fields *f, struct chain_op *op)
 {
-	int rc = take_number(f, "dev", 0, CHAIN_DEVICES_MAX - 1, &op->device, &p->why);
+	int rc = fields_number(f, "dev", 0, CHAIN_DEVICES_MAX - 1, &op->device, &p->why);
 
 	return rc < 0 ? rc : 0;
 }
 
-static int fields_lock(struct parser *p, struct fields *f, struct chain_op *op)
+static int op_lock(struct parser *p, struct fields *f, struct chain_op *op)
 {
-	int rc = take_number(f, "id", 0, CHAIN_LOCKS_MAX - 1, &op->device, &p->why);
-	char *time = take_bare(f);
+	int rc = fields_number(f, "id", 0, CHAIN_LOCKS_MAX - 1, &op->device, &p->why);
+	char *time = fields_bare(f);
 
 	if (rc < 0)
 		return rc;
 	return parse_spec(p, time ? time : "", SPEC_NS, CHAIN_TIME_MAX_NS, &op->amount);
 }
 
-static int fields_kernel(struct parser *p, struct fields *f, struct chain_op *op)
+static int op_kernel(struct parser *p, struct fields *f, struct chain_op *op)
 {
 	static const struct {
 		const char *name;
 		uint32_t flag;
 	} classes[] = { { "open", OPF_OPEN }, { "stat", OPF_STAT }, { "close", OPF_CLOSE } };
-	char *count = take_key(f, "count");
+	char *count = fields_key(f, "count");
 
 	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]) && !op->flags; i++) {
-		if (take_flag(f, classes[i].name))
+		if (fields_flag(f, classes[i].name))
 			op->flags = classes[i].flag;
 	}
 	if (!op->flags)
@@ -323,7 +220,7 @@ static int fields_kernel(struct parser *p, struct fields *f, struct chain_op *op
 static int take_offset(struct parser *p, struct fields *f, struct chain_op *op,
 		       const struct spec *fallback)
 {
-	char *text = take_key(f, "offset");
+	char *text = fields_key(f, "offset");
 	int rc = 0;
 
 	if (text)
@@ -338,10 +235,10 @@ static int take_offset(struct parser *p, struct fields *f, struct chain_op *op,
 static int take_size(struct parser *p, struct fields *f, struct chain_op *op,
 		     const struct spec *fallback)
 {
-	char *text = take_key(f, "size");
+	char *text = fields_key(f, "size");
 
 	if (!text)
-		text = take_bare(f);
+		text = fields_bare(f);
 	if (text && !*text && fallback)
 		text = NULL;
 	if (text || !fallback)
@@ -349,7 +246,7 @@ static int take_size(struct parser *p, struct fields *f, struct chain_op *op,
 	return spec_copy(&op->amount, fallback) ? err_set(&p->why, ENOMEM, "not enough memory") : 0;
 }
 
-static int fields_load(struct parser *p, struct fields *f, struct chain_op *op)
+static int op_load(struct parser *p, struct fields *f, struct chain_op *op)
 {
 	int rc = take_device(p, f, op);
 
@@ -358,9 +255,9 @@ static int fields_load(struct parser *p, struct fields *f, struct chain_op *op)
 	return rc ? rc : take_size(p, f, op, NULL);
 }
 
-static int fields_store(struct parser *p, struct fields *f, struct chain_op *op)
+static int op_store(struct parser *p, struct fields *f, struct chain_op *op)
 {
-	bool sync = take_flag(f, "sync"), nosync = take_flag(f, "nosync");
+	bool sync = fields_flag(f, "sync"), nosync = fields_flag(f, "nosync");
 	int rc = take_device(p, f, op);
 
 	if (sync && nosync)
@@ -371,16 +268,16 @@ static int fields_store(struct parser *p, struct fields *f, struct chain_op *op)
 	return rc ? rc : take_size(p, f, op, NULL);
 }
 
-static int fields_sync(struct parser *p, struct fields *f, struct chain_op *op)
+static int op_sync(struct parser *p, struct fields *f, struct chain_op *op)
 {
-	op->flags = take_flag(f, "data") ? OPF_DSYNC : OPF_SYNC;
-	take_flag(f, ""); /* no value at all */
+	op->flags = fields_flag(f, "data") ? OPF_DSYNC : OPF_SYNC;
+	fields_flag(f, ""); /* no value at all */
 	return take_device(p, f, op);
 }
 
 static int take_probability(struct parser *p, struct fields *f, double *to)
 {
-	char *text = take_key(f, "prob");
+	char *text = fields_key(f, "prob");
 	struct spec s = { 0 };
 	int rc;
 
@@ -395,10 +292,10 @@ static int take_probability(struct parser *p, struct fields *f, double *to)
 	return rc;
 }
 
-static int fields_skip(struct parser *p, struct fields *f, struct chain_op *op)
+static int op_skip(struct parser *p, struct fields *f, struct chain_op *op)
 {
 	struct level *level = level_of(p);
-	int rc = take_number(f, "every", 1, UINT32_MAX, &op->skip.every, &p->why);
+	int rc = fields_number(f, "every", 1, UINT32_MAX, &op->skip.every, &p->why);
 	char *count;
 	uint64_t ops;
 
@@ -407,7 +304,7 @@ static int fields_skip(struct parser *p, struct fields *f, struct chain_op *op)
 	rc = take_probability(p, f, &op->skip.prob);
 	if (rc)
 		return rc;
-	count = take_bare(f);
+	count = fields_bare(f);
 	rc = unit_parse_u64(count ? count : "", 1, CHAIN_OPS_MAX, &ops, &p->why);
 	if (rc)
 		return rc;
@@ -418,8 +315,8 @@ static int fields_skip(struct parser *p, struct fields *f, struct chain_op *op)
 }
 
 static const fields_fn op_fields[CHAIN_SKIP + 1] = {
-	[OP_LOCK] = fields_lock,   [OP_KERNEL] = fields_kernel, [OP_LOAD] = fields_load,
-	[OP_STORE] = fields_store, [OP_SYNC] = fields_sync,	[CHAIN_SKIP] = fields_skip,
+	[OP_LOCK] = op_lock,   [OP_KERNEL] = op_kernel, [OP_LOAD] = op_load,
+	[OP_STORE] = op_store, [OP_SYNC] = op_sync,	[CHAIN_SKIP] = op_skip,
 };
 
 static int parse_fields(struct parser *p, const char *value, uint32_t kind)
@@ -433,7 +330,7 @@ static int parse_fields(struct parser *p, const char *value, uint32_t kind)
 	if (!rc)
 		rc = op_fields[kind](p, &f, op);
 	if (!rc)
-		rc = all_taken(&f, &p->why);
+		rc = fields_all_taken(&f, &p->why);
 	fields_release(&f);
 	return rc;
 }
@@ -443,8 +340,8 @@ static int take_source(struct parser *p, struct fields *f, struct chain_op *op)
 {
 	int rc;
 
-	if (!take_flag(f, "sendfile"))
-		return take_key(f, "dev") || take_key(f, "offset") ?
+	if (!fields_flag(f, "sendfile"))
+		return fields_key(f, "dev") || fields_key(f, "offset") ?
 			       err_set(&p->why, EINVAL, "dev and offset are of a sendfile") :
 			       0;
 	op->flags = OPF_SENDFILE;
@@ -452,13 +349,13 @@ static int take_source(struct parser *p, struct fields *f, struct chain_op *op)
 	return rc ? rc : take_offset(p, f, op, &p->load_offset);
 }
 
-static int fields_reply(struct parser *p, struct fields *f, struct chain_op *op)
+static int op_reply(struct parser *p, struct fields *f, struct chain_op *op)
 {
 	int rc = take_source(p, f, op);
 
 	if (!rc)
 		rc = take_size(p, f, op, &p->defaults->reply);
-	return rc ? rc : all_taken(f, &p->why);
+	return rc ? rc : fields_all_taken(f, &p->why);
 }
 
 /* It ends its chain, unless a skip may pass over it. */
@@ -473,7 +370,7 @@ static int parse_reply(struct parser *p, const char *value, uint32_t kind)
 		rc = add_op(p, kind, &op);
 	if (!rc) {
 		covered = count_command(p);
-		rc = fields_reply(p, &f, op);
+		rc = op_reply(p, &f, op);
 	}
 	fields_release(&f);
 	return rc || covered ? rc : close_level(p);
@@ -502,7 +399,7 @@ static int take_addresses(struct parser *p, struct fields *f, struct chain_forwa
 {
 	char *text;
 
-	while ((text = take_bare(f))) {
+	while ((text = fields_bare(f))) {
 		struct address a;
 		int rc;
 
@@ -524,7 +421,7 @@ static int take_addresses(struct parser *p, struct fields *f, struct chain_forwa
 
 static int take_timeout(struct parser *p, struct fields *f, struct chain_forward *forward)
 {
-	char *text = take_key(f, "timeout");
+	char *text = fields_key(f, "timeout");
 	struct spec s = { 0 };
 	int rc;
 
@@ -548,11 +445,11 @@ static int take_call(struct parser *p, struct fields *f, struct chain_forward *f
 
 	if (timeout < 0)
 		return timeout;
-	retries = take_number(f, "retry", 0, CHAIN_RETRIES_MAX, &forward->retries, &p->why);
+	retries = fields_number(f, "retry", 0, CHAIN_RETRIES_MAX, &forward->retries, &p->why);
 	if (retries < 0)
 		return retries;
-	quorum = take_number(f, "nack", 1, CHAIN_OPS_MAX * CHAIN_FORWARD_PEERS_MAX,
-			     &forward->quorum, &p->why);
+	quorum = fields_number(f, "nack", 1, CHAIN_OPS_MAX * CHAIN_FORWARD_PEERS_MAX,
+			       &forward->quorum, &p->why);
 	if (quorum < 0)
 		return quorum;
 	*ret_given =
@@ -560,13 +457,12 @@ static int take_call(struct parser *p, struct fields *f, struct chain_forward *f
 	return 0;
 }
 
-static int fields_forward(struct parser *p, struct fields *f, struct chain_op *op,
-			  uint8_t *ret_given)
+static int op_forward(struct parser *p, struct fields *f, struct chain_op *op, uint8_t *ret_given)
 {
-	char *size = take_key(f, "size");
+	char *size = fields_key(f, "size");
 	int rc = take_call(p, f, op->forward, ret_given);
 
-	op->forward->branch = take_flag(f, "branch");
+	op->forward->branch = fields_flag(f, "branch");
 	if (rc)
 		return rc;
 	if (size)
@@ -646,7 +542,7 @@ static int read_forward(struct parser *p, struct fields *f)
 	op->forward = calloc(1, sizeof(*op->forward));
 	if (!op->forward)
 		return err_set(&p->why, ENOMEM, "not enough memory");
-	rc = fields_forward(p, f, op, &p->given[index]);
+	rc = op_forward(p, f, op, &p->given[index]);
 	if (!rc)
 		rc = place_forward(p, index);
 	return rc ? rc : open_level(p, index);

@@ -9,6 +9,7 @@
 #include "replay/pace.h"
 #include "replay/run.h"
 #include "replay/walk/agent.h"
+#include "replay/walk/nodes.h"
 #include "replay/walk/remotes.h"
 #include "replay/walk/run.h"
 #include "replay/walk/sender.h"
@@ -28,11 +29,7 @@
 
 struct walk {
 	const struct walk_opts *opts;
-	struct secure *secure;		  /* NULL: control connections are plain */
-	struct client_session **sessions; /* the node's, then its peers' */
-	struct address *addresses;
-	size_t sessions_count;
-	struct wire_peer *peers;
+	struct walk_nodes nodes;
 	struct tls_context *tls;   /* NULL: data connections are not encrypted */
 	struct probe_guard *guard; /* NULL: the client has no probe */
 	bool stamps;		   /* then: those of its sockets */
@@ -81,191 +78,10 @@ static int check_abilities(const struct walk_opts *o, struct err *err)
 	return 0;
 }
 
-/* True: a signal has come meanwhile. */
-static bool wait_or_signal(const struct walk *w, int64_t ns)
-{
-	struct timespec ts = { ns / NS_PER_SEC, ns % NS_PER_SEC };
-
-	return nanosleep(&ts, NULL) || *w->opts->interrupted;
-}
-
-/* A node may be about to start. Who speaks, but refuses, is not asked again. */
-static int reach_node(const struct walk *w, const struct address *address,
-		      struct client_session **ret_session, struct err *err)
-{
-	for (uint32_t left = w->opts->retries;; left--) {
-		int rc = client_session_open(address, w->secure, w->opts->interrupted, ret_session,
-					     err);
-		bool absent = rc == -ECONNREFUSED || rc == -ETIMEDOUT || rc == -EHOSTUNREACH ||
-			      rc == -ENETUNREACH || rc == -ENOENT;
-
-		if (!absent || !left || wait_or_signal(w, (int64_t)w->opts->retry_period_ns))
-			return rc;
-	}
-}
-
-/* The node at that address, which is greeted once. */
-static int open_session(struct walk *w, const struct address *address,
-			struct client_session **ret_session, struct err *err)
-{
-	int rc;
-
-	for (size_t i = 0; i < w->sessions_count; i++)
-		if (address_equal(&w->addresses[i], address)) {
-			*ret_session = w->sessions[i];
-			return 0;
-		}
-	rc = reach_node(w, address, &w->sessions[w->sessions_count], err);
-	if (rc)
-		return rc;
-	w->addresses[w->sessions_count] = *address;
-	*ret_session = w->sessions[w->sessions_count++];
-	return 0;
-}
-
-/* Where a peer takes clients in: beside datagrams by TCP, at a port of the same number. */
-static struct address control_of(const struct address *data)
-{
-	struct address control = *data;
-
-	if (control.transport == TRANSPORT_UDP)
-		control.transport = TRANSPORT_TCP;
-	return control;
-}
-
-/* The node itself, and those that the chain names. */
-static int open_sessions(struct walk *w, struct err *err)
-{
-	const struct chain *chain = &w->opts->chain;
-	struct client_session *session;
-	int rc = 0;
-
-	w->sessions = calloc(chain->peers_count + 1, sizeof(*w->sessions));
-	w->addresses = calloc(chain->peers_count + 1, sizeof(*w->addresses));
-	w->peers = calloc(chain->peers_count + 1, sizeof(*w->peers));
-	if (!w->sessions || !w->addresses || !w->peers)
-		return err_errno(err, ENOMEM, "cannot hold %zu nodes", chain->peers_count + 1);
-	if (secure_wanted(&w->opts->secure))
-		rc = secure_new(&w->opts->secure, SECURE_CLIENT, &w->secure, err);
-	if (!rc)
-		rc = open_session(w, w->opts->has_control ? &w->opts->control : &w->opts->to,
-				  &session, err);
-	for (size_t i = 0; !rc && i < chain->peers_count; i++) {
-		struct wire_peer *peer = &w->peers[i];
-		struct address data = chain->peers[i], control = control_of(&data);
-		char text[ADDRESS_TEXT_SIZE];
-
-		rc = open_session(w, &control, &session, err);
-		if (rc)
-			break;
-		peer->index = (uint32_t)i;
-		snprintf(peer->address, sizeof(peer->address), "%s", address_format(&data, text));
-		memcpy(peer->secret, client_session_node(session)->secret, sizeof(peer->secret));
-	}
-	return rc;
-}
-
-static bool is_at(const struct address *peer, const struct address *session)
-{
-	const struct address control = control_of(peer);
-
-	return address_equal(&control, session);
-}
-
-/* The -F around an op; chain->count: it is of the outermost chain. */
-static size_t around(const struct chain *c, size_t at)
-{
-	for (size_t i = at; i-- > 0;)
-		if (c->ops[i].kind == OP_FORWARD && c->ops[i].end > at)
-			return i;
-	return c->count;
-}
-
-/* Whether the node of a session has that op to do: the first one, or one that is called for it. */
-static bool has_op(const struct walk *w, size_t session, size_t at)
-{
-	const struct chain *c = &w->opts->chain;
-	size_t call = around(c, at);
-
-	if (call == c->count)
-		return !session;
-	for (uint32_t i = 0; i < c->ops[call].forward->peers_count; i++)
-		if (is_at(&c->peers[c->ops[call].forward->peers[i]], &w->addresses[session]))
-			return true;
-	return false;
-}
-
-/* Which peers of the chain it calls. */
-static void note_calls(const struct walk *w, size_t session, bool *calls)
-{
-	const struct chain *c = &w->opts->chain;
-
-	memset(calls, 0, c->peers_count * sizeof(*calls));
-	for (size_t i = 0; i < c->count; i++) {
-		const struct chain_forward *f = c->ops[i].forward;
-
-		if (c->ops[i].kind != OP_FORWARD || !has_op(w, session, i))
-			continue;
-		for (uint32_t k = 0; k < f->peers_count; k++)
-			calls[f->peers[k]] = true;
-	}
-}
-
-/* What nodes need to choose the rows that they keep, and to know classes. */
-static void describe_keeping(const struct walk_opts *o, struct wire_keep *ret_keep,
-			     struct wire_class ret_classes[WALK_CLASSES_MAX])
-{
-	*ret_keep = (struct wire_keep){
-		.share = o->keep_share,
-		.classes = (uint32_t)o->classes_count,
-	};
-	for (size_t i = 0; i < o->classes_count; i++) {
-		ret_classes[i] = (struct wire_class){
-			.at = o->classes[i].at,
-			.end = o->classes[i].end,
-		};
-		memcpy(ret_classes[i].name, o->classes[i].name, sizeof(ret_classes[i].name));
-	}
-}
-
-static int prepare_sessions(struct walk *w, struct err *err)
-{
-	struct wire_class classes[WALK_CLASSES_MAX];
-	struct wire_keep keep;
-	struct client_session_walk walk = { .seed = w->opts->seed,
-					    .rows = w->run != NULL,
-					    .timelines = w->opts->timeline,
-					    .peers = w->peers,
-					    .peers_count = w->opts->chain.peers_count };
-	bool calls[CHAIN_PEERS_MAX];
-	struct buf text;
-	int rc;
-
-	buf_init(&text, CHAIN_TEXT_MAX);
-	walk.calls = calls;
-	walk.classes = classes;
-	if (w->run && w->opts->keeps) {
-		describe_keeping(w->opts, &keep, classes);
-		walk.keep = &keep;
-	}
-	rc = chain_format(&w->opts->chain, &text, err);
-	walk.chain = buf_text(&text);
-	walk.chain_bytes = text.len;
-	for (size_t i = w->sessions_count; !rc && i-- > 0;) { /* whoever calls is ready last */
-		note_calls(w, i, calls);
-		rc = client_session_prepare_walk(w->sessions[i], &walk, err);
-	}
-	w->started_ns = clock_now_ns();
-	for (size_t i = 0; !rc && i < w->sessions_count; i++)
-		rc = client_session_start(w->sessions[i], &(struct wire_start){ 1, 0, 0 }, err);
-	buf_release(&text);
-	return rc;
-}
-
 /* Before there are agents and threads, which it follows. Without a run there is no use for it. */
 static int start_probe(struct walk *w, struct err *err)
 {
-	uint32_t node = client_session_node(w->sessions[0])->attribution;
+	uint32_t node = client_session_node(w->nodes.sessions[0])->attribution;
 	bool wanted = w->opts->run && w->opts->attribution;
 	struct err why = { "" };
 
@@ -287,7 +103,7 @@ static int find_data(struct walk *w, struct err *err)
 	int rc;
 
 	w->plan.transport = to->transport;
-	w->plan.endpoint = client_session_data(w->sessions[0]);
+	w->plan.endpoint = client_session_data(w->nodes.sessions[0]);
 	if (!w->opts->has_control)
 		return 0;
 	rc = address_resolve(to, false, endpoints, err);
@@ -348,7 +164,8 @@ static int make_plan(struct walk *w, struct err *err)
 		.connect_retries = o->retries,
 		.connect_retry_ns = (int64_t)o->retry_period_ns,
 	};
-	memcpy(w->plan.secret, client_session_node(w->sessions[0])->secret, sizeof(w->plan.secret));
+	memcpy(w->plan.secret, client_session_node(w->nodes.sessions[0])->secret,
+	       sizeof(w->plan.secret));
 	rc = find_data(w, err);
 	return rc || !o->bound ? rc : resolve_own_end(&o->bind, &w->plan, err);
 }
@@ -405,7 +222,7 @@ static int open_remotes(struct walk *w, struct err *err)
 	const struct walk_remotes_setup setup = {
 		.opts = w->opts,
 		.plan = &w->plan,
-		.secure = w->secure,
+		.secure = w->nodes.secure,
 		.senders = w->senders,
 		.senders_count = w->senders_count,
 		.rows = w->opts->has_output || w->run,
@@ -453,21 +270,6 @@ static bool all_over(const struct walk *w)
 	return true;
 }
 
-/* What nodes have to say; there is little. */
-static int hear(struct walk *w, struct err *err)
-{
-	int rc = 0;
-
-	for (size_t i = 0; !rc && i < w->sessions_count; i++) {
-		struct pollfd pfd = { client_session_fd(w->sessions[i]), POLLIN, 0 };
-		short events;
-
-		if (poll(&pfd, 1, 0) > 0)
-			rc = client_session_pump(w->sessions[i], &events, err);
-	}
-	return rc;
-}
-
 /* Whose rows are to be kept, as far as it is known now. */
 static int name_slow(struct walk *w, struct err *err)
 {
@@ -476,8 +278,7 @@ static int name_slow(struct walk *w, struct err *err)
 	int rc = 0;
 
 	while (sieve && !rc && walk_sieve_names(sieve, &slow))
-		for (size_t i = 0; !rc && i < w->sessions_count; i++)
-			rc = client_session_name(w->sessions[i], &slow, err);
+		rc = walk_nodes_name(&w->nodes, &slow, err);
 	return rc;
 }
 
@@ -489,7 +290,7 @@ static int watch(struct walk *w, struct err *err)
 
 	while (!rc && !all_over(w)) {
 		poll(NULL, 0, POLL_MS);
-		rc = hear(w, err);
+		rc = walk_nodes_hear(&w->nodes, err);
 		if (!rc)
 			rc = name_slow(w, err);
 		if (*w->opts->interrupted || rc || walk_remotes_lost_one(&w->remotes))
@@ -527,7 +328,7 @@ static int fetch_session(struct walk *w, size_t i, struct err *err)
 		.usage = &w->clocks[i].usage,
 	};
 
-	return client_session_fetch(w->sessions[i], &sink, err);
+	return client_session_fetch(w->nodes.sessions[i], &sink, err);
 }
 
 /* From all nodes, whichever of them are still there. */
@@ -536,7 +337,7 @@ static int fetch(struct walk *w, struct err *err)
 	struct err ignored;
 	int rc = 0;
 
-	for (size_t i = 0; i < w->sessions_count; i++) {
+	for (size_t i = 0; i < w->nodes.count; i++) {
 		int lost = fetch_session(w, i, rc ? &ignored : err);
 
 		rc = rc ? rc : lost;
@@ -590,21 +391,21 @@ static void join_senders(struct walk *w)
 /* Once nodes are there, so that an older run is not replaced by nothing. */
 static int open_run(struct walk *w, struct err *err)
 {
-	w->clocks = calloc(w->sessions_count, sizeof(*w->clocks));
+	w->clocks = calloc(w->nodes.count, sizeof(*w->clocks));
 	if (!w->clocks)
-		return err_errno(err, ENOMEM, "cannot hold %zu nodes", w->sessions_count);
-	for (size_t i = 0; i < w->sessions_count; i++) {
-		w->clocks[i].hello = client_session_node(w->sessions[i]);
-		w->clocks[i].address = w->addresses[i];
+		return err_errno(err, ENOMEM, "cannot hold %zu nodes", w->nodes.count);
+	for (size_t i = 0; i < w->nodes.count; i++) {
+		w->clocks[i].hello = client_session_node(w->nodes.sessions[i]);
+		w->clocks[i].address = w->nodes.addresses[i];
 		w->clocks[i].usage.user_ns = w->clocks[i].usage.kernel_ns = TRACE_NONE;
 	}
-	return w->opts->run ? walk_run_new(w->opts, (uint32_t)w->sessions_count, &w->run, err) : 0;
+	return w->opts->run ? walk_run_new(w->opts, (uint32_t)w->nodes.count, &w->run, err) : 0;
 }
 
 /* Nodes of this machine have our clock; others count from when they were told to start. */
 static void set_clocks(struct walk *w, const struct manifest_host *here)
 {
-	for (size_t i = 0; i < w->sessions_count; i++) {
+	for (size_t i = 0; i < w->nodes.count; i++) {
 		struct walk_run_clock *c = &w->clocks[i];
 
 		c->clock.is_clients = !strcmp(here->boot_id, c->hello->host.boot_id);
@@ -703,7 +504,7 @@ static void fill_manifest(struct walk *w, struct manifest *m)
 	m->work_per_ms = w->clocks[0].hello->work_per_ms;
 	snprintf(m->attribution, sizeof(m->attribution), "%s",
 		 attribution_name(w->clocks[0].hello->attribution));
-	for (size_t i = 0; i < w->sessions_count; i++) {
+	for (size_t i = 0; i < w->nodes.count; i++) {
 		add_host(m, &w->clocks[i].hello->host);
 		add_usage(m, &w->clocks[i].usage);
 	}
@@ -763,7 +564,7 @@ static int prepare(struct walk *w, struct err *err)
 	if (!rc)
 		rc = raise_limit(w->opts->threads, err);
 	if (!rc)
-		rc = open_sessions(w, err);
+		rc = walk_nodes_open(&w->nodes, w->opts, err);
 	if (!rc)
 		rc = start_probe(w, err);
 	if (!rc)
@@ -776,7 +577,7 @@ static int prepare(struct walk *w, struct err *err)
 		rc = w->opts->agents_at ? open_remotes(w, err) : fork_agents(w, err);
 	if (!rc)
 		rc = open_rows(w, err);
-	return rc ? rc : prepare_sessions(w, err);
+	return rc ? rc : walk_nodes_start(&w->nodes, w->run, &w->started_ns, err);
 }
 
 /* The rows are all there: the slowest of the last of them are known too. */
@@ -851,12 +652,7 @@ int walk_run(const struct walk_opts *opts, struct walk_result *ret_result, struc
 	walk_run_free(w.run);
 	probe_guard_free(w.guard);
 	free(w.clocks);
-	for (size_t i = 0; i < w.sessions_count; i++)
-		client_session_free(w.sessions[i]);
-	free(w.sessions);
-	free(w.addresses);
-	free(w.peers);
-	secure_free(w.secure);
+	walk_nodes_free(&w.nodes);
 	tls_context_free(w.tls);
 	if (rc)
 		walk_result_release(ret_result);
