@@ -255,17 +255,34 @@ int BPF_KPROBE(on_data_readable_probe, const struct sock *sk)
 	return BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP_ ? 0 : data_ready(sk);
 }
 
+static __always_inline bool is_followed(const struct sk_buff *skb)
+{
+	const struct sock *sk = skb->sk;
+
+	return sk && followed_ports[sk->__sk_common.skc_num] && skb->truesize != TCP_PURE_ACK;
+}
+
+/* Loopback and the like have no queueing discipline (noqueue) unless they are given one. */
+static __always_inline bool goes_at_once(const struct sk_buff *skb)
+{
+	const struct net_device *dev = skb->dev;
+
+	return dev->num_tx_queues == 1 && !dev->_tx->qdisc->enqueue;
+}
+
 SEC("tp_btf/net_dev_queue")
 int BPF_PROG(on_transmit, struct sk_buff *skb)
 {
-	struct sock *sk = skb->sk;
 	struct socket_state *state;
 
-	if (!sk || !followed_ports[sk->__sk_common.skc_num] || skb->truesize == TCP_PURE_ACK)
+	if (!is_followed(skb))
 		return 0;
-	state = socket_find(sk);
-	if (state && !state->unsampled)
-		state->tx_ns = bpf_ktime_get_ns();
+	state = socket_find(skb->sk);
+	if (!state || state->unsampled)
+		return 0;
+	state->tx_ns = bpf_ktime_get_ns();
+	if (goes_at_once(skb))
+		state->left_ns = state->tx_ns;
 	return 0;
 }
 
@@ -273,12 +290,11 @@ int BPF_PROG(on_transmit, struct sk_buff *skb)
 SEC("?tp_btf/net_dev_start_xmit")
 int BPF_PROG(on_leave, struct sk_buff *skb)
 {
-	struct sock *sk = skb->sk;
 	struct socket_state *state;
 
-	if (!sk || !followed_ports[sk->__sk_common.skc_num] || skb->truesize == TCP_PURE_ACK)
+	if (!is_followed(skb) || goes_at_once(skb))
 		return 0;
-	state = socket_find(sk);
+	state = socket_find(skb->sk);
 	if (state)
 		state->left_ns = bpf_ktime_get_ns();
 	return 0;
@@ -312,7 +328,8 @@ static __always_inline int own_receive(struct sock *sk, int ret, int flags)
 	state = socket_find(sk);
 	if (!state)
 		return 0;
-	receive_look(state, sk, thread->slot, bpf_ktime_get_ns(), &got);
+	/* the thread itself looks how long ago that was */
+	receive_look(state, sk, thread->slot, state->arrival_ns, &got);
 	slot->rx_arrival_ns = got.arrival_ns;
 	slot->rx_latest_ns = got.latest_ns;
 	slot->rx_left_ns = state->left_ns;

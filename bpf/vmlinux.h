@@ -266,8 +266,22 @@ struct io_accept {
 	__u32 file_slot;
 };
 
+struct Qdisc {
+	int (*enqueue)(void);
+};
+
+struct netdev_queue {
+	struct Qdisc *qdisc;
+};
+
+struct net_device {
+	struct netdev_queue *_tx;
+	unsigned int num_tx_queues;
+};
+
 struct sk_buff {
 	struct sock *sk;
+	struct net_device *dev;
 	unsigned int truesize;
 	char cb[48];
 };

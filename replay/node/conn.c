@@ -136,7 +136,8 @@ static void note_behind(struct conn *c, uint64_t received, const struct plan_req
 static const uint64_t *counters_at_first(const struct thread_slot *slot, const struct stamp *now,
 					 uint64_t then[TS_COUNT])
 {
-	if (slot->rx_counted != slot->rx_arrival_ns)
+	if (slot->rx_counted != slot->rx_arrival_ns ||
+	    now->ns - (int64_t)slot->rx_arrival_ns >= (int64_t)COUNTED_WITHIN_NS)
 		return NULL;
 	for (size_t i = 0; i < TS_COUNT; i++) {
 		uint32_t moved = (uint32_t)now->counters[i] - slot->rx_low[i];
