@@ -102,6 +102,22 @@ static void drop_beginning(int64_t delta[TS_COUNT], enum thread_state waiting,
 	delta[working] -= smaller(ns - idle, delta[working]);
 }
 
+/* Adds what lies between two readings of the counters, in the states of the activity. */
+static void add_between(int64_t into[TS_COUNT], const uint64_t *from, const uint64_t *to,
+			enum activity activity)
+{
+	const struct relabel *r = relabels[activity];
+
+	for (size_t i = 0; i < TS_COUNT; i++)
+		into[i] += (int64_t)(to[i] - from[i]);
+	for (size_t i = 0; i < RELABELS_MAX && r[i].from != r[i].to; i++) {
+		int64_t moved = (int64_t)(to[r[i].from] - from[r[i].from]);
+
+		into[r[i].to] += moved;
+		into[r[i].from] -= moved;
+	}
+}
+
 /* Adds the part of the segment `from`..`to` that lies after the arrival. */
 static void add_part(int64_t into[TS_COUNT], const struct stamp *from, const struct stamp *to,
 		     enum activity activity, int64_t arrival_ns, const uint64_t *arrived)
@@ -111,9 +127,12 @@ static void add_part(int64_t into[TS_COUNT], const struct stamp *from, const str
 
 	if (arrival_ns >= to->ns)
 		return;
-	counters_delta(inside && arrived ? arrived : from->counters, to->counters, delta);
-	if (inside && !arrived)
-		drop_beginning(delta, TS_WAIT_OTHER, TS_USER, arrival_ns - from->ns);
+	if (!inside || arrived) {
+		add_between(into, inside ? arrived : from->counters, to->counters, activity);
+		return;
+	}
+	counters_delta(from->counters, to->counters, delta);
+	drop_beginning(delta, TS_WAIT_OTHER, TS_USER, arrival_ns - from->ns);
 	activity_relabel(activity, delta);
 	for (size_t i = 0; i < TS_COUNT; i++)
 		into[i] += delta[i];
@@ -125,10 +144,9 @@ void reading_split(const struct reading *r, int64_t arrival_ns, const uint64_t *
 	memset(ret_unread, 0, TS_COUNT * sizeof(*ret_unread));
 	memset(ret_own, 0, TS_COUNT * sizeof(*ret_own));
 	if (arrival_ns < r->sleep.ns && arrived) {
-		/* in an earlier pass: the thread was at others until this one woke it */
-		counters_delta(arrived, r->wake.counters, ret_unread);
-		activity_relabel(ACTIVITY_NET, ret_unread);
-		arrival_ns = r->wake.ns;
+		/* in an earlier pass: the thread was at others until it read */
+		add_between(ret_unread, arrived, r->enter.counters, ACTIVITY_NET);
+		arrival_ns = r->enter.ns;
 	} else if (arrival_ns < r->sleep.ns) {
 		/* known by its length only; whatever it was, it was for others */
 		ret_unread[TS_KERNEL_NET] = r->sleep.ns - arrival_ns;
