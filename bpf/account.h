@@ -124,7 +124,7 @@ ACCOUNT_INLINE void account_start(struct thread_slot *s, uint64_t now, bool wait
 	s->lock = 0;
 	s->queued = QUEUED_NONE;
 	s->freed = s->held_at = 0;
-	s->dirty = s->faulted = s->faulting = 0;
+	s->dirty = s->faulted = s->faulting = s->sending = 0;
 	s->rx_arrival_ns = s->rx_counted = s->tx_ns = 0;
 }
 
@@ -216,6 +216,7 @@ ACCOUNT_INLINE void account_switch_out(struct thread_slot *s, const struct accou
 	account_present(s, now);
 	account_charge(s, now);
 	s->off_cpu = 1 + account_wait_state(s, l);
+	s->sending = 0;
 	s->wake_ns = 0; /* a wake-up seen before this was for a wait that never came */
 	s->freed = 0;
 	s->commit_io_ns = 0;
@@ -444,14 +445,27 @@ ACCOUNT_INLINE uint8_t account_softirq_state(const struct thread_slot *s, uint32
 	}
 }
 
+/* In a run, where no calls are told: it has sent by a device that delivers at once, */
+ACCOUNT_INLINE void account_sending(struct thread_slot *s)
+{
+	if (!s->off_cpu && !s->hardirq && !s->softirq)
+		s->sending = 1;
+}
+
+/* and that call is over. */
+ACCOUNT_INLINE void account_sent(struct thread_slot *s)
+{
+	s->sending = 0;
+}
+
 /*
  * Over loopback the receiver's half of the work is a softirq inside the sender's call, and
  * stays what that call is: nothing changes, so nothing need be charged (nor a clock read).
  */
 ACCOUNT_INLINE bool account_softirq_is_own(const struct thread_slot *s, uint32_t vector)
 {
-	return vector == 3 && s->sys == 1 + TS_KERNEL_NET && !s->off_cpu && !s->hardirq &&
-	       !s->softirq;
+	return vector == 3 && (s->sys == 1 + TS_KERNEL_NET || s->sending) && !s->off_cpu &&
+	       !s->hardirq && !s->softirq;
 }
 
 ACCOUNT_INLINE void account_softirq_enter(struct thread_slot *s, uint32_t vector, uint64_t now)

@@ -118,7 +118,9 @@ struct thread_slot {
 	uint8_t dirty;	  /* the kernel is about to make it wait for what it has written */
 	uint8_t faulted;  /* it has touched a page that was not there since it left its last call */
 	uint8_t faulting; /* within such a fault, whose end will be told */
-	uint64_t lock;	  /* the one of the kernel that it tries to get; 0: none */
+	uint8_t sending;  /* of a run: within a call that has sent what arrives within it too */
+	uint8_t pad_bytes[7];
+	uint64_t lock;	     /* the one of the kernel that it tries to get; 0: none */
 	uint64_t held_group; /* whose limits hold its I/O, as the kernel calls it; while held_at */
 	uint64_t freed_ns;   /* a limit let one of its requests go; written by who did that */
 	uint64_t run_delay_ns; /* the scheduler's, when it left the CPU */

@@ -274,6 +274,7 @@ SEC("tp_btf/net_dev_queue")
 int BPF_PROG(on_transmit, struct sk_buff *skb)
 {
 	struct socket_state *state;
+	struct thread_slot *slot;
 
 	if (!is_followed(skb))
 		return 0;
@@ -281,8 +282,12 @@ int BPF_PROG(on_transmit, struct sk_buff *skb)
 	if (!state || state->unsampled)
 		return 0;
 	state->tx_ns = bpf_ktime_get_ns();
-	if (goes_at_once(skb))
-		state->left_ns = state->tx_ns;
+	if (!goes_at_once(skb))
+		return 0;
+	state->left_ns = state->tx_ns;
+	slot = cfg_logs ? slot_of_current() : NULL;
+	if (slot)
+		account_sending(slot);
 	return 0;
 }
 
@@ -323,6 +328,8 @@ static __always_inline int own_receive(struct sock *sk, int ret, int flags)
 
 	if (slot && slot->off_cpu)
 		came_back(slot);
+	if (slot)
+		account_sent(slot);
 	if (!slot || ret <= 0)
 		return 0;
 	state = socket_find(sk);
@@ -358,6 +365,8 @@ static __always_inline int own_send(struct sock *sk, int ret)
 	struct thread_slot *slot = slot_of_current();
 	struct socket_state *state;
 
+	if (slot)
+		account_sent(slot);
 	if (!slot || ret <= 0)
 		return 0;
 	state = socket_find(sk);

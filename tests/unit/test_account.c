@@ -269,6 +269,27 @@ static void test_fault_told(void)
 	CHECK_EQ(total(&s), 100);
 }
 
+/* In a run no call is told: what arrives within its own sending is that call's, what comes later is an interrupt. */
+static void test_own_softirq_of_a_run(void)
+{
+	struct thread_slot s = started(0);
+
+	CHECK(!account_softirq_is_own(&s, 3));
+	account_sending(&s);
+	CHECK(account_softirq_is_own(&s, 3));
+	CHECK(!account_softirq_is_own(&s, 1));
+	account_sent(&s);
+	CHECK(!account_softirq_is_own(&s, 3));
+	account_sending(&s);
+	account_switch_out(&s, &preempted, 10);
+	account_switch_in(&s, false, 20);
+	CHECK(!account_softirq_is_own(&s, 3));
+	account_softirq_enter(&s, 3, 30);
+	account_sending(&s); /* the interrupt sends, not the thread */
+	account_softirq_exit(&s, 40);
+	CHECK(!account_softirq_is_own(&s, 3));
+}
+
 /* A wait while it wants a lock of the kernel is for that, but for what outweighs it. */
 static void test_kernel_lock(void)
 {
@@ -676,6 +697,7 @@ int main(void)
 	RUN(test_nested_interrupts);
 	RUN(test_loopback_receive_inside_send);
 	RUN(test_own_softirq_needs_no_charge);
+	RUN(test_own_softirq_of_a_run);
 	RUN(test_wait_after_the_quota);
 	RUN(test_missed_switch_in);
 	RUN(test_stolen);

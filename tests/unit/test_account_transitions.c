@@ -347,6 +347,16 @@ static void on_fault_end(struct thread_slot *s)
 	account_fault_end(s, EVENT);
 }
 
+static void on_sending(struct thread_slot *s)
+{
+	account_sending(s);
+}
+
+static void on_sent(struct thread_slot *s)
+{
+	account_sent(s);
+}
+
 static void on_mark(struct thread_slot *s)
 {
 	account_charge(s, EVENT);
@@ -360,7 +370,8 @@ static void (*const events[])(struct thread_slot *s) = {
 	on_freed,     on_refilled,    on_stolen,     on_hardirq,     on_hardirq_end, on_softirq,
 	on_net_rx,    on_softirq_end, on_room,	     on_room_end,    on_lock,	     on_lock_end,
 	on_queued,    on_dirty,	      on_fault,	     on_mark,	     on_committed,   on_lined_up,
-	on_came_back, on_waited,      on_present,    on_fault_begin, on_fault_end,
+	on_came_back, on_waited,      on_present,    on_fault_begin, on_fault_end,   on_sending,
+	on_sent,
 };
 
 /* --- the table ------------------------------------------------------------------------------ */
@@ -379,71 +390,71 @@ struct line {
 /* clang-format off */
 static const struct line lines[] = {
 	/* as the events above, in short:
-	   en ex sl pr th io me bu wi wb wk is fr rf st hi hx si rx sx rb re lb le qu di fa mk cm lu cb wa be fb fe */
+	   en ex sl pr th io me bu wi wb wk is fr rf st hi hx si rx sx rb re lb le qu di fa mk cm lu cb wa be fb fe se sd */
 	{ TS_USER, in_user,
-	  "kn us ot pr th bl me us us us us us us us us!it us it in us me us us us us us us us us us us us us pf us " },
+	  "kn us ot pr th bl me us us us us us us us us!it us it in us me us us us us us us us us us us us us pf us us us " },
 	{ TS_KERNEL_NET, in_call,
-	  "kn us ne pr th bl me kn kn kn kn kn kn kn kn!it kn it kn kn me kn kn kn kn kn kn kn kn kn kn kn kn pf kn " },
+	  "kn us ne pr th bl me kn kn kn kn kn kn kn kn!it kn it kn kn me kn kn kn kn kn kn kn kn kn kn kn kn pf kn kn kn " },
 	{ TS_KERNEL_FS, in_call,
-	  "kn us jo pr th bl me kf kf kf kf kf kf kf kf!it kf it in kf me kf kf kf kf kf kf kf kf kf kf kf kf pf kf " },
+	  "kn us jo pr th bl me kf kf kf kf kf kf kf kf!it kf it in kf me kf kf kf kf kf kf kf kf kf kf kf kf pf kf kf kf " },
 	{ TS_KERNEL_MM, in_call,
-	  "kn us ot pr th bl me km km km km km km km km!it km it in km me km km km km km km km km km km km km pf km " },
+	  "kn us ot pr th bl me km km km km km km km km!it km it in km me km km km km km km km km km km km km pf km km km " },
 	{ TS_KERNEL_OTHER, in_call,
-	  "kn us ot pr th bl me ko ko ko ko ko ko ko ko!it ko it in ko me ko ko ko ko ko ko ko ko ko ko ko ko pf ko " },
+	  "kn us ot pr th bl me ko ko ko ko ko ko ko ko!it ko it in ko me ko ko ko ko ko ko ko ko ko ko ko ko pf ko ko ko " },
 	{ TS_KERNEL_FAULT, in_fault_told,
-	  "kn pf fa pr th bl me pf pf pf pf pf pf pf pf!it pf it in pf me pf pf pf pf pf pf pf pf pf pf pf pf pf us " },
+	  "kn pf fa pr th bl me pf pf pf pf pf pf pf pf!it pf it in pf me pf pf pf pf pf pf pf pf pf pf pf pf pf us pf pf " },
 	{ TS_IRQ_NET, in_softirq,
-	  "in in ot pr th bl me us us us in us us us in!it in it in us in in in in in in in in us us in in in in in " },
+	  "in in ot pr th bl me us us us in us us us in!it in it in us in in in in in in in in us us in in in in in in in " },
 	{ TS_IRQ_BLOCK, in_softirq,
-	  "ib ib ot pr th bl me us us us ib us us us ib!it ib it in us ib ib ib ib ib ib ib ib us us ib ib ib ib ib " },
+	  "ib ib ot pr th bl me us us us ib us us us ib!it ib it in us ib ib ib ib ib ib ib ib us us ib ib ib ib ib ib ib " },
 	{ TS_IRQ_TIMER, in_softirq,
-	  "it it ot pr th bl me us us us it us us us it!it it it in us it it it it it it it it us us it it it it it " },
+	  "it it ot pr th bl me us us us it us us us it!it it it in us it it it it it it it it us us it it it it it it it " },
 	{ TS_IRQ_OTHER, in_softirq,
-	  "io io ot pr th bl me us us us io us us us io!it io it in us io io io io io io io io us us io io io io io " },
+	  "io io ot pr th bl me us us us io us us us io!it io it in us io io io io io io io io us us io io io io io io io " },
 	{ TS_IRQ_TIMER, in_hardirq,
-	  "it it ot pr th bl me us us us it us us us it!it us it it it it it it it it it it it us us it it it it it " },
+	  "it it ot pr th bl me us us us it us us us it!it us it it it it it it it it it it it us us it it it it it it it " },
 	{ TS_IRQ_OTHER, in_hardirq_of_softirq,
-	  "io io ot pr th bl me us us us io us us us io!io in io io io io io io io io io io io us us io io io io io " },
+	  "io io ot pr th bl me us us us io us us us io!io in io io io io io io io io io io io us us io io io io io io io " },
 	{ TS_IRQ_TIMER, in_hardirq_twice,
-	  "it it ot pr th bl me us us us it us us us it!it it it it it it it it it it it it it us us it it it it it " },
+	  "it it ot pr th bl me us us us it us us us it!it it it it it it it it it it it it it us us it it it it it it it " },
 	{ TS_RUNQUEUE, in_runqueue,
-	  "kn us jo pr th bl me kf kf kf rq kf kf kf rq it rq it in rq me kf rq rq rq rq rq rq kf kf kf>kf kf pf kf " },
+	  "kn us jo pr th bl me kf kf kf rq kf kf kf rq it rq it in rq me kf rq rq rq rq rq rq kf kf kf>kf kf pf kf rq rq " },
 	{ TS_PREEMPTED, in_preempted,
-	  "kn us jo pr th bl me kf kf kf pr kf kf kf pr it pr it in pr me kf pr pr pr pr pr pr kf kf kf>kf kf pf kf " },
+	  "kn us jo pr th bl me kf kf kf pr kf kf kf pr it pr it in pr me kf pr pr pr pr pr pr kf kf kf>kf kf pf kf pr pr " },
 	{ TS_THROTTLED, in_throttled,
-	  "kn us jo pr th bl me kf kf kf th kf kf kf+th it th it in th me kf th th th th th th kf kf kf>kf kf pf kf " },
+	  "kn us jo pr th bl me kf kf kf th kf kf kf+th it th it in th me kf th th th th th th kf kf kf>kf kf pf kf th th " },
 	{ TS_WAIT_POLL, in_wait,
-	  "kn us po pr th bl me kn kn*kn+po kn kn kn po it po it kn po me kn po po po po po po kn kn+kn>kn+kn pf kn " },
+	  "kn us po pr th bl me kn kn*kn+po kn kn kn po it po it kn po me kn po po po po po po kn kn+kn>kn+kn pf kn po po " },
 	{ TS_WAIT_NET, in_wait,
-	  "kn us ne pr th bl me kn kn*kn+ne kn kn kn ne it ne it kn ne me kn ne ne ne ne ne ne kn kn+kn>kn+kn pf kn " },
+	  "kn us ne pr th bl me kn kn*kn+ne kn kn kn ne it ne it kn ne me kn ne ne ne ne ne ne kn kn+kn>kn+kn pf kn ne ne " },
 	{ TS_WAIT_SLEEP, in_wait,
-	  "kn us sl pr th bl me ko ko*ko+sl ko ko ko sl it sl it in sl me ko sl sl sl sl sl sl ko ko+ko>ko+ko pf ko " },
+	  "kn us sl pr th bl me ko ko*ko+sl ko ko ko sl it sl it in sl me ko sl sl sl sl sl sl ko ko+ko>ko+ko pf ko sl sl " },
 	{ TS_WAIT_FUTEX, in_wait,
-	  "kn us fu pr th bl me ko ko*ko+fu ko ko ko fu it fu it in fu me ko fu fu fu fu fu fu ko ko+ko>ko+ko pf ko " },
+	  "kn us fu pr th bl me ko ko*ko+fu ko ko ko fu it fu it in fu me ko fu fu fu fu fu fu ko ko+ko>ko+ko pf ko fu fu " },
 	{ TS_WAIT_BLOCK, in_block,
-	  "kn us jo pr th bl me kf kf*kf+bl kf<kf^kf bl it bl it in bl me kf bl bl bl bl bl bl kf kf+kf>kf+kf pf kf " },
+	  "kn us jo pr th bl me kf kf*kf+bl kf<kf^kf bl it bl it in bl me kf bl bl bl bl bl bl kf kf+kf>kf+kf pf kf bl bl " },
 	{ TS_WAIT_DIRTY, in_dirty,
-	  "kn us jo pr th bl me kf kf*kf+di kf kf kf di it di it in di me kf di di di di di di kf kf+kf>kf+kf pf kf " },
+	  "kn us jo pr th bl me kf kf*kf+di kf kf kf di it di it in di me kf di di di di di di kf kf+kf>kf+kf pf kf di di " },
 	{ TS_WAIT_FAULT, in_fault,
-	  "kn us fa pr th bl me us us*us+fa us us us fa it fa it in fa me us fa fa fa fa fa fa us us+us>us+us pf us " },
+	  "kn us fa pr th bl me us us*us+fa us us us fa it fa it in fa me us fa fa fa fa fa fa us us+us>us+us pf us fa fa " },
 	{ TS_WAIT_FAULT, in_fault_told_waiting,
-	  "kn pf fa pr th bl me pf pf*pf+fa pf pf pf fa it fa it in fa me pf fa fa fa fa fa fa pf pf+pf>pf+pf pf us " },
+	  "kn pf fa pr th bl me pf pf*pf+fa pf pf pf fa it fa it in fa me pf fa fa fa fa fa fa pf pf+pf>pf+pf pf us fa fa " },
 	{ TS_WAIT_JOURNAL, in_wait,
-	  "kn us jo pr th bl me kf kf*kf+jo kf kf kf jo it jo it in jo me kf jo jo jo jo jo jo kf~kf+kf>kf+kf pf kf " },
+	  "kn us jo pr th bl me kf kf*kf+jo kf kf kf jo it jo it in jo me kf jo jo jo jo jo jo kf~kf+kf>kf+kf pf kf jo jo " },
 	{ TS_WAIT_MEM, in_memory,
-	  "kn us jo pr th bl me kf kf*kf+me kf kf kf me it me it in me me kf me me me me me me kf kf+kf>kf+kf pf kf " },
+	  "kn us jo pr th bl me kf kf*kf+me kf kf kf me it me it in me me kf me me me me me me kf kf+kf>kf+kf pf kf me me " },
 	{ TS_WAIT_MEM, in_room,
-	  "kn me me pr th me me me me me me me me me me!it me it in me me km me me me me me me me me me me me me me " },
+	  "kn me me pr th me me me me me me me me me me!it me it in me me km me me me me me me me me me me me me me me me " },
 	{ TS_WAIT_MEM, in_room_waiting,
-	  "kn me me pr th me me me me*me+me me me me me it me it in me me km me me me me me me me me+me>me+me me me " },
+	  "kn me me pr th me me me me*me+me me me me me it me it in me me km me me me me me me me me+me>me+me me me me me " },
 	{ TS_COMPACTION, in_room,
-	  "kn co co pr th co co co co co co co co co co!it co it in co co km co co co co co co co co co co co co co " },
+	  "kn co co pr th co co co co co co co co co co!it co it in co co km co co co co co co co co co co co co co co co " },
 	{ TS_COMPACTION, in_room_waiting,
-	  "kn co co pr th co co co co*co+co co co co co it co it in co co km co co co co co co co co+co>co+co co co " },
+	  "kn co co pr th co co co co*co+co co co co co it co it in co co km co co co co co co co co+co>co+co co co co co " },
 	{ TS_WAIT_LOCK, in_lock,
-	  "kn us lo pr th bl me kf kf*kf+lo kf kf kf lo it lo it in lo me kf lo lo lo lo lo lo kf kf+kf>kf+kf pf kf " },
+	  "kn us lo pr th bl me kf kf*kf+lo kf kf kf lo it lo it in lo me kf lo lo lo lo lo lo kf kf+kf>kf+kf pf kf lo lo " },
 	{ TS_WAIT_OTHER, in_wait,
-	  "kn us ot pr th bl me ko ko*ko+ot ko ko ko ot it ot it in ot me ko ot ot ot ot ot ot ko~ko+ko>ko+ko pf ko " },
+	  "kn us ot pr th bl me ko ko*ko+ot ko ko ko ot it ot it in ot me ko ot ot ot ot ot ot ko~ko+ko>ko+ko pf ko ot ot " },
 };
 /* clang-format on */
 
