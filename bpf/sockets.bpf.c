@@ -132,6 +132,14 @@ int BPF_PROG(on_socket_destroy, const struct sock *sk)
 	return 0;
 }
 
+/* An interrupt may destroy another one meanwhile; a program does not run where it interrupts itself, this one does. */
+SEC("tp_btf/tcp_destroy_sock")
+int BPF_PROG(on_socket_destroy_again, const struct sock *sk)
+{
+	socket_close(sk);
+	return 0;
+}
+
 /* The counters that the reading thread had when the first unread byte arrived. */
 static __always_inline void stamp_reader(struct socket_state *state, __u64 now)
 {

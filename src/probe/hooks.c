@@ -126,6 +126,8 @@ const struct hook hooks[] = {
 	TRACEPOINT("on_socket_state", "inet_sock_set_state", USE_ALL | USE_STEADY, "connections"),
 	TRACEPOINT("on_socket_destroy", "tcp_destroy_sock", USE_ALL | USE_STEADY,
 		   "connections that end"),
+	TRACEPOINT("on_socket_destroy_again", "tcp_destroy_sock", USE_ALL | USE_STEADY | USE_AGAIN,
+		   "connections that end within another one's end"),
 	TRACEPOINT("on_segment", "tcp_probe", USE_ALL | USE_STAMP, "arrival stamps, net.rxqueue"),
 	TRACEPOINT("on_data_ready", "sk_data_ready",
 		   USE_CAPTURE | USE_OPTIONAL | USE_STAMP | USE_LATE,

@@ -34,6 +34,7 @@ enum hook_use {
 	USE_ANY = USE_ALL | USE_COUNT,
 	USE_LATE = 1 << 7,  /* attached only when somebody needs it (probe_want_stamps) */
 	USE_SLEEP = 1 << 8, /* of what may sleep; a skipped run was an interrupt's, to be ignored */
+	USE_AGAIN = 1 << 9, /* does what the row before does, should that be skipped */
 };
 
 struct hook {

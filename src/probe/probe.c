@@ -440,11 +440,23 @@ uint64_t probe_run_ns(const struct probe *p)
 /*
  * A program does not run where it interrupts itself. While one of USE_SLEEP runs only an interrupt can come
  * (the kernel keeps the CPU to itself around tracepoints), and of the locks that an interrupt waits for none
- * is one that sleeps: it would have ignored them.
+ * is one that sleeps: it would have ignored them. Of two that do the same only what both skipped is lost.
  */
-static void add_misses(struct probe *p, const struct hook *hook, struct probe_losses *ret)
+static uint64_t misses_at(struct probe *p, size_t at)
 {
-	uint64_t misses = hook->use & USE_SLEEP ? 0 : misses_of(p, hook->program);
+	uint64_t misses, before;
+
+	if (hooks[at].use & USE_SLEEP || (at + 1 < hooks_count && hooks[at + 1].use & USE_AGAIN))
+		return 0;
+	misses = misses_of(p, hooks[at].program);
+	before = hooks[at].use & USE_AGAIN ? misses_of(p, hooks[at - 1].program) : misses;
+	return misses < before ? misses : before;
+}
+
+static void add_misses(struct probe *p, size_t at, struct probe_losses *ret)
+{
+	const struct hook *hook = &hooks[at];
+	uint64_t misses = misses_at(p, at);
 	size_t len = strlen(ret->missed);
 
 	if (hook->use & USE_STAMP) {
@@ -464,7 +476,7 @@ int probe_losses(struct probe *p, struct probe_losses *ret_losses)
 		ret_losses->count[i] = p->skel->bss->losses[i];
 	ret_losses->unsampled = p->skel->bss->sockets_unsampled;
 	for (size_t i = 0; i < hooks_count; i++)
-		add_misses(p, &hooks[i], ret_losses);
+		add_misses(p, i, ret_losses);
 	ret_losses->misses += ret_losses->count[LOSS_RETURNS];
 	return 0;
 }

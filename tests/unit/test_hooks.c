@@ -237,6 +237,8 @@ static void test_table(void)
 
 		check_case("%s", hooks[i].program);
 		CHECK(hook_find(hooks[i].program) == &hooks[i]);
+		if (hooks[i].use & USE_AGAIN && CHECK(i))
+			CHECK_STR(hooks[i].target, hooks[i - 1].target);
 		CHECK(hooks[i].instead_of || !hooks[i].rank);
 		if (!hooks[i].instead_of)
 			continue;
